@@ -1,0 +1,1 @@
+"""Genome encodings, one file each."""

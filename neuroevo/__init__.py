@@ -1,0 +1,1 @@
+"""Neuroevolution in JAX, with the genotype as a plug-in."""

@@ -1,0 +1,125 @@
+"""The parts of a neuroevolution run, as values that hold pure functions.
+
+Each part is a NamedTuple of functions over pytrees, in the manner of optax: anything
+with these fields is a part, whether or not it is registered under a name. Shapes are
+given without batch dimensions unless stated; the engine adds them with ``vmap``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Key = jax.Array  # a typed PRNG key (``jax.random.key``)
+Genome = Any  # pytree of float arrays: what a strategy searches over
+Start = Any  # pytree: the part of decoding that all candidates share
+Params = Any  # pytree of arrays: the parameters of a policy
+Observation = jax.Array
+Action = jax.Array
+Output = Any  # what a policy's network returns: logits, or (mean, log_std)
+Target = jax.Array
+TaskState = Any  # pytree of arrays: what a task learns during a run
+Stats = Any  # pytree of arrays that can be summed over evaluations
+StrategyState = Any  # pytree of arrays
+
+
+class Discrete(NamedTuple):
+    """`n` actions, the integers ``0 … n - 1``."""
+
+    n: int
+
+
+class Box(NamedTuple):
+    """Continuous actions of a `shape`, each in ``[-1, 1]``; tasks rescale them."""
+
+    shape: tuple[int, ...]
+
+
+class Spec(NamedTuple):
+    """What a policy sees and what it must return."""
+
+    observation: tuple[int, ...]  # shape of one observation (float32)
+    action: Discrete | Box
+
+
+class Policy(NamedTuple):
+    """A network with an action head.
+
+    `losses` names the imitation losses that fit the head, each a function of the
+    outputs for a batch (leading axis D) and its targets (D labels, (D, n) label
+    probabilities or (D, A) actions) to a scalar; the first one is the default.
+    """
+
+    init: Callable[[Key], Params]
+    apply: Callable[[Params, Observation], Output]
+    act: Callable[[Output, Key], Action]
+    losses: Mapping[str, Callable[[Output, Target], Array]]
+
+
+class Encoding(NamedTuple):
+    """How a genome becomes a policy's parameters.
+
+    `decode` must be traceable under ``jit`` and ``vmap``. Its second argument is what
+    `start` made of a fresh key. The engine calls `start` once per policy seed and
+    shares the result among all candidates of a generation, so that work which does not
+    depend on the genome (drawing initial parameters, say) is done once. By default the
+    key itself is passed on. `constants` are arrays that are not searched over but that
+    belong in a genome file (fixed labels, say).
+    """
+
+    init: Callable[[Key], Genome]
+    decode: Callable[[Genome, Start], Params]
+    start: Callable[[Key], Start] = lambda key: key
+    constants: Mapping[str, Array] = {}
+
+
+class Outcome(NamedTuple):
+    """What one policy achieved in E episodes; never a trajectory."""
+
+    returns: Array  # (E,) undiscounted return of each episode
+    lengths: Array  # (E,) int32 number of steps of each episode
+    stats: Stats  # summable over policies, for `Task.update`
+
+
+class Trajectory(NamedTuple):
+    """One recorded episode, padded to the time limit T; for rendering only."""
+
+    observations: Array  # (T, *observation) as the environment gave them
+    actions: Array  # (T, *action) as the environment received them
+    rewards: Array  # (T,)
+    states: Any  # pytree of (T, …): the environment's state before each step
+    alive: Array  # (T,) bool: False after the end of the episode
+
+
+class Task(NamedTuple):
+    """What a policy is to do: an environment with its observation normalisation.
+
+    `evaluate` takes ``act(observation, key) -> action``, the task's state and E keys,
+    one for each episode.
+    """
+
+    spec: Spec
+    init: Callable[[Key], TaskState]
+    evaluate: Callable[
+        [Callable[[Observation, Key], Action], TaskState, Key], Outcome
+    ]
+    update: Callable[[TaskState, Stats], TaskState]
+    record: Callable[
+        [Callable[[Observation, Key], Action], TaskState, Key], Trajectory
+    ]
+    constants: Callable[[TaskState], Mapping[str, Array]]  # for a genome file
+
+
+class Strategy(NamedTuple):
+    """A search over genomes that maximises fitness.
+
+    `ask` returns a population (a genome with a leading axis) and a state; `tell` takes
+    the population's fitness, in which a non-finite value ranks last; `center` is the
+    strategy's present answer.
+    """
+
+    init: Callable[[Key, Genome], StrategyState]
+    ask: Callable[[Key, StrategyState], tuple[Genome, StrategyState]]
+    tell: Callable[[Key, Genome, Array, StrategyState], StrategyState]
+    center: Callable[[StrategyState], Genome]
