@@ -60,9 +60,20 @@ class Registry:
                 return part.config(rest)
         raise unknown(self.kind, name, self.names())
 
-    @functools.cache
+    def describe(self) -> list[tuple[str, str]]:
+        """Return every name with the first line of what it names says of itself."""
+        return [
+            (name, (self.get(name).__doc__ or "").strip().partition("\n")[0])
+            for name in self.names()
+        ]
+
     def _load(self, name: str) -> Any:
-        return self._entry_points[name].load()
+        return _load(self._entry_points[name])
+
+
+@functools.cache
+def _load(point: EntryPoint) -> Any:
+    return point.load()
 
 
 def _is_family(part: Any) -> bool:

@@ -101,13 +101,9 @@ class Task(NamedTuple):
 
     spec: Spec
     init: Callable[[Key], TaskState]
-    evaluate: Callable[
-        [Callable[[Observation, Key], Action], TaskState, Key], Outcome
-    ]
+    evaluate: Callable[[Callable[[Observation, Key], Action], TaskState, Key], Outcome]
     update: Callable[[TaskState, Stats], TaskState]
-    record: Callable[
-        [Callable[[Observation, Key], Action], TaskState, Key], Trajectory
-    ]
+    record: Callable[[Callable[[Observation, Key], Action], TaskState, Key], Trajectory]
     constants: Callable[[TaskState], Mapping[str, Array]]  # for a genome file
 
 

@@ -1,0 +1,201 @@
+"""The dataset encoding: the genome is a small set of state-action pairs.
+
+Decoding trains a freshly initialised policy on the pairs by imitation; evolution looks
+for pairs that make it act well. This is HaDES ("Behaviour Distillation", Lupu, Lu,
+Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal
+
+import jax
+import numpy as np
+import optax
+
+from neuroevo.errors import UserError, unknown
+from neuroevo.types import (
+    Array,
+    Discrete,
+    Encoding,
+    Key,
+    Params,
+    Policy,
+    Spec,
+    Target,
+)
+
+Genome = Mapping[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """State-action pairs that a fresh policy is trained on."""
+
+    size: int = 2
+    """Number of state-action pairs, D."""
+    labels: Literal["fixed", "learned"] = "fixed"
+    """Discrete actions: balanced fixed labels, or evolved label probabilities."""
+    init_scale: float = 0.0
+    """Standard deviation of the pairs at the centre of the first generation."""
+    init: Literal["random", "fixed"] = "random"
+    """Initial policy: a fresh one each time (HaDES-R) or always the same (HaDES-F)."""
+    init_seed: int = 0
+    """Seed of the initial policy when it is fixed."""
+    steps: int = 64
+    """Number of full-batch gradient steps."""
+    loss: str = "auto"
+    """Imitation loss, one of the policy's; auto takes its default."""
+    optimizer: Literal["adam", "momentum", "sgd"] = "adam"
+    """Optimizer of the policy."""
+    learning_rate: float = 1e-2
+    """Learning rate of the first step."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning rate over the steps: constant, or falling to zero after the last."""
+    adam_eps: float = 1e-5
+    """Adam's epsilon."""
+    momentum: float = 0.9
+    """Decay rate of momentum."""
+    max_grad_norm: float | None = None
+    """Clip the gradient to this global norm; none does not clip."""
+    noise: float = 0.0
+    """Standard deviation of the Gaussian noise on the states, fresh at every step."""
+
+    suggests: ClassVar[Mapping[str, object]] = {
+        "strategy": "SNES",
+        "strategy.std": 1.0,
+        "population": 64,
+        "seeds": 4,
+        "episodes": 2,
+    }
+
+    def fit_to(self, arrays: Mapping[str, np.ndarray]) -> "Dataset":
+        """Return the options changed by what the arrays of a genome file determine.
+
+        Raises:
+            UserError: if the arrays are not those of a data set.
+        """
+        if "states" not in arrays:
+            raise UserError(
+                "not a dataset genome: expected an array 'states', found "
+                f"{', '.join(sorted(arrays)) or 'none'}"
+            )
+        labels = "learned" if "action_logits" in arrays else self.labels
+        labels = "fixed" if "labels" in arrays else labels
+        return dataclasses.replace(self, size=len(arrays["states"]), labels=labels)
+
+    def build(self, policy: Policy, spec: Spec) -> Encoding:
+        """Return the encoding for a `policy`, whose `losses` it trains with.
+
+        Raises:
+            UserError: if an option is out of range or does not fit the policy.
+        """
+        self._check(policy, spec)
+        optimizer = self._optimizer()
+        loss = policy.losses[
+            next(iter(policy.losses)) if self.loss == "auto" else self.loss
+        ]
+        targets, shapes, constants = self._targets(spec)
+        shapes = {"states": (self.size, *spec.observation), **shapes}
+
+        def init(key: Key) -> Genome:
+            keys = jax.random.split(key, len(shapes))
+            return {
+                name: self.init_scale * jax.random.normal(key, shape)
+                for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+            }
+
+        def start(key: Key) -> tuple[Params, Key]:
+            init_key, noise_key = jax.random.split(key)
+            if self.init == "fixed":
+                init_key = jax.random.key(self.init_seed)
+            return policy.init(init_key), noise_key
+
+        def decode(genome: Genome, start: tuple[Params, Key]) -> Params:
+            params, noise_key = start
+            # A file may hold images as flat rows.
+            states = genome["states"].reshape(-1, *spec.observation)
+            target = targets(genome)
+
+            def imitation_loss(params: Params, step: Array) -> Array:
+                inputs = states
+                if self.noise:
+                    key = jax.random.fold_in(noise_key, step)
+                    inputs += self.noise * jax.random.normal(key, states.shape)
+                outputs = jax.vmap(policy.apply, (None, 0))(params, inputs)
+                return loss(outputs, target)
+
+            def train(step: Array, carry: tuple[Params, optax.OptState]):
+                params, state = carry
+                grads = jax.grad(imitation_loss)(params, step)
+                updates, state = optimizer.update(grads, state, params)
+                return optax.apply_updates(params, updates), state
+
+            carry = params, optimizer.init(params)
+            return jax.lax.fori_loop(0, self.steps, train, carry)[0]
+
+        return Encoding(init, decode, start, constants)
+
+    def _targets(
+        self, spec: Spec
+    ) -> tuple[
+        Callable[[Genome], Target], dict[str, tuple[int, ...]], dict[str, np.ndarray]
+    ]:
+        """Return ``targets(genome)``, the shapes it adds to a genome, the constants."""
+        if not isinstance(spec.action, Discrete):
+            shapes = {"actions": (self.size, *spec.action.shape)}
+            return lambda genome: genome["actions"], shapes, {}
+        if self.labels == "learned":
+            shapes = {"action_logits": (self.size, spec.action.n)}
+            return lambda genome: jax.nn.softmax(genome["action_logits"]), shapes, {}
+        labels = balanced_labels(self.size, spec.action.n)
+        # The labels of a loaded file come before those made here.
+        return lambda genome: genome.get("labels", labels), {}, {"labels": labels}
+
+    def _optimizer(self) -> optax.GradientTransformation:
+        steps = max(self.steps, 1)
+        rate = {
+            "constant": self.learning_rate,
+            "linear": optax.linear_schedule(self.learning_rate, 0.0, steps),
+            "cosine": optax.cosine_decay_schedule(self.learning_rate, steps),
+        }[self.schedule]
+        optimizer = {
+            "adam": optax.adam(rate, eps=self.adam_eps),
+            "momentum": optax.sgd(rate, momentum=self.momentum),
+            "sgd": optax.sgd(rate),
+        }[self.optimizer]
+        if self.max_grad_norm is None:
+            return optimizer
+        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optimizer)
+
+    def _check(self, policy: Policy, spec: Spec) -> None:
+        for name, least in (("size", 1), ("steps", 0), ("noise", 0), ("init_scale", 0)):
+            value = getattr(self, name)
+            if not value >= least:  # nan is wrong too
+                raise UserError(
+                    f"encoding.{name} must be at least {least}, got {value}"
+                )
+        for name in ("learning_rate", "adam_eps", "max_grad_norm"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"encoding.{name} must be greater than 0, got {value}")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"encoding.momentum must be in [0, 1), got {self.momentum}")
+        if self.loss not in ("auto", *policy.losses):
+            raise unknown("encoding.loss", self.loss, ["auto", *policy.losses])
+        if isinstance(spec.action, Discrete) and self.labels == "fixed":
+            if self.size < spec.action.n:
+                raise UserError(
+                    f"encoding.size {self.size} leaves some of the {spec.action.n} "
+                    f"actions without a pair: use --encoding.size {spec.action.n} or "
+                    "--encoding.labels learned"
+                )
+
+
+def balanced_labels(size: int, n: int) -> np.ndarray:
+    """Return (size,) int32 labels, sorted, that use every row.
+
+    Where `size` is not a multiple of `n` the first ``size % n`` actions get one row
+    more than the others: 16 rows for 3 actions are six 0, five 1 and five 2.
+    """
+    return np.sort(np.arange(size, dtype=np.int32) % n)

@@ -1,0 +1,52 @@
+"""The direct encoding: the genome is the policy's parameters.
+
+The baseline of neuroevolution (Salimans et al., "Evolution Strategies as a Scalable
+Alternative to Reinforcement Learning", arXiv 1703.03864).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo.types import Encoding, Key, Params, Policy, Spec, Start
+
+
+@dataclasses.dataclass(frozen=True)
+class Direct:
+    """The policy's own parameters, the log standard deviation included."""
+
+    init: Literal["policy", "zeros"] = "policy"
+    """Centre of the search: the policy's initial parameters, or zero for all."""
+
+    # One policy seed: decoding draws nothing, so a second would repeat the first.
+    suggests: ClassVar[Mapping[str, object]] = {
+        "strategy": "Open_ES",
+        "population": 256,
+        "seeds": 1,
+        "episodes": 8,
+    }
+
+    def fit_to(self, arrays: Mapping[str, np.ndarray]) -> "Direct":
+        """Return these options: the arrays of a genome file change none of them."""
+        del arrays
+        return self
+
+    def build(self, policy: Policy, spec: Spec) -> Encoding:
+        """Return the encoding of the parameters of `policy`."""
+        del spec
+
+        def init(key: Key) -> Params:
+            if self.init == "policy":
+                return policy.init(key)
+            shapes = jax.eval_shape(policy.init, key)
+            return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+        def decode(genome: Params, start: Start) -> Params:
+            del start
+            return genome
+
+        return Encoding(init, decode)

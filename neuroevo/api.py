@@ -1,0 +1,139 @@
+"""Evolve in a few lines of Python."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from neuroevo import build, config, genome_file, runs, sharding, training
+from neuroevo.display import make_display
+from neuroevo.errors import UserError
+from neuroevo.solution import Solution
+
+
+def evolve(
+    *,
+    preset: str | None = None,
+    config_file: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    display: bool = False,
+    callback: Callable[[Mapping[str, Any]], None] | None = None,
+    **options: Any,
+) -> training.Run:
+    """Evolve policies and return the run.
+
+    For example ``evolve(env="hopper", encoding={"name": "dataset", "size": 4})``.
+
+    Args:
+        preset: name of a preset to start from.
+        config_file: YAML file with options; wins over the preset.
+        run_dir: where to keep metrics, checkpoints and results; None keeps none.
+        resume: continue the run in `run_dir` if there is one.
+        display: show the run on stderr.
+        callback: called with the metrics of each generation.
+        **options: as on the command line, which they take the names from: settings
+            such as ``population=64``, and the parts ``env``, ``encoding``, ``policy``,
+            ``normalization`` and ``strategy``. A part is a name, a mapping of a
+            ``name`` and options, or a value made in Python, registered or not: one with
+            a ``build`` method, an `Environment`, a `Policy`, or a function that returns
+            an `Encoding` (of policy and spec) or a `Strategy` (of the population).
+
+    Raises:
+        UserError: for options that are unknown, or parts that do not go together.
+    """
+    custom = {
+        part: _buildable(options.pop(part))
+        for part in config.PARTS.keys() & options.keys()
+        if not isinstance(options[part], str | Mapping)
+    }
+    layers = []
+    if preset:
+        layers.append(config.Layer(f"preset {preset}", config.read_preset(preset)))
+    if config_file:
+        path = Path(config_file)
+        layers.append(config.Layer(str(path), config.read_yaml(path)))
+    layers.append(config.Layer("evolve", options))
+    resolved = config.resolve(layers, custom=custom, prog="evolve")
+    path = Path(run_dir) if run_dir is not None else None
+    return training.launch(
+        resolved,
+        path,
+        resume=resume and path is not None and runs.is_run(path),
+        display=make_display if display else None,
+        callback=callback,
+    )
+
+
+def load(path: str | Path, **options: Any) -> Solution:
+    """Return the solution in a genome file, or the best one of a run directory.
+
+    Options override what the file says, or say what it does not; see `evolve`.
+
+    Raises:
+        UserError: if the file does not fit them.
+    """
+    resolved, file = read_solution(Path(path), [config.Layer("load", options)])
+    return make_solution(resolved, file)
+
+
+def read_solution(
+    path: Path, layers: list, arguments: tuple[str, ...] = (), **schema: Any
+) -> tuple[config.Config, genome_file.GenomeFile]:
+    """Return a genome file and the configuration to decode it with.
+
+    The configuration is the file's own, overridden by `layers` and `arguments`.
+    """
+    if path.is_dir():
+        if not runs.is_run(path):
+            raise UserError(f"{path}: not a run; expected a run directory or a genome")
+        path = path / runs.BEST
+    file = genome_file.load(path)
+    own = {part: file.meta[part] for part in config.PARTS if part in file.meta}
+    layers = [config.Layer(str(path), own), *map(config.without_settings, layers)]
+    resolved = config.resolve(layers, arguments, **schema)
+    return resolved, file
+
+
+def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solution:
+    """Return the genome in `file` with the parts that decode and evaluate it."""
+    sharding.configure(resolved.devices)
+    encoding = resolved.parts["encoding"]
+    if hasattr(encoding, "fit_to"):
+        encoding = encoding.fit_to(file.arrays)
+    parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
+    names = dict(resolved.names)
+    observation = {}
+    if all(name in file.arrays for name in genome_file.OBSERVATION_ARRAYS):
+        mean, var = (file.arrays[name] for name in genome_file.OBSERVATION_ARRAYS)
+        observation = {"mean": mean, "var": var}
+        if names["normalization"] != "constant":
+            names["normalization"] = "constant"
+            parts["normalization"] = config.PARTS["normalization"].get("constant")()
+    resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
+    built = build.build_parts(resolved, observation=observation)
+    resolved = build.resolve_auto(resolved, built)
+    devices = sharding.select(resolved.devices)
+    genome = genome_file.to_genome(
+        file, build.shapes(built.encoding.init), built.encoding.constants
+    )
+    key = jax.random.key(resolved.settings.seed)
+    engine = build.build_engine(resolved, built, devices)
+    answer = build.answer(built, genome, key)
+    return Solution(resolved, built, engine, answer, key)
+
+
+def _buildable(part: Any) -> Any:
+    """Return `part` as something with a ``build`` method."""
+    return part if hasattr(part, "build") else _Fixed(part)
+
+
+class _Fixed:
+    """A part that was made in Python: a value, or a function that returns one."""
+
+    def __init__(self, value: Any):
+        self._value = value
+
+    def build(self, *args: Any, **kwargs: Any) -> Any:
+        return self._value(*args, **kwargs) if callable(self._value) else self._value

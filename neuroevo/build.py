@@ -1,0 +1,99 @@
+"""From a configuration to the parts of a run: the composition root."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from neuroevo import engine
+from neuroevo.config import Config
+from neuroevo.tasks.episode import Environment, make_task
+from neuroevo.types import Encoding, Policy, Strategy, Task
+
+
+class Parts(NamedTuple):
+    """What a run is made of."""
+
+    environment: Environment
+    task: Task
+    policy: Policy
+    encoding: Encoding
+    strategy: Strategy | None
+
+
+def build_parts(
+    config: Config, *, observation: Mapping[str, Any] | None = None
+) -> Parts:
+    """Return the parts that `config` describes; nothing is compiled.
+
+    `observation` holds the constants of a genome file's observation normalization
+    (``obs_mean``, ``obs_var``), which replace the configured one. Without a strategy
+    in `config`, there is none in the parts.
+
+    Raises:
+        UserError: if the parts do not go together.
+    """
+    options = config.parts
+    environment = options["env"].build()
+    spec = environment.spec
+    policy = options["policy"].build(spec)
+    encoding = options["encoding"].build(policy, spec)
+    normalizer = options["normalization"].build(spec.observation, **(observation or {}))
+    task = make_task(environment, normalizer)
+    strategy = None
+    if "strategy" in options:
+        strategy = options["strategy"].build(config.settings.population)
+        jax.eval_shape(strategy.init, jax.random.key(0), shapes(encoding.init))
+    return Parts(environment, task, policy, encoding, strategy)
+
+
+def resolve_auto(config: Config, parts: Parts) -> Config:
+    """Return `config` with what depends on the machine made definite.
+
+    The size of chunks can change the last digits of results; recorded, a run repeats.
+    """
+    if config.settings.chunk != "auto":
+        return config
+    settings = dataclasses.replace(config.settings, chunk=_auto_chunk(parts))
+    return dataclasses.replace(config, settings=settings)
+
+
+def _auto_chunk(parts: Parts) -> int:
+    """Return how many policies to train and roll out together.
+
+    On a CPU so many that their parameters stay in its cache; on an accelerator many
+    more, to hide latency.
+    """
+    floats, most = (2**17, 64) if jax.default_backend() == "cpu" else (2**30, 4096)
+    return max(1, min(most, floats // count(shapes(parts.policy.init))))
+
+
+def build_engine(
+    config: Config, parts: Parts, devices: Sequence[jax.Device]
+) -> engine.Engine:
+    """Return the engine for `parts` on `devices`; `config` has no ``auto`` chunk.
+
+    Without a strategy it can only evaluate.
+    """
+    settings = config.settings
+    fields = engine.Plan._fields
+    plan = engine.Plan(*(getattr(settings, field, 1) for field in fields))
+    return engine.make_engine(
+        parts.encoding, parts.policy, parts.task, parts.strategy, plan, devices
+    )
+
+
+def answer(parts: Parts, genome: Any, key: jax.Array) -> engine.Answer:
+    """Return `genome` with the task's initial state, as for a genome from a file."""
+    return engine.Answer(genome, jax.jit(parts.task.init)(key))
+
+
+def shapes(init: Callable) -> Any:
+    """Return the shapes of what ``init(key)`` makes, computing nothing."""
+    return jax.eval_shape(init, jax.random.key(0))
+
+
+def count(tree: Any) -> int:
+    """Return the number of numbers in a pytree of arrays or shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))

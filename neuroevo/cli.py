@@ -1,0 +1,280 @@
+"""The command line: ``neuroevo train | resume | evaluate | list``."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+import neuroevo
+from neuroevo import config
+from neuroevo.errors import UserError, unknown
+
+_USAGE = """\
+usage: neuroevo COMMAND [OPTIONS]
+
+  train     evolve policies:  neuroevo train --encoding dataset --env CartPole-v1
+  resume    continue a run:   neuroevo resume RUN [--generations N]
+  evaluate  measure a run or a genome file on fresh policies and episodes
+  list      show what there is: encodings, envs, strategies, policies, presets
+
+neuroevo COMMAND --help shows a command's options, with those of the chosen parts.
+"""
+
+_Positional = tyro.conf.Positional
+
+
+@dataclasses.dataclass(frozen=True)
+class _Train(config.Settings):
+    """Settings of ``train``, besides those that ``config.yaml`` holds."""
+
+    config: Path | None = None
+    """YAML file with options; the command line wins."""
+    preset: str | None = None
+    """Start from a preset (neuroevo list presets)."""
+    run_dir: Path | None = None
+    """Where the run goes (default: runs/ENV-ENCODING-STRATEGY-sSEED)."""
+    quiet: bool = False
+    """Plain lines instead of the live display."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Resume:
+    """Settings of ``resume``."""
+
+    run: _Positional[Path]
+    """A run directory."""
+    generations: int | None = None
+    """A new limit of generations."""
+    max_env_steps: int | None = None
+    """A new limit of environment steps."""
+    max_seconds: float | None = None
+    """A new limit of seconds, those already spent included."""
+    devices: str | None = None
+    """Devices to use, a number or auto; it need not be as before."""
+    quiet: bool = False
+    """Plain lines instead of the live display."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluate:
+    """Settings of ``evaluate``."""
+
+    seeds: int = 8
+    """Fresh policies decoded from the genome."""
+    episodes: int = 8
+    """Episodes of each policy."""
+    seed: int = 0
+    """Seed of the evaluation's randomness."""
+    devices: Annotated[str, tyro.conf.arg(metavar="INT|auto")] = "auto"
+    """Devices to spread the policies over; auto for all."""
+    chunk: Annotated[str, tyro.conf.arg(metavar="INT|auto")] = "auto"
+    """Policies trained and rolled out together; bounds memory."""
+    config: Path | None = None
+    """YAML file with options of the parts; the command line wins."""
+    preset: str | None = None
+    """Take the options of the parts from a preset."""
+    json: bool = False
+    """Print one JSON object on stdout and nothing else."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code.
+
+    0 done, 1 our fault, 2 the user's mistake, 130 interrupted (143 by SIGTERM).
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # XLA's compiler warns of slow compilations and the like: not for our users' eyes.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        code = _dispatch(arguments)
+    except UserError as error:
+        print(f"neuroevo: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("neuroevo: interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "train": _train,
+        "resume": _resume,
+        "evaluate": _evaluate,
+        "list": _list,
+    }
+    match arguments:
+        case [] | ["-h" | "--help", *_]:
+            print(_USAGE, end="")
+            return 0
+        case ["--version", *_]:
+            print(f"neuroevo {neuroevo.__version__}")
+            return 0
+        case [command, *rest] if command in commands:
+            return commands[command](_switches(rest))
+        case [command, *_]:
+            raise unknown("command", command, commands)
+    raise AssertionError
+
+
+def _switches(arguments: list[str]) -> list[str]:
+    """Let ``--json`` and ``--quiet`` stand for ``--json True``."""
+    switched = []
+    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
+        switched.append(argument)
+        if argument in ("--json", "--quiet") and following not in ("True", "False"):
+            switched.append("True")
+    return switched
+
+
+def _layers(arguments: Sequence[str]) -> list[config.Layer]:
+    """Return the preset and the file that `arguments` name, as layers."""
+    layers = []
+    if preset := config.option_in(arguments, "--preset"):
+        layers.append(config.Layer(f"preset {preset}", config.read_preset(preset)))
+    if file := config.option_in(arguments, "--config"):
+        layers.append(config.Layer(file, config.read_yaml(Path(file))))
+    return layers
+
+
+def _train(arguments: list[str]) -> int:
+    from neuroevo import runs
+
+    resolved = config.resolve(_layers(arguments), arguments, schema=_Train)
+    options = resolved.settings
+    names = [field.name for field in dataclasses.fields(config.Settings)]
+    settings = config.Settings(**{name: getattr(options, name) for name in names})
+    resolved = dataclasses.replace(resolved, settings=settings)
+    path = options.run_dir or runs.default_path(resolved.names, settings.seed)
+    return _launch(resolved, path, quiet=options.quiet)
+
+
+def _resume(arguments: list[str]) -> int:
+    from neuroevo import runs
+
+    options = config.parse_command(_Resume, arguments, prog="neuroevo resume")
+    if not runs.is_run(options.run):
+        raise UserError(
+            f"{options.run}: not a run; expected a directory that neuroevo train made"
+        )
+    limits = ("generations", "max_env_steps", "max_seconds", "devices")
+    changes = {name: getattr(options, name) for name in limits}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    file = options.run / runs.CONFIG
+    written = config.Layer(str(file), config.read_yaml(file))
+    resolved = config.resolve([written, config.Layer("neuroevo resume", changes)])
+    return _launch(resolved, options.run, resume=True, quiet=options.quiet)
+
+
+def _launch(resolved: config.Config, path: Path, *, quiet: bool, resume=False) -> int:
+    """Train in `path`, show the result, and return the exit code."""
+    import numpy as np
+
+    from neuroevo import display, training
+
+    run = training.launch(
+        resolved,
+        path,
+        resume=resume,
+        display=functools.partial(display.make_display, quiet=quiet),
+    )
+    console = _console()
+    if run.signal is not None and run.summary["stopped_by"] == training.INTERRUPTED:
+        console.print(
+            f"interrupted at generation {run.generation}, checkpoint written; "
+            f"continue with: neuroevo resume {path}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return 128 + run.signal
+    display.render_summary(run.summary, console)
+    arrays = run.center.arrays()
+    if "states" in arrays and len(arrays["states"]) <= 16:
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        display.render_dataset(arrays, console, env=resolved.names["env"])
+    return 0
+
+
+def _console() -> Any:
+    """Return a console on stderr, which has escape codes on a terminal only."""
+    from rich.console import Console
+
+    return Console(stderr=True, force_terminal=sys.stderr.isatty())
+
+
+def _evaluate(arguments: list[str]) -> int:
+    from neuroevo import api, display
+
+    path, arguments = _take_path(arguments, "neuroevo evaluate RUN|GENOME.npz")
+    layers, options = _layers(arguments), {"schema": _Evaluate, "prog": _EVALUATE}
+    if path is None:  # only --help can do without
+        config.resolve(map(config.without_settings, layers), arguments, **options)
+    resolved, file = api.read_solution(path, layers, arguments, **options)
+    options = resolved.settings
+    for name in ("seeds", "episodes"):
+        if getattr(options, name) < 1:
+            raise UserError(
+                f"--{name}: expected at least 1, got {getattr(options, name)}"
+            )
+    solution = api.make_solution(resolved, file)
+    result = solution.evaluate(options.seeds, options.episodes, seed=options.seed)
+    result = {"genome": str(file.path)} | result
+    if options.json:
+        print(json.dumps(result))
+    else:
+        from rich.console import Console
+
+        display.render_evaluation(result, Console())
+    return 0
+
+
+_EVALUATE = "neuroevo evaluate RUN|GENOME.npz"
+
+
+def _take_path(arguments: list[str], usage: str) -> tuple[Path | None, list[str]]:
+    """Split the leading path off `arguments`."""
+    if arguments and not arguments[0].startswith("-"):
+        return Path(arguments[0]), arguments[1:]
+    if {"-h", "--help"} & set(arguments):
+        return None, arguments
+    raise UserError(f"expected a run or a genome file first: {usage}")
+
+
+def _list(arguments: list[str]) -> int:
+    from rich.console import Console
+
+    from neuroevo import display
+
+    kinds = {
+        "encodings": config.PARTS["encoding"],
+        "envs": config.PARTS["env"],
+        "strategies": config.PARTS["strategy"],
+        "policies": config.PARTS["policy"],
+        "normalizations": config.PARTS["normalization"],
+        "presets": None,
+    }
+    match arguments:
+        case [] | ["-h" | "--help", *_]:
+            print(f"usage: neuroevo list [{'|'.join(kinds)}]")
+            return 0
+        case [kind] if kind in kinds:
+            pass
+        case [kind, *_]:
+            raise unknown("list", kind, kinds)
+    if kind == "presets":
+        rows = [(name, config.describe_preset(name)) for name in config.presets()]
+    else:
+        rows = kinds[kind].describe()
+    display.render_list(kind, rows, Console())
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,543 @@
+"""Configuration: one schema for the command line, YAML files and Python.
+
+A configuration names the five parts of a run with their options, and holds the
+settings of the engine. It is resolved from layers, each a partial nested mapping (a
+preset, a file, keyword arguments) and at last the command line's arguments; a later
+layer wins. The lowest layer is what the chosen parts suggest for the rest
+(``suggests``), so that ``--encoding direct`` alone gets a strategy that suits it. Every
+value passes through the same typed parser, whatever door it came in by.
+"""
+
+import dataclasses
+import functools
+import itertools
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
+import yaml
+from tyro._errors import (  # documented there; pyproject.toml bounds the version
+    BadValue,
+    InstantiationFailure,
+    InvalidChoice,
+    MissingArgs,
+    UnrecognizedArgs,
+    on_parse_error,
+)
+
+from neuroevo import registry
+from neuroevo.errors import UserError, did_you_mean, unknown
+
+PARTS = {
+    "env": registry.envs,
+    "encoding": registry.encodings,
+    "policy": registry.policies,
+    "normalization": registry.normalizations,
+    "strategy": registry.strategies,
+}
+
+
+def _name(part: str) -> Any:
+    return tyro.conf.arg(name=part, metavar="NAME")
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """The chosen parts."""
+
+    env_name: Annotated[str, _name("env")] = "CartPole-v1"
+    """Environment (neuroevo list envs)."""
+    encoding_name: Annotated[str, _name("encoding")] = "dataset"
+    """How a genome becomes a policy (neuroevo list encodings)."""
+    policy_name: Annotated[str, _name("policy")] = "mlp"
+    """Policy network (neuroevo list policies)."""
+    normalization_name: Annotated[str, _name("normalization")] = "none"
+    """Observation normalization (none, constant, running, episode)."""
+    strategy_name: Annotated[str, _name("strategy")] = "SNES"
+    """Evolution strategy (neuroevo list strategies)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """When a run writes a checkpoint, and how many it keeps."""
+
+    every_seconds: float = 60.0
+    """Seconds between checkpoints."""
+    every_generations: int | None = None
+    """Generations between checkpoints, besides those by time."""
+    keep: int = 3
+    """Latest checkpoints kept, besides the one with the best held-out return."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How long, how wide and how thoroughly to search."""
+
+    population: int = 64
+    """Candidates in a generation."""
+    generations: int | None = 100
+    """Generations to run; None for no limit."""
+    max_env_steps: int | None = None
+    """Stop after this many environment steps."""
+    max_seconds: float | None = None
+    """Stop after this many seconds, compilation included."""
+    target: float | None = None
+    """Stop when the centre's held-out return meets this in two evaluations in a row."""
+    seed: int = 0
+    """Seed of all randomness of the run."""
+    devices: int | Literal["auto"] = "auto"
+    """Devices to spread the population over; auto for all (on a CPU, one a core)."""
+    seeds: int = 1
+    """Fresh policies decoded from each candidate."""
+    episodes: int = 4
+    """Episodes of each policy."""
+    center_every: int = 5
+    """Generations between held-out evaluations of the strategy's centre."""
+    center_seeds: int = 8
+    """Fresh policies decoded from the centre for such an evaluation."""
+    final_seeds: int = 8
+    """Fresh policies for the evaluation at the end of the run."""
+    final_episodes: int = 8
+    """Episodes of each of those."""
+    chunk: int | Literal["auto"] = "auto"
+    """Policies trained and rolled out together; bounds memory."""
+    checkpoint: Checkpoints = dataclasses.field(default_factory=Checkpoints)
+
+
+class Layer(NamedTuple):
+    """A partial configuration, and what to call it in an error."""
+
+    source: str
+    values: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A resolved configuration: the parts by name, their options, the settings."""
+
+    names: Mapping[str, str]
+    parts: Mapping[str, Any]
+    settings: Any
+
+    @property
+    def devices(self) -> int | None:
+        """The number of devices to use, or None for all."""
+        devices = self.settings.devices
+        return None if devices == "auto" else devices
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain nested data, ready for YAML."""
+        parts = {
+            part: {"name": self.names[part]} | _plain(options)
+            for part, options in self.parts.items()
+        }
+        return parts | _plain(self.settings)
+
+
+def resolve(
+    layers: Sequence[Layer],
+    arguments: Sequence[str] = (),
+    *,
+    schema: type = Settings,
+    custom: Mapping[str, Any] | None = None,
+    prog: str = "neuroevo train",
+) -> Config:
+    """Return the configuration that `layers` and command-line `arguments` amount to.
+
+    `schema` is the dataclass of the settings, which a command may extend. `custom`
+    holds parts made in Python, which take the place of named ones.
+
+    Raises:
+        UserError: for anything that is unknown or of the wrong type.
+    """
+    custom = custom or {}
+    layers = [Layer(source, _nested(source, values)) for source, values in layers]
+    spoken = _names_in(arguments)
+    suggestions: dict[str, Any] = {}
+    for part in ("env", "encoding"):
+        chosen, _ = _choose(layers, spoken)
+        cls = custom[part] if part in custom else PARTS[part].get(chosen[part])
+        suggestions |= getattr(cls, "suggests", {})
+    suggested = _nested("suggestions", suggestions)
+    names, _ = _choose([Layer("suggestions", suggested), *layers], spoken)
+    _, layers = _choose(layers, spoken, names)
+    names |= {part: type(value).__name__ for part, value in custom.items()}
+    classes = {
+        part: _Custom if part in custom else PARTS[part].get(name)
+        for part, name in names.items()
+    }
+    kind = _command_type(classes, schema)
+    known = set(_option_names(kind))
+    suggested = _without_unknown(suggested, known)
+
+    value = kind(**{f"{part}_name": name for part, name in names.items()})
+    parse = functools.partial(_parse, kind, prog=prog)
+    for source, values in [Layer("suggestions", suggested), *layers]:
+        values = {k: v for k, v in values.items() if k not in _EXTRA_KEYS}
+        value = parse(
+            _to_arguments(source, values, known), default=value, source=source
+        )
+    value = parse(list(arguments), default=value)
+    return Config(
+        names=names,
+        parts={part: getattr(value, part) for part in PARTS} | dict(custom),
+        settings=schema(
+            **{f.name: getattr(value, f.name) for f in dataclasses.fields(schema)}
+        ),
+    )
+
+
+_EXTRA_KEYS = {"neuroevo"}  # a run's config.yaml says which version wrote it
+
+
+@dataclasses.dataclass(frozen=True)
+class _Custom:
+    """Stands for the options of a part made in Python: there are none to parse."""
+
+
+def _without_unknown(values: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
+    """Return those of the options in `values` that there are.
+
+    A suggested standard deviation, say, holds for whichever strategy is chosen.
+    """
+    kept = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            kept[key] = {k: v for k, v in value.items() if f"{key}.{k}" in known}
+        elif key in known:
+            kept[key] = value
+    return kept
+
+
+def without_settings(layer: Layer) -> Layer:
+    """Return `layer` without the settings of training, for a command that has none."""
+    settings = {field.name for field in dataclasses.fields(Settings)}
+    values = {
+        key: value
+        for key, value in layer.values.items()
+        if str(key).partition(".")[0].replace("-", "_") not in settings
+    }
+    return Layer(layer.source, values)
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """Return the mapping in a YAML file; nothing in it is ever executed.
+
+    Raises:
+        UserError: if there is no such file, or it is not a YAML mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; expected a YAML configuration"
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a readable YAML file: {reason}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected a mapping of options, got {values!r:.60}")
+    return values
+
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def presets() -> list[str]:
+    """Return the names of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def read_preset(name: str) -> Mapping[str, Any]:
+    """Return the partial configuration of a preset."""
+    if name not in presets():
+        raise unknown("preset", name, presets())
+    return read_yaml(PRESETS / f"{name}.yaml")
+
+
+def describe_preset(name: str) -> str:
+    """Return what a preset is for: its file's first comment."""
+    first, *_ = (PRESETS / f"{name}.yaml").read_text().splitlines()
+    return first.removeprefix("# ")
+
+
+# From nested mappings to the parser's arguments
+
+
+def _nested(source: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with dotted keys expanded and parts as mappings with a name."""
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise UserError(f"{source}: expected option names as keys, got {key!r}")
+        part, _, option = key.partition(".")
+        part, option = part.replace("-", "_"), option.replace("-", "_")
+        if option:
+            nested.setdefault(part, {})[option] = value
+        elif part in PARTS and isinstance(value, str):
+            nested.setdefault(part, {})["name"] = value
+        elif isinstance(value, Mapping):
+            options = {str(k).replace("-", "_"): v for k, v in value.items()}
+            nested.setdefault(part, {}).update(options)
+        elif part in PARTS:
+            raise UserError(
+                f"{source}: {part}: expected a name or a mapping of options, "
+                f"got {value!r}"
+            )
+        else:
+            nested[part] = value
+    return nested
+
+
+def _choose(
+    layers: Sequence[Layer],
+    spoken: Mapping[str, str],
+    names: Mapping[str, str] | None = None,
+) -> tuple[dict[str, str], list[Layer]]:
+    """Return the name of each part, and the layers without what these make void.
+
+    Options given for one part do not carry over to another that replaces it. `names`
+    are those that hold before the first layer.
+    """
+    chosen = dict(names or {part: getattr(Names, f"{part}_name") for part in PARTS})
+    kept: list[Layer] = []
+    for source, values in [*layers, Layer("arguments", dict(spoken))]:
+        for part in PARTS.keys() & values.keys():
+            options = values[part]
+            name = options.get("name") if isinstance(options, Mapping) else options
+            if name is None or name == chosen[part]:
+                continue
+            if not isinstance(name, str):
+                raise UserError(f"{source}: {part}: expected a name, got {name!r}")
+            kept = [
+                Layer(s, {k: v for k, v in vs.items() if k != part}) for s, vs in kept
+            ]
+            chosen[part] = name
+        kept.append(Layer(source, values))
+    return chosen, kept[:-1]
+
+
+def _names_in(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the parts that are named on the command line."""
+    names = {}
+    for part in PARTS:
+        name = option_in(arguments, f"--{part}")
+        if name is not None:
+            names[part] = name
+    return names
+
+
+def option_in(arguments: Sequence[str], flag: str) -> str | None:
+    """Return the last value given for `flag`, without parsing anything else."""
+    found = None
+    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
+        if argument == flag and following is not None:
+            found = following
+        elif argument.startswith(f"{flag}="):
+            found = argument.partition("=")[2]
+    return found
+
+
+def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> list[str]:
+    """Return nested `values` as command-line arguments."""
+    arguments = []
+    for dotted, value in _flatten(values):
+        option = dotted.removesuffix(".name") if dotted in _NAME_KEYS else dotted
+        if option not in known:
+            raise UserError(f"{source}: {unknown_option(option, sorted(known))}")
+        flag = f"--{option}"
+        if isinstance(value, list | tuple):
+            arguments += [flag, *map(str, value)]
+        else:
+            arguments.append(f"{flag}={value}")
+    return arguments
+
+
+_NAME_KEYS = {f"{part}.name" for part in PARTS}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = ""):
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _plain(options: Any) -> dict[str, Any]:
+    """Return a dataclass as nested mappings, lists and scalars."""
+    if not dataclasses.is_dataclass(options):
+        return {}
+
+    def plain(value):
+        if isinstance(value, Mapping):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return plain(dataclasses.asdict(options))
+
+
+# The typed parser
+
+
+def _command_type(classes: Mapping[str, type], schema: type) -> type:
+    """Return the dataclass whose fields are the names, the settings and the options."""
+    options = [
+        (part, cls, dataclasses.field(default_factory=cls))
+        for part, cls in classes.items()
+    ]
+    # Fields come in the order of the bases, last base first.
+    bases = (schema, Names)
+    return dataclasses.make_dataclass("Options", options, bases=bases, frozen=True)
+
+
+def _option_names(kind: type, prefix: str = ""):
+    """Yield the dotted name of every option of a command type."""
+    for field in dataclasses.fields(kind):
+        hint = field.type
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            yield from _option_names(hint, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name.removesuffix('_name')}"
+
+
+def parse_command(kind: type, arguments: Sequence[str], *, prog: str) -> Any:
+    """Return an instance of the dataclass `kind`, parsed from `arguments`.
+
+    Raises:
+        UserError: for anything that is missing, unknown or of the wrong type.
+    """
+    return _parse(kind, list(arguments), prog=prog)
+
+
+def _parse(
+    kind: type,
+    arguments: list[str],
+    *,
+    prog: str,
+    default: Any = tyro.MISSING,
+    source: str | None = None,
+) -> Any:
+    """Parse `arguments` over `default`; mistakes become one line naming `source`."""
+    known = list(_option_names(kind))
+
+    def explain(event):
+        message = _explain(event, arguments, known)
+        if message is not None:
+            raise UserError(f"{source}: {message}" if source else message)
+
+    given = {} if default is tyro.MISSING else {"default": default}
+    with on_parse_error(explain):
+        return tyro.cli(
+            kind,
+            args=arguments,
+            prog=prog,
+            config=(tyro.conf.FlagConversionOff,),
+            registry=_registry,
+            **given,
+        )
+
+
+_registry = tyro.constructors.ConstructorRegistry()
+
+
+@_registry.primitive_rule
+def _integer(info: Any) -> Any:
+    """Let integers be written like 1e8, as people write environment steps."""
+    if info.type is not int:
+        return None
+
+    def read(words):
+        number = float(words[0])
+        if not number.is_integer():
+            raise ValueError(f"{words[0]} is not an integer")
+        return int(number) if "e" in words[0].lower() else int(words[0])
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=read,
+        is_instance=lambda x: isinstance(x, int) and not isinstance(x, bool),
+        str_from_instance=lambda x: [str(x)],
+    )
+
+
+def _explain(event: Any, arguments: Sequence[str], known: Sequence[str]) -> str | None:
+    """Return one line for a parser's error event, or None to let the parser speak."""
+    match event:
+        case MissingArgs(missing_arguments=[first, *_]):
+            return f"expected {first.arg.field.intern_name.upper()}"
+        case UnrecognizedArgs(tokens=[first, *_]) if first.startswith("--"):
+            return unknown_option(first.partition("=")[0], known)
+        case UnrecognizedArgs(tokens=[first, *_]):
+            return f"unexpected argument {first!r}: expected options like --env NAME"
+        case (
+            BadValue(argument=argument)
+            | InvalidChoice(argument=argument)
+            | InstantiationFailure(argument=argument)
+        ) if argument is not None:
+            flag = argument.lowered.name_or_flags[-1]
+            given = _values_of(flag, arguments)
+            close = did_you_mean(given, getattr(event, "choices", ())) if given else ""
+            got = repr(given) if given else "nothing"
+            return f"{flag}: expected {_expected(argument)}, got {got}{close}"
+        case InstantiationFailure(message=message):
+            return " ".join(message.split())
+    return None
+
+
+def unknown_option(flag: str, known: Sequence[str]) -> str:
+    """Return one line about a `flag` that is none of the `known` options' flags."""
+    flags = [f"--{name.replace('_', '-')}" for name in known]
+    flag = f"--{flag.lstrip('-').replace('_', '-')}"
+    part, dot, _ = flag.partition(".")
+    siblings = [other for other in flags if dot and other.startswith(f"{part}.")]
+    expected = ", ".join(siblings[:12]) or "an option that --help lists"
+    close = did_you_mean(flag, siblings or flags)
+    return f"unknown option {flag}: expected {expected}{close}"
+
+
+def _values_of(flag: str, arguments: Sequence[str]) -> str:
+    """Return what was given for `flag`, as it was written."""
+    given = ""
+    for position, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name.replace("_", "-") == flag.replace("_", "-"):
+            rest = itertools.takewhile(
+                lambda word: not word.startswith("--"), arguments[position + 1 :]
+            )
+            given = value if equals else " ".join(rest)
+    return given
+
+
+def _expected(argument: Any) -> str:
+    """Return what an argument takes, from its type."""
+    words = {
+        int: "an integer",
+        float: "a number",
+        str: "a text",
+        bool: "True or False",
+        type(None): "None",
+        Path: "a path",
+    }
+
+    def describe(hint):
+        if typing.get_origin(hint) is Annotated:
+            return describe(typing.get_args(hint)[0])
+        if typing.get_origin(hint) is Literal:
+            return ", ".join(map(str, typing.get_args(hint)))
+        if typing.get_origin(hint) is tuple:
+            inner = [a for a in typing.get_args(hint) if a is not Ellipsis]
+            return f"values that are each {describe(inner[0])}"
+        arms = typing.get_args(hint)
+        if arms:
+            return " or ".join(describe(arm) for arm in arms)
+        return words.get(hint, str(hint))
+
+    return describe(argument.field.type)

@@ -1,0 +1,733 @@
+"""What a person sees: a live view or plain lines on stderr, and tables at the end.
+
+`make_display` chooses between the two by looking at stderr; both only read the metric
+rows that also go to ``metrics.jsonl``, of which `Tracker` keeps a bounded summary. The
+``render_*`` functions print a finished thing to the rich console that they are given.
+"""
+
+import math
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+Row = Mapping[str, float | None]
+
+_CURVES = {  # name -> (key of the metric row, style)
+    "centre": ("center_return", "bold magenta"),
+    "best": ("fitness_max", "green"),
+    "mean": ("fitness_mean", "cyan"),
+}
+_FEATURES = {
+    "CartPole-v1": ("position", "velocity", "angle", "angular velocity"),
+    "MountainCar-v0": ("position", "velocity"),
+    "MountainCarContinuous-v0": ("position", "velocity"),
+    "Pendulum-v1": ("cos angle", "sin angle", "angular velocity"),
+}
+_ACTIONS = {"CartPole-v1": ("left", "right"), "MountainCar-v0": ("left", "-", "right")}
+
+
+def format_count(number: float) -> str:
+    """Abbreviates a count: ``950``, ``1.2k``, ``16.3M``."""
+    for unit in ("", "k", "M", "G"):
+        if abs(number) < (999.5 if unit == "" else 999.95):
+            break
+        number /= 1000
+    else:
+        unit, number = "T", number
+    digits = 0 if unit == "" or abs(number) >= 100 else 1
+    return f"{number:.{digits}f}".removesuffix(".0") + unit
+
+
+def format_value(number: float | None) -> str:
+    """Formats a return to about four digits; what is missing is a dash."""
+    if number is None or not math.isfinite(number):
+        return "–"
+    size = abs(number)
+    if size >= 1e6 or 0 < size < 1e-3:
+        return f"{number:.2e}"
+    digits = sum(size < bound for bound in (1000, 10, 1)) if size else 0
+    return f"{number:.{digits}f}"
+
+
+def format_duration(seconds: float) -> str:
+    """Formats a time with its two leading units: ``18 s``, ``1 min 12 s``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms" if seconds else "0 s"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    whole = round(seconds)
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    first = next(i for i, (_, size) in enumerate(units) if whole >= size)
+    parts = []
+    for name, size in units[first : first + 2]:
+        parts.append(f"{whole // size} {name}")
+        whole %= size
+    return " ".join(part for part in parts if not part.startswith("0 "))
+
+
+def sparkline(
+    values: Sequence[float],
+    width: int,
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
+    """Draws values as blocks, averaged down to `width` and clipped to [low, high].
+
+    A value that is not finite repeats the one before it, or is blank at the start.
+    """
+    array = np.asarray(values, float)
+    if len(array) > width:
+        array = np.array([_mean(part) for part in np.array_split(array, max(width, 1))])
+    finite = array[np.isfinite(array)]
+    if not finite.size:
+        return " " * len(array)
+    low = finite.min() if low is None else low
+    high = finite.max() if high is None else high
+    blocks, line = "▁▂▃▄▅▆▇█", ""
+    for value in array:
+        if not math.isfinite(value):
+            line += line[-1:] or " "
+        elif high <= low:
+            line += "▄"
+        else:
+            line += blocks[min(7, max(0, int((value - low) / (high - low) * 8)))]
+    return line
+
+
+def _mean(values: Iterable[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+class Series:
+    """A curve over a run in bounded memory: when full, neighbours are averaged."""
+
+    def __init__(self, capacity: int = 512):
+        self.capacity, self.stride = capacity, 1
+        self.last = self.peak = self.first = math.nan
+        self._values: list[float] = []
+        self._total, self._finite, self._seen = 0.0, 0, 0
+
+    def add(self, value: float | None) -> None:
+        """Appends a generation's value; one that is missing or not finite is a gap."""
+        if value is not None and math.isfinite(value):
+            self.last, self.peak = value, float(np.fmax(value, self.peak))
+            self.first = value if math.isnan(self.first) else self.first
+            self._total, self._finite = self._total + value, self._finite + 1
+        self._seen += 1
+        if self._seen < self.stride:
+            return
+        self._values = self.values
+        self._total, self._finite, self._seen = 0.0, 0, 0
+        if len(self._values) >= self.capacity:
+            pairs = zip(self._values[::2], self._values[1::2], strict=True)
+            self._values, self.stride = [_mean(pair) for pair in pairs], 2 * self.stride
+
+    @property
+    def values(self) -> list[float]:
+        """The curve so far, with the unfinished bucket at its end."""
+        if not self._seen:
+            return self._values
+        return [*self._values, self._total / self._finite if self._finite else math.nan]
+
+
+@dataclass(frozen=True)
+class Header:
+    """The facts of a run that stay the same; a limit that is None does not apply."""
+
+    env: str
+    encoding: str
+    strategy: str
+    population: int
+    seeds: int
+    episodes: int
+    genome_size: int
+    parameters: int
+    devices: str
+    run_dir: str | None = None
+    generations: int | None = None
+    max_env_steps: float | None = None
+    max_seconds: float | None = None
+    target: float | None = None
+
+    def facts(self) -> list[str]:
+        """Short phrases about the size of the run and where it happens."""
+        facts = [
+            f"{self.genome_size:,} numbers → {self.parameters:,} parameters",
+            f"{self.population:,} candidates × {self.seeds} seeds"
+            f" × {self.episodes} episodes",
+            self.devices,
+        ]
+        if self.target is not None:
+            facts.append(f"until the centre returns {self.target:g}")
+        return facts + ([self.run_dir] if self.run_dir else [])
+
+
+class Progress(NamedTuple):
+    """The limit that will be reached first, how much of it is used, and time left."""
+
+    label: str
+    fraction: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass
+class Tracker:
+    """Digests metric rows (`generation` counts completed generations from 1)."""
+
+    header: Header
+    row: Row = field(default_factory=dict)
+    steps_per_second: float | None = None
+    failures: int = 0
+
+    def __post_init__(self):
+        self.curves = {name: Series() for name in _CURVES}
+        self._recent = dict.fromkeys(("seconds", "generation", "env_steps"), 0.0)
+        self._low = 0  # evaluations of the centre in a row that look collapsed
+
+    def update(self, rows: Sequence[Row], env_steps_per_second: float | None) -> None:
+        """Takes in one or more generations."""
+        if not rows:
+            return
+        self._measure(self.row or rows[0], rows[-1])
+        for self.row in rows:
+            for name, (key, _) in _CURVES.items():
+                self.curves[name].add(self.row.get(key))
+            self.failures += int(self.row.get("failures") or 0)
+            if self.row.get("center_return") is not None:
+                self._low = self._low + 1 if self._is_low() else 0
+        self.steps_per_second = env_steps_per_second or self._rate("env_steps")
+
+    def _measure(self, before: Row, after: Row) -> None:
+        elapsed = after["seconds"] - before["seconds"]
+        if elapsed > 0:  # remember half a minute, but no less than five updates
+            decay = max(math.exp(-elapsed / 30), 0.8)
+            for key, total in self._recent.items():
+                self._recent[key] = decay * total + after[key] - before[key]
+
+    def _rate(self, key: str) -> float | None:
+        seconds = self._recent["seconds"]
+        return self._recent[key] / seconds if seconds else None
+
+    def _is_low(self) -> bool:
+        centre = self.curves["centre"]
+        drop, gain = centre.peak - centre.last, centre.peak - centre.first
+        scale = max(gain, centre.peak if centre.peak > 0 else -2 * centre.peak)
+        return drop > max(0.5 * scale, self.row.get("fitness_std") or 0)
+
+    @property
+    def seconds_per_generation(self) -> float | None:
+        """The recent duration of a generation."""
+        rate = self._rate("generation")
+        return 1 / rate if rate else None
+
+    @property
+    def collapse(self) -> str | None:
+        """A hint, once the centre has lost half of its best return, twice in a row."""
+        if self._low < 2:
+            return None
+        centre = self.curves["centre"]
+        now, best = format_value(centre.last), format_value(centre.peak)
+        return f"the centre fell from {best} to {now}; best.npz keeps the best"
+
+    def progress(self, elapsed: float) -> Progress:
+        """Finds the limit that comes first, `elapsed` seconds into the run."""
+        since = elapsed - self.row.get("seconds", elapsed)
+        found = []
+        for name, key, limit, show in (
+            ("generation", "generation", self.header.generations, "{:,.0f}".format),
+            ("env steps", "env_steps", self.header.max_env_steps, format_count),
+            ("time", "seconds", self.header.max_seconds, format_duration),
+        ):
+            if limit:
+                done = elapsed if key == "seconds" else self.row.get(key, 0)
+                rate = 1.0 if key == "seconds" else self._rate(key)
+                left = (limit - done) / rate if rate else None
+                if left is not None and key != "seconds":
+                    left -= since
+                label = f"{name} {show(int(done))} / {show(limit)}"
+                found.append(Progress(label, min(1.0, done / limit), left))
+        if not found:
+            return Progress(f"generation {self.row.get('generation', 0):,.0f}")
+        if any(limit.seconds_left is None for limit in found):
+            return max(found, key=lambda limit: limit.fraction)
+        return min(found, key=lambda limit: limit.seconds_left)
+
+
+class Display(Protocol):
+    """Shows a run while it goes on; a context manager."""
+
+    def __enter__(self) -> "Display": ...
+
+    def __exit__(self, kind, error, traceback) -> None: ...
+
+    def compiling(self, what: str) -> None:
+        """Says that `what` is being compiled, until the next `update`."""
+
+    def update(
+        self, rows: Sequence[Row], env_steps_per_second: float | None = None
+    ) -> None:
+        """Shows further generations: rows as in ``metrics.jsonl``, in order.
+
+        A row may also count `failures`, its candidates without a finite return.
+        """
+
+    def note(self, message: str, warning: bool = False) -> None:
+        """Mentions something that happened; a warning stays visible."""
+
+    def close(self) -> None:
+        """Shows the last state; leaving the context does it too."""
+
+
+def make_display(
+    header: Header, quiet: bool = False, console: Console | None = None
+) -> Display:
+    """Returns a live display if stderr is a terminal, or else plain lines."""
+    if console is None:
+        console = Console(stderr=True, force_terminal=sys.stderr.isatty())
+    live = console.is_interactive and not console.is_dumb_terminal
+    if quiet or not live or not console.encoding.startswith("utf"):
+        return PlainDisplay(header, console, quiet)
+    return LiveDisplay(header, console)
+
+
+class PlainDisplay:
+    """Lines without escape codes, one at most every `interval` seconds.
+
+    A quiet one leaves out notes that are no warnings and what is being compiled.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        console: Console,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._tracker, self._console, self._quiet = Tracker(header), console, quiet
+        self._clock, self._interval = clock, 60.0 if quiet else 10.0
+        self._due, self._pending, self._collapsed = -math.inf, False, False
+
+    def __enter__(self):
+        head = self._tracker.header
+        facts = [head.env, head.encoding, head.strategy, *head.facts()]
+        self._say("neuroevo: " + ", ".join(facts))
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def compiling(self, what: str) -> None:  # noqa: D102
+        self.note(f"compiling {what} …")
+
+    def update(  # noqa: D102
+        self, rows: Sequence[Row], env_steps_per_second: float | None = None
+    ) -> None:
+        self._tracker.update(rows, env_steps_per_second)
+        self._pending = self._pending or bool(rows)
+        if self._pending and self._clock() >= self._due:
+            self._report()
+        hint = self._tracker.collapse
+        if hint and not self._collapsed:
+            self.note(hint, warning=True)
+        self._collapsed = bool(hint)
+
+    def note(self, message: str, warning: bool = False) -> None:  # noqa: D102
+        if warning or not self._quiet:
+            self._say(f"warning: {message}" if warning else message)
+
+    def close(self) -> None:  # noqa: D102
+        if self._pending:
+            self._report()
+
+    def _report(self) -> None:
+        self._due, self._pending = self._clock() + self._interval, False
+        self._say(_plain_line(self._tracker))
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._console.file, flush=True)
+
+
+def _plain_line(tracker: Tracker) -> str:
+    row, limit = tracker.row, tracker.header.generations
+    parts = [f"generation {row['generation']:.0f}" + (f"/{limit}" if limit else "")]
+    parts.append(f"env steps {format_count(row['env_steps'])}")
+    mean, best = format_value(row["fitness_mean"]), format_value(row["fitness_max"])
+    parts.append(f"fitness mean {mean} max {best}")
+    if math.isfinite(tracker.curves["centre"].last):
+        parts.append(f"centre {format_value(tracker.curves['centre'].last)}")
+    if tracker.failures:
+        parts.append(f"{format_count(tracker.failures)} failures")
+    if tracker.steps_per_second:
+        parts.append(f"{format_count(tracker.steps_per_second)} steps/s")
+    times = f"{_whole_seconds(row['seconds'])} elapsed"
+    left = tracker.progress(row["seconds"]).seconds_left
+    if left is not None and left >= 1:
+        times += f", {_whole_seconds(left)} left"
+    return "  ".join([*parts, times])
+
+
+class LiveDisplay:
+    """A panel at the end of a terminal that redraws itself four times a second."""
+
+    def __init__(
+        self,
+        header: Header,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._tracker, self._console, self._clock = Tracker(header), console, clock
+        self._lock, self._spinner = threading.Lock(), Spinner("dots", style="cyan")
+        self._seen, self._end, self._note = clock(), None, ""
+        self._busy: str | None = "starting"
+        self._live = Live(
+            get_renderable=lambda: self,
+            console=console,
+            redirect_stdout=sys.stdout.isatty(),
+        )
+
+    def __enter__(self):
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self._finish("done" if kind is None else "interrupted")
+
+    def compiling(self, what: str) -> None:  # noqa: D102
+        self._busy = f"compiling {what}"
+
+    def update(  # noqa: D102
+        self, rows: Sequence[Row], env_steps_per_second: float | None = None
+    ) -> None:
+        with self._lock:
+            self._tracker.update(rows, env_steps_per_second)
+            self._seen, self._busy = self._clock(), None
+
+    def note(self, message: str, warning: bool = False) -> None:  # noqa: D102
+        if warning:  # goes above the panel, where it stays
+            self._console.print(Text(f"warning: {message}", "yellow"))
+        else:
+            self._note = message
+
+    def close(self) -> None:  # noqa: D102
+        self._finish("done")
+
+    def _finish(self, end: str) -> None:
+        if self._end is None:
+            self._end, self._busy, self._spent = end, None, self._elapsed()
+            self._live.stop()
+
+    def _elapsed(self) -> float:
+        if self._end is not None:
+            return self._spent
+        return self._tracker.row.get("seconds", 0) + self._clock() - self._seen
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        with self._lock:
+            width = max(options.max_width - 4, 10)
+            head = self._tracker.header
+            title = f"{head.env} · {head.encoding} · {head.strategy}"
+            yield _frame(title, Group(*self._body(width)))
+
+    def _body(self, width: int) -> Iterable[RenderableType]:
+        yield from _flow(self._tracker.header.facts(), width)
+        yield ""
+        if self._busy:
+            self._spinner.update(text=Text(f"{self._busy} …"))
+            yield self._spinner
+        if self._tracker.row:
+            yield from self._progress(width)
+            yield ""
+            yield _fitness_table(self._tracker.curves, width)
+            yield ""
+        yield from _flow(self._figures(), width)
+        yield from (Text(f"⚠ {hint}", "yellow") for hint in self._warnings())
+        if self._note and self._end is None:
+            yield Text(self._note, "dim")
+
+    def _progress(self, width: int) -> Iterable[RenderableType]:
+        label, fraction, left = self._tracker.progress(self._elapsed())
+        right = self._end or ("" if left is None else f"{_whole_seconds(left)} left")
+        if fraction is not None and width >= 50 and not self._end:
+            right = f"{fraction:.0%}   {right}"
+        line = Table.grid(expand=True)
+        line.add_column(overflow="ellipsis", no_wrap=True)
+        line.add_column(justify="right", no_wrap=True)
+        line.add_row(Text(label, "bold"), Text(right))
+        yield line
+        if fraction is not None:
+            yield ProgressBar(100, 100 * fraction, width, complete_style="cyan")
+
+    def _figures(self) -> Iterable[str]:
+        tracker = self._tracker
+        if tracker.row:
+            yield f"{format_count(tracker.row['env_steps'])} env steps"
+        if tracker.steps_per_second:
+            yield f"{format_count(tracker.steps_per_second)} steps/s"
+        if tracker.seconds_per_generation:
+            yield f"{format_duration(tracker.seconds_per_generation)} a generation"
+        yield f"{_whole_seconds(self._elapsed())} elapsed"
+
+    def _warnings(self) -> Iterable[str]:
+        if self._tracker.failures:
+            count = format_count(self._tracker.failures)
+            yield f"{count} candidates without a finite return so far"
+        if self._tracker.collapse:
+            yield self._tracker.collapse
+
+
+def _whole_seconds(seconds: float) -> str:
+    return format_duration(max(0, round(seconds)))
+
+
+def _flow(parts: Iterable[str], width: int, separator: str = " · ") -> list[Text]:
+    """Breaks lines between phrases rather than inside them."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(separator) + len(part) <= width:
+            lines[-1] += separator + part
+        else:
+            lines.append(part)
+    return [Text(line, "dim", overflow="fold") for line in lines]
+
+
+def _frame(title: str, body: RenderableType) -> Panel:
+    text = Text(f" {title} ", "bold")
+    return Panel(body, box.ROUNDED, title=text, title_align="left", border_style="dim")
+
+
+def _fitness_table(curves: Mapping[str, Series], width: int) -> Table:
+    """One line for each curve: its name, value now, peak, and shape on one scale."""
+    shown = {name: curve.values for name, curve in curves.items()}
+    every = [v for values in shown.values() for v in values if math.isfinite(v)]
+    low, high = np.percentile(every or [0.0], [1, 100])  # early outliers are clipped
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right", min_width=8)
+    rest = width - 18
+    if width >= 50:
+        rest -= 12
+        table.add_column(justify="right", min_width=10)
+    for name, (_, style) in _CURVES.items():
+        cells = [Text(name, style), Text(format_value(curves[name].last), "bold")]
+        if width >= 50:
+            cells.append(Text(f"top {format_value(curves[name].peak)}", "dim"))
+        line = sparkline(shown[name], rest, low, high)
+        table.add_row(*cells, Text(line, style, no_wrap=True))
+    return table
+
+
+def _print_facts(
+    console: Console, title: str, rows: Iterable[tuple[str, str | None]]
+) -> None:
+    """Prints what is known: in a frame on a terminal, as plain lines in a pipe."""
+    rows = [(name, str(value)) for name, value in rows if value is not None]
+    if not console.is_terminal:
+        for line in [title, *(f"{name:<14}  {value}" for name, value in rows)]:
+            console.print(Text(line), soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    console.print(_frame(title, table))
+
+
+def _spread(result: Mapping, name: str) -> str | None:
+    mean, std = result.get(f"{name}_mean"), result.get(f"{name}_std")
+    if mean is None:
+        return None
+    return format_value(mean) + ("" if std is None else f" ± {format_value(std)}")
+
+
+def render_summary(summary: Mapping, console: Console) -> None:
+    """Prints the end of a run.
+
+    Args:
+      summary: any of `final_return_mean`, `final_return_std`, `best_return_mean`,
+        `best_return_std`, `best_generation`, `generations`, `env_steps`, `seconds`,
+        `compile_seconds`, `peak_memory_bytes`, `stopped_by` and `run_dir`.
+      console: where to print.
+    """
+    get = summary.get
+    best, seconds, spent = _spread(summary, "best_return"), None, []
+    if best and get("best_generation") is not None:
+        best += f"  at generation {get('best_generation'):,}"
+    for key, unit in (("generations", " generations"), ("env_steps", " env steps")):
+        if get(key) is not None:
+            spent.append(format_count(get(key)) + unit)
+    if get("seconds") is not None:
+        seconds = format_duration(get("seconds"))
+        if get("compile_seconds"):
+            seconds += (
+                f", of which {format_duration(get('compile_seconds'))} to compile"
+            )
+    memory = get("peak_memory_bytes")
+    rows = [
+        ("final return", _spread(summary, "final_return")),
+        ("best return", best),
+        ("spent", ", ".join(spent) or None),
+        ("time", seconds),
+        ("peak memory", f"{format_count(memory)}B" if memory else None),
+        ("stopped by", get("stopped_by")),
+        ("run", get("run_dir")),
+    ]
+    _print_facts(console, "held-out result of the centre", rows)
+    if get("run_dir"):
+        run, more = shlex.quote(str(get("run_dir"))), 2 * (get("generations") or 100)
+        for command in (f"evaluate {run}", f"resume {run} --generations {more}"):
+            console.print(Text(f"  neuroevo {command}", "cyan"), soft_wrap=True)
+
+
+def render_evaluation(result: Mapping, console: Console) -> None:
+    """Prints what ``neuroevo evaluate`` found; keys as in its ``--json``."""
+    returns = [float(value) for value in result.get("return_per_seed", ())]
+    length = result.get("episode_length_mean")
+    seeds, episodes = result.get("seeds"), result.get("episodes")
+    policies = None
+    if returns:
+        low, middle, high = map(format_value, np.percentile(returns, [0, 50, 100]))
+        policies = f"lowest {low}, median {middle}, highest {high}"
+    rows = [
+        ("return", _spread(result, "return")),
+        ("policies", policies),
+        ("", sparkline(sorted(returns), 40) if len(returns) > 2 else None),
+        ("episode length", None if length is None else format_value(length)),
+        ("from", f"{seeds} fresh policies × {episodes} episodes" if seeds else None),
+    ]
+    _print_facts(console, f"evaluation on {result.get('env', '?')}", rows)
+
+
+def render_list(title: str, rows: Iterable[tuple[str, str]], console: Console) -> None:
+    """Prints names with a one-line description; one line each when piped."""
+    rows = list(rows)
+    if console.is_terminal:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(style="bold cyan", no_wrap=True)
+        for name, description in rows:
+            table.add_row(name, Text(description))
+        console.print(Text(title, "bold"))
+        console.print(table)
+        return
+    width = max((len(name) for name, _ in rows), default=0)
+    for line in [title, *(f"  {n:<{width}}  {d}".rstrip() for n, d in rows)]:
+        console.print(Text(line), soft_wrap=True)
+
+
+def render_dataset(
+    arrays: Mapping[str, np.ndarray],
+    console: Console,
+    max_rows: int = 16,
+    max_columns: int = 12,
+    env: str | None = None,
+    denormalize: bool = False,
+) -> None:
+    """Prints evolved state-action pairs, one a row.
+
+    Args:
+      arrays: those of a genome file: `states` with `actions`, `labels` or
+        `action_logits`, and `obs_mean` and `obs_var` if known.
+      console: where to print; columns that do not fit are counted, not shown.
+      max_rows: the most pairs to show.
+      max_columns: the most features of a state to show.
+      env: the environment, to name features and actions where they are known.
+      denormalize: show states in the environment's units, where they are known.
+    """
+    states, env = np.asarray(arrays["states"], float), (env or "").split(":")[-1]
+    pairs, kind = len(states), "as the policy sees them"
+    if denormalize and "obs_mean" in arrays and "obs_var" in arrays:
+        states = states * np.sqrt(arrays["obs_var"]) + arrays["obs_mean"]
+        kind = "in the environment's units"
+    shape, states = states.shape[1:], states.reshape(pairs, -1)
+    names = _FEATURES.get(env, ())
+    if len(shape) > 1:
+        kind = f"arrays of {' × '.join(map(str, shape))}, {kind}; summarised here"
+        parts = (states.mean(1), states.std(1), states.min(1), states.max(1))
+        states, names = np.stack(parts, 1), ("mean", "std", "min", "max")
+    if len(names) != states.shape[1]:
+        names = [f"s{i}" for i in range(states.shape[1])]
+    answers, titles = _answers(arrays, _ACTIONS.get(env, ()))
+    cells = [[_number(value) for value in row] for row in states[:max_rows]]
+    answers = answers[:max_rows]
+    taken = 5 + sum(_columns(titles, answers))  # the pair's number, a space at the end
+    shown = _fitting(_columns(names, cells), console.width - taken, max_columns)
+    hidden = len(names) - shown
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("", justify="right", style="dim", no_wrap=True)
+    for name in [*names[:shown], *([f"+{hidden}"] if hidden else [])]:
+        table.add_column(name, justify="right", no_wrap=" " not in name)
+    for title in titles:
+        table.add_column(
+            title, header_style="bold magenta", justify="right", no_wrap=True
+        )
+    for i, (row, answer) in enumerate(zip(cells, answers, strict=True)):
+        table.add_row(str(i), *row[:shown], *(["…"] if hidden else []), *answer)
+    console.print(Text(f"{pairs} state-action pairs", "bold"))
+    console.print(Text(f"states {kind}", "dim"))
+    console.print(table)
+    if pairs > max_rows:
+        console.print(Text(f"… and {pairs - max_rows} more pairs", "dim"))
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    """Widths of the columns, where a title may break between its words."""
+    return [
+        2 + max(map(len, [*title.split(), *(row[i].plain for row in rows)]))
+        for i, title in enumerate(titles)
+    ]
+
+
+def _fitting(widths: Sequence[int], room: int, most: int) -> int:
+    """How many columns to show; if not all, one more counts the others."""
+    if len(widths) <= most and sum(widths) <= room:
+        return len(widths)
+    fits = np.searchsorted(np.cumsum(widths), room - 3 - len(str(len(widths))), "right")
+    return max(1, min(int(fits), most))
+
+
+def _answers(
+    arrays: Mapping[str, np.ndarray], names: Sequence[str]
+) -> tuple[list[list[Text]], list[str]]:
+    """Cells and column titles for the targets, whichever kind the genome holds."""
+    if "actions" in arrays:
+        actions = np.asarray(arrays["actions"], float)
+        actions = actions.reshape(len(actions), -1)
+        titles = [f"a{i}" for i in range(actions.shape[1])]
+        return [[_number(value) for value in row] for row in actions], titles
+    if "action_logits" in arrays:
+        logits = np.asarray(arrays["action_logits"], float)
+        weights = np.exp(logits - logits.max(1, keepdims=True))
+        shares = weights / weights.sum(1, keepdims=True)
+        if len(names) != shares.shape[1]:
+            names = [f"p{i}" for i in range(shares.shape[1])]
+        return [
+            [Text(f"{p:.0%}", "bold magenta" if p == max(row) else "") for p in row]
+            for row in shares
+        ], list(names)
+    labels = [int(label) for label in np.asarray(arrays["labels"]).reshape(-1)]
+    known = dict(enumerate(names))
+    return [[Text(known.get(i, str(i)), "bold magenta")] for i in labels], ["action"]
+
+
+def _number(value: float) -> Text:
+    """A signed number with two decimals: green above zero, red below."""
+    text = f"{value:+.2f}" if abs(value) < 100 else f"{value:+.1e}"
+    near = abs(value) < 0.1
+    return Text(text, "dim" if near else "green" if value > 0 else "red")

@@ -1,0 +1,267 @@
+"""The evolution engine: ask -> decode -> evaluate -> tell.
+
+It knows no environment, no encoding and no device. Everything here is a pure function;
+`advance` runs several generations in one compiled call.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo import sharding
+from neuroevo.types import (
+    Array,
+    Encoding,
+    Genome,
+    Key,
+    Outcome,
+    Policy,
+    Strategy,
+    StrategyState,
+    Task,
+    TaskState,
+)
+
+
+class Plan(NamedTuple):
+    """How candidates are evaluated."""
+
+    population: int  # candidates in a generation
+    seeds: int  # policies decoded from each candidate
+    episodes: int  # episodes of each policy
+    center_every: int  # generations between evaluations of the strategy's centre
+    center_seeds: int  # policies decoded from the centre for such an evaluation
+    chunk: int  # policies that are trained and rolled out together
+
+
+class Answer(NamedTuple):
+    """A genome, and the task's state (observation statistics) that it was met in."""
+
+    genome: Genome
+    task: TaskState
+
+
+class State(NamedTuple):
+    """Everything that the next generation depends on."""
+
+    key: Key  # root of all randomness; never changes
+    generation: Array  # int32: generations completed
+    strategy: StrategyState
+    task: TaskState
+    best: Answer  # the centre with the best held-out return so far
+    best_return: Array
+    streak: Array  # int32: centre evaluations in a row that met the target
+
+
+class Limits(NamedTuple):
+    """When `advance` returns; traced, so that no value recompiles it."""
+
+    generations: Array  # int32: generations of this call, at most `LOG_SIZE`
+    env_steps: Array  # int32: environment steps, after which no generation begins
+    target: Array  # float32: held-out return of the centre, to be met twice in a row
+
+
+class Report(NamedTuple):
+    """What one generation showed; every field a scalar."""
+
+    steps: Array  # int32 environment steps
+    fitness_mean: Array  # over the candidates with finite fitness
+    fitness_std: Array
+    fitness_max: Array
+    failures: Array  # int32 candidates with non-finite fitness
+    center_return: Array  # NaN in generations without an evaluation of the centre
+
+
+class Engine(NamedTuple):
+    """The compiled functions of a run."""
+
+    init: Callable[[Key], State]
+    advance: Callable[[State, Limits], tuple[State, Array, Report]]
+    center: Callable[[State], Answer]  # the strategy's present answer
+    evaluate: Callable[..., Outcome]  # (answer, key, seeds=…, episodes=…)
+
+
+LOG_SIZE = 1024  # generations that one call of `advance` can report
+TARGET_STREAK = 2  # evaluations in a row that must meet the target
+
+
+def make_engine(
+    encoding: Encoding,
+    policy: Policy,
+    task: Task,
+    strategy: Strategy,
+    plan: Plan,
+    devices: Sequence[jax.Device],
+) -> Engine:
+    """Compose the parts into an engine that runs on `devices`.
+
+    The results do not depend on the number of devices.
+    """
+
+    def play(genomes, rows, seeds, keys, episodes, task_state, active=None):
+        """Return the outcomes of policies, item i decoded from genome ``rows[i]``.
+
+        Items with the same ``seeds[i]`` share the policy's initialisation and the
+        episodes' randomness: common random numbers, which make candidates comparable.
+        """
+        start_keys, episode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        num_starts = None if active is None else active[1]
+        starts = sharding.map_items(
+            lambda keys, i: encoding.start(keys[i]),
+            start_keys,
+            len(keys),
+            1,
+            num_starts,
+        )
+        rows, seeds = jnp.asarray(rows), jnp.asarray(seeds)
+
+        def item(args, i):
+            genomes, starts, episode_keys, task_state = args
+            genome = jax.tree.map(lambda x: x[rows[i]], genomes)
+            start = jax.tree.map(lambda x: x[seeds[i]], starts)
+            params = encoding.decode(genome, start)
+
+            def act(observation, key):
+                return policy.act(policy.apply(params, observation), key)
+
+            keys = jax.random.split(episode_keys[seeds[i]], episodes)
+            return task.evaluate(act, task_state, keys)
+
+        args = (genomes, starts, episode_keys, task_state)
+        num_items = None if active is None else active[0]
+        return sharding.map_items(item, args, len(rows), plan.chunk, num_items)
+
+    # The centre rides along with the population as one more genome, on seeds of its
+    # own: one compiled rollout serves both, and its return is held out because the
+    # strategy never learns of it.
+    num_items = plan.population * plan.seeds
+    rows = np.r_[
+        np.repeat(np.arange(plan.population), plan.seeds),
+        np.full(plan.center_seeds, plan.population),
+    ]
+    seeds = np.r_[
+        np.tile(np.arange(plan.seeds), plan.population),
+        plan.seeds + np.arange(plan.center_seeds),
+    ]
+
+    def generation(state: State, target: Array) -> tuple[State, Report]:
+        key = jax.random.fold_in(state.key, state.generation)
+        ask_key, tell_key, play_key = jax.random.split(key, 3)
+
+        population, asked = strategy.ask(ask_key, state.strategy)
+        center = strategy.center(state.strategy)
+        center_due = state.generation % plan.center_every == 0
+
+        genomes = jax.tree.map(
+            lambda xs, x: jnp.concatenate([xs, x[None]]), population, center
+        )
+        keys = jax.random.split(play_key, plan.seeds + plan.center_seeds)
+        active = (
+            num_items + center_due * plan.center_seeds,
+            plan.seeds + center_due * plan.center_seeds,
+        )
+        outcomes = play(genomes, rows, seeds, keys, plan.episodes, state.task, active)
+        of_population = jax.tree.map(lambda x: x[:num_items], outcomes)
+        returns = of_population.returns.reshape(plan.population, -1)
+        fitness = returns.mean(axis=1)
+        of_center = jax.tree.map(lambda x: x[num_items:], outcomes)
+        center_return = jnp.where(center_due, of_center.returns.mean(), jnp.nan)
+
+        improved = center_return >= state.best_return  # among equals the later one
+        met = jnp.where(center_return >= target, state.streak + 1, 0)
+        state = State(
+            key=state.key,
+            generation=state.generation + 1,
+            strategy=strategy.tell(tell_key, population, fitness, asked),
+            task=task.update(
+                state.task, jax.tree.map(lambda x: x.sum(0), of_population.stats)
+            ),
+            best=jax.tree.map(
+                lambda new, old: jnp.where(improved, new, old),
+                Answer(center, state.task),
+                state.best,
+            ),
+            best_return=jnp.where(improved, center_return, state.best_return),
+            streak=jnp.where(center_due, met, state.streak),
+        )
+        finite = jnp.isfinite(fitness)
+        report = Report(
+            steps=of_population.lengths.sum() + center_due * of_center.lengths.sum(),
+            fitness_mean=jnp.mean(fitness, where=finite),
+            fitness_std=jnp.std(fitness, where=finite),
+            fitness_max=jnp.max(fitness, where=finite, initial=-jnp.inf),
+            failures=jnp.sum(~finite),
+            center_return=center_return,
+        )
+        return state, report
+
+    def advance(state: State, limits: Limits) -> tuple[State, Array, Report]:
+        """Run generations until a limit is met.
+
+        Returns the state, the number of generations run and their reports: arrays of
+        length `LOG_SIZE`, valid up to that number.
+        """
+
+        def unfinished(carry):
+            done, steps, state, _ = carry
+            return (
+                (done < limits.generations)
+                & (steps < limits.env_steps)
+                & (state.streak < TARGET_STREAK)
+            )
+
+        def step(carry):
+            done, steps, state, log = carry
+            state, report = generation(state, limits.target)
+            log = jax.tree.map(lambda xs, x: xs.at[done].set(x), log, report)
+            return done + 1, steps + report.steps, state, log
+
+        log = Report(
+            *(
+                jnp.zeros(LOG_SIZE, dtype)
+                for dtype in (jnp.int32, *[jnp.float32] * 3, jnp.int32, jnp.float32)
+            )
+        )
+        done, _, state, log = jax.lax.while_loop(
+            unfinished, step, (jnp.int32(0), jnp.int32(0), state, log)
+        )
+        return state, done, log
+
+    def init(key: Key) -> State:
+        genome_key, strategy_key, task_key, run_key = jax.random.split(key, 4)
+        genome = encoding.init(genome_key)
+        task_state = task.init(task_key)
+        return State(
+            key=run_key,
+            generation=jnp.int32(0),
+            strategy=strategy.init(strategy_key, genome),
+            task=task_state,
+            best=Answer(genome, task_state),
+            best_return=jnp.float32(-jnp.inf),
+            streak=jnp.int32(0),
+        )
+
+    def evaluate(answer: Answer, key, seeds: int, episodes: int) -> Outcome:
+        """Return the outcomes of `seeds` fresh policies in `episodes` episodes each."""
+        genomes = jax.tree.map(lambda x: x[None], answer.genome)
+        keys = jax.random.split(key, seeds)
+        rows, order = np.zeros(seeds, int), np.arange(seeds)
+        return play(genomes, rows, order, keys, episodes, answer.task)
+
+    def center(state: State) -> Answer:
+        return Answer(strategy.center(state.strategy), state.task)
+
+    @functools.cache
+    def evaluation(seeds: int, episodes: int):
+        return sharding.spread(lambda *args: evaluate(*args, seeds, episodes), devices)
+
+    return Engine(
+        init=jax.jit(init),
+        advance=sharding.spread(advance, devices),
+        center=jax.jit(center),
+        evaluate=lambda *args, seeds, episodes: evaluation(seeds, episodes)(*args),
+    )

@@ -1,0 +1,296 @@
+"""Run directories: configuration, metrics, checkpoints and results of a run on disk."""
+
+import fcntl
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+
+import neuroevo
+from neuroevo import genome_file
+from neuroevo.errors import UserError
+
+CONFIG = "config.yaml"
+METRICS = "metrics.jsonl"
+CENTER = "genome.npz"
+BEST = "best.npz"
+SUMMARY = "summary.json"
+
+
+def default_path(names: Mapping[str, str], seed: int) -> Path:
+    """Return the first free ``runs/<env>-<encoding>-<strategy>-s<seed>[-k]``."""
+    parts = [names[part].rpartition(":")[2] for part in ("env", "encoding", "strategy")]
+    stem = Path("runs") / "-".join([*parts, f"s{seed}"])
+    path, k = stem, 2
+    while path.exists():
+        path, k = stem.with_name(f"{stem.name}-{k}"), k + 1
+    return path
+
+
+def check_new(path: Path) -> None:
+    """Raise a `UserError` unless a run can be written to `path`."""
+    if is_run(path):
+        raise UserError(
+            f"--run-dir {path}: holds a run already; expected a new directory (to "
+            f"continue that run: neuroevo resume {path})"
+        )
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"--run-dir {path}: expected a new or an empty directory")
+    existing = next(p for p in [path, *path.absolute().parents] if p.exists())
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"--run-dir {path}: no permission to write in {existing}")
+
+
+def is_run(path: Path) -> bool:
+    """Return whether `path` is a run directory."""
+    return (path / CONFIG).is_file()
+
+
+class RunDirectory:
+    """The open directory of a run, which no other process can open meanwhile."""
+
+    def __init__(self, path: Path, checkpoints: Any):
+        """Open `path`, making it if need be; `checkpoints` says what to keep.
+
+        Raises:
+            UserError: if another process has it open.
+        """
+        self.path = path
+        self._settings = checkpoints
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = (path / ".lock").open("w")
+        try:
+            # The lock ends with the process, however that ends.
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{path}: in use by another neuroevo process; expected a run that is "
+                "not running"
+            ) from None
+        self._metrics = (path / METRICS).open("a")
+        self._manager = None
+        self._saved_at = time.monotonic()
+        self._saved_generation = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self._manager is not None:
+            self._manager.close()  # waits for a checkpoint that is being written
+        self._metrics.close()
+        self._lock.close()
+
+    @property
+    def checkpoints(self):
+        """Return the orbax manager of this run's checkpoints."""
+        if self._manager is None:
+            import orbax.checkpoint as ocp  # takes half a second
+            from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+            best = keep.BestN(get_metric_fn=lambda metrics: metrics["best"], n=1)
+            policies = [keep.LatestN(self._settings.keep), best]
+            self._manager = ocp.CheckpointManager(
+                (self.path / "checkpoints").absolute(),
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=keep.AnyPreservationPolicy(policies),
+                    cleanup_tmp_directories=True,
+                ),
+            )
+        return self._manager
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the resolved configuration."""
+        versioned = {"neuroevo": neuroevo.__version__} | dict(config)
+        text = yaml.safe_dump(versioned, sort_keys=False, allow_unicode=True)
+        _write(self.path / CONFIG, text)
+
+    def write_environment(self, devices: str) -> None:
+        """Write versions, devices, git revision and command line."""
+        facts = environment() | {"devices": devices}
+        _write(self.path / "environment.json", json.dumps(facts, indent=2) + "\n")
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write the results at the end of the run."""
+        text = json.dumps(jsonable(summary), indent=2, allow_nan=False)
+        _write(self.path / SUMMARY, text + "\n")
+
+    def append_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append one line for each generation."""
+        for row in rows:
+            self._metrics.write(json.dumps(jsonable(row), allow_nan=False) + "\n")
+        self._metrics.flush()
+
+    def trim_metrics(self, generation: int) -> list[dict[str, Any]]:
+        """Drop what was logged after `generation` (or torn), and return the rest."""
+        rows = [
+            row for row in read_metrics(self.path) if row["generation"] <= generation
+        ]
+        self._metrics.close()
+        lines = [json.dumps(row) + "\n" for row in rows]
+        _write(self.path / METRICS, "".join(lines))
+        self._metrics = (self.path / METRICS).open("a")
+        return rows
+
+    def due(self, generation: int) -> bool:
+        """Return whether it is time for a checkpoint."""
+        every = self._settings.every_generations
+        return bool(every and generation % every == 0) or (
+            time.monotonic() - self._saved_at >= self._settings.every_seconds
+        )
+
+    def save(self, state: Any, progress: Mapping[str, Any], best: float) -> None:
+        """Write a checkpoint of the engine's state and the host's counters."""
+        import orbax.checkpoint as ocp
+
+        generation = int(state.generation)
+        self._saved_at = time.monotonic()
+        if generation == self._saved_generation:
+            return
+        self._saved_generation = generation
+        self.checkpoints.save(
+            generation,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(_to_host(state)),
+                progress=ocp.args.JsonSave(dict(progress)),
+            ),
+            metrics={"best": best if math.isfinite(best) else -1e300},
+            force=True,
+        )
+
+    def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """Return state and counters of the newest checkpoint that can be read.
+
+        `like` has the structure, shapes and types of the state. None if there is no
+        checkpoint at all.
+
+        Raises:
+            UserError: if there are checkpoints and none can be read.
+        """
+        import orbax.checkpoint as ocp
+
+        template = _to_host(like)
+        steps = sorted(self.checkpoints.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                restored = self.checkpoints.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(template),
+                        progress=ocp.args.JsonRestore(),
+                    ),
+                )
+            except Exception:  # a damaged step fails in many ways: try the one before
+                continue
+            self._saved_generation = step
+            for damaged in [s for s in steps if s > step]:
+                self.checkpoints.delete(damaged)
+            return _from_host(restored.state, like), restored.progress
+        if steps:
+            raise UserError(
+                f"{self.path}: none of its {len(steps)} checkpoints can be read with "
+                "its config.yaml; expected the configuration that wrote them"
+            )
+        return None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's metrics, up to the first torn line."""
+    rows = []
+    file = path / METRICS
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def write_genome(path: Path, arrays: Mapping, meta: Mapping) -> None:
+    """Write a genome file with plain data as its description."""
+    genome_file.save(path, arrays, jsonable(meta))
+
+
+def environment() -> dict[str, Any]:
+    """Return what a run's results may depend on besides its configuration."""
+    packages = "neuroevo jax jaxlib numpy flax optax evosax gymnax brax mujoco"
+    versions = {}
+    for package in [*packages.split(), "orbax-checkpoint"]:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "git_revision": git.stdout.strip() or None,
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def jsonable(value: Any) -> Any:
+    """Return `value` as plain data; what is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | jax.Array):
+        return jsonable(np.asarray(value).tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [jsonable(v) for v in value]
+    if isinstance(value, np.generic):
+        return jsonable(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _to_host(state: Any) -> Any:
+    """Return a state as numpy arrays, its PRNG keys as their data."""
+
+    def to_host(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        return np.asarray(jax.device_get(leaf))
+
+    return jax.tree.map(to_host, state)
+
+
+def _from_host(state: Any, like: Any) -> Any:
+    """Return `state` as JAX arrays of the types of `like`."""
+
+    def from_host(leaf, like):
+        if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like))
+        return jax.numpy.asarray(leaf, like.dtype)
+
+    return jax.tree.map(from_host, state, like)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file in one step: a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

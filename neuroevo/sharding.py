@@ -1,0 +1,150 @@
+"""The only module that knows about devices.
+
+A program is written once for one device and runs on any number of them: `spread` runs
+it on every device with the same arguments, and inside it `map_items` divides work among
+the devices and gives every device all the results. Whatever else the program does is
+done by every device alike, so its state is replicated without being communicated, and
+the results do not depend on the number of devices.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from neuroevo.errors import UserError
+
+AXIS = "population"
+
+# Devices of one CPU process wait for each other in a collective. XLA aborts the process
+# when one waits 40 s for the slowest, which a long episode or decode may take.
+_PATIENCE = " ".join(
+    f"--xla_cpu_collective_{name}_seconds=1000000000"
+    for name in ("call_warn_stuck_timeout", "call_terminate_timeout", "timeout")
+)
+
+
+def configure(devices: int | None) -> None:
+    """Prepare JAX for `devices` devices; call it before the backend starts.
+
+    A CPU shows as many devices as asked for, by default one for each core that this
+    process may use. Does nothing once the backend runs.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in flags:
+        try:
+            jax.config.update("jax_num_cpu_devices", devices or _cores())
+        except RuntimeError:  # the backend runs already
+            return
+    if "xla_cpu_collective" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}".strip()
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def select(devices: int | None) -> tuple[jax.Device, ...]:
+    """Return the first `devices` devices of the default backend, or all of them.
+
+    Raises:
+        UserError: if there are fewer.
+    """
+    available = jax.local_devices()
+    if devices is not None and devices > len(available):
+        raise UserError(
+            f"--devices {devices}: expected at most {len(available)}, the number of "
+            f"{available[0].platform} devices of this process"
+        )
+    return tuple(available[:devices])
+
+
+def describe(devices: Sequence[jax.Device]) -> str:
+    """Return, for example, ``"2 x cpu"``."""
+    kind = devices[0].device_kind if devices[0].platform != "cpu" else "cpu"
+    return f"{len(devices)} x {kind}"
+
+
+def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
+    """Return `function`, run by every device with the same arguments.
+
+    `function` may call `map_items`; its result must be the same on every device, as it
+    is when everything else is computed from the arguments.
+    """
+    mapped = jax.pmap(
+        lambda _, args: function(*args),
+        axis_name=AXIS,
+        in_axes=(0, None),
+        out_axes=None,
+        devices=devices,
+    )
+    index = jnp.arange(len(devices))
+
+    def run(*args):
+        # Un-awaited programs with collectives can deadlock on CPU devices.
+        return jax.block_until_ready(mapped(index, args))
+
+    return run
+
+
+def map_items(
+    function: Callable[[Any, jax.Array], Any],
+    args: Any,
+    count: int,
+    chunk: int,
+    active: jax.Array | int | None = None,
+) -> Any:
+    """Return ``function(args, i)`` for every i below `count`, stacked.
+
+    Items are evaluated in chunks of `chunk` under ``vmap``, so that memory is bounded
+    and a loop inside `function` ends with the chunk's last item. Chunks are dealt to
+    the devices in turn, which balances items whose cost varies along the population;
+    what a chunk holds does not depend on the number of devices. Items from `active` on
+    are skipped, chunk by chunk; their results are zeros or undefined.
+    """
+    devices = jax.lax.axis_size(AXIS)
+    chunks = -(-count // chunk)
+    rounds = -(-chunks // devices)
+
+    def evaluate(args, items):
+        return jax.tree.map(_raw, jax.vmap(function, in_axes=(None, 0))(args, items))
+
+    # The inner jit matters: with more than one CPU device jax 0.11's partitioner
+    # crashes on the data-dependent loops of a physics engine that stand directly in
+    # the mapped program, and not on those inside a function that it calls.
+    @jax.jit
+    def on_this_device(args, device, active):
+        def one_round(j, results):
+            items = (device + devices * j) * chunk + jnp.arange(chunk)
+            chunk_results = evaluate(args, jnp.minimum(items, count - 1))
+            return jax.tree.map(lambda r, c: r.at[j].set(c), results, chunk_results)
+
+        shapes = jax.eval_shape(evaluate, args, jnp.arange(chunk))
+        empty = jax.tree.map(lambda s: jnp.zeros((rounds, *s.shape), s.dtype), shapes)
+        active_chunks = (active + chunk - 1) // chunk
+        my_rounds = (active_chunks - device + devices - 1) // devices
+        return jax.lax.fori_loop(0, my_rounds, one_round, empty)
+
+    active = jnp.asarray(count if active is None else active, jnp.int32)
+    device = jax.lax.axis_index(AXIS).astype(jnp.int32)
+    results = on_this_device(args, device, active)
+    results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, chunk, …)
+    results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[3:])[:count], results)
+    return jax.tree.map(_like, results, jax.eval_shape(function, args, jnp.int32(0)))
+
+
+def _raw(leaf: jax.Array) -> jax.Array:
+    """Return the data of a typed PRNG key, which collectives do not take."""
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
+def _like(leaf: jax.Array, shape: jax.ShapeDtypeStruct) -> jax.Array:
+    """Undo `_raw` for a leaf of which `shape` has the type."""
+    is_key = jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key)
+    return jax.random.wrap_key_data(leaf, impl=shape.dtype._impl) if is_key else leaf

@@ -1,0 +1,326 @@
+"""Observation normalisation: what a policy sees of an observation.
+
+A normaliser divides its work between two places. The *task state* is shared by all
+policies of a generation and changes only in `update`, between generations. The *carry*
+belongs to one evaluation (the E parallel episodes of one policy) and changes at every
+step. Modes that need neither leave them empty and cost nothing.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from neuroevo.errors import UserError
+from neuroevo.types import Array, Stats, TaskState
+
+Carry = Any  # pytree of arrays: what one evaluation has gathered so far
+WarmUp = Callable[["Normalizer", int], Stats]
+
+
+class Normalizer(NamedTuple):
+    """Pure functions over batches of E observations, one for each parallel episode.
+
+    `init` is given ``warm_up(normalizer, episodes)``, which rolls out uniformly random
+    actions and returns the statistics that `normalizer` gathers.
+    """
+
+    init: Callable[[WarmUp], TaskState]
+    start: Callable[[TaskState], Carry]
+    observe: Callable[[TaskState, Carry, Array, Array], Carry]  # obs (E, …), alive (E,)
+    apply: Callable[[TaskState, Carry, Array], Array]
+    stats: Callable[[Carry], Stats]  # summable over evaluations
+    update: Callable[[TaskState, Stats], TaskState]
+    constants: Callable[[TaskState], Mapping[str, Array]]
+
+
+class Moments(NamedTuple):
+    """Mean and variance of what was observed."""
+
+    count: Array  # () float
+    mean: Array  # observation's shape
+    var: Array  # observation's shape
+
+
+class Sums(NamedTuple):
+    """Summable statistics about a fixed `shift`, the mean known beforehand."""
+
+    count: Array  # () float
+    total: Array  # sum of (observation - shift)
+    squares: Array  # sum of (observation - shift)^2
+
+
+_Clip = Annotated[
+    float | None,
+    tyro.conf.arg(help="bound on normalised observations; None for no bound"),
+]
+_VarFloor = Annotated[
+    float,
+    tyro.conf.arg(help="smallest variance to divide by, in squared observation units"),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class NoNormalization:
+    """Observations as the environment gives them."""
+
+    def build(self, shape: tuple[int, ...]) -> Normalizer:
+        """Return the identity, at no cost."""
+        return _IDENTITY
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """A mean and a variance that never change: given, or estimated beforehand.
+
+    Without a file they are estimated from episodes of uniformly random actions when
+    the run starts, and are stored in its genome files. Dimensions whose estimated
+    variance is below `var_floor` never varied: they are centred but not scaled, so
+    that they do not explode should a better policy stir them.
+    """
+
+    file: Annotated[
+        str | None, tyro.conf.arg(help=".npz file with obs_mean and obs_var")
+    ] = None
+    warmup_episodes: Annotated[
+        int, tyro.conf.arg(help="random episodes to estimate from, without a file")
+    ] = 32
+    var_floor: _VarFloor = 1e-6
+    clip: _Clip = 10.0
+
+    def build(
+        self,
+        shape: tuple[int, ...],
+        mean: Array | None = None,
+        var: Array | None = None,
+    ) -> Normalizer:
+        """Return the normaliser.
+
+        Args:
+            shape: shape of one observation.
+            mean: of the observations; takes precedence over `file`.
+            var: their variance, in squared observation units.
+
+        Raises:
+            UserError: if the file or the given arrays do not fit.
+        """
+        _check_bounds(self.clip, self.var_floor)
+        if (mean is None) != (var is None):
+            raise UserError("constant normalization needs mean and var, or neither")
+        if mean is None and self.file is not None:
+            mean, var = _load(self.file)
+        if mean is None and self.warmup_episodes < 1:
+            raise UserError(
+                "normalization.warmup_episodes must be at least 1, "
+                f"not {self.warmup_episodes}"
+            )
+
+        def init(warm_up: WarmUp) -> Moments:
+            if given is not None:
+                return jax.tree.map(jnp.asarray, given)
+            running = Running(self.var_floor, self.clip).build(shape)
+            stats = warm_up(running, self.warmup_episodes)
+            estimated = _merge(_unknown(shape), stats)
+            dead = estimated.var < self.var_floor
+            return estimated._replace(var=jnp.where(dead, 1.0, estimated.var))
+
+        given = None
+        if mean is not None:
+            given = Moments(
+                count=np.float32(0),
+                mean=_fit(mean, shape, "obs_mean"),
+                var=_fit(var, shape, "obs_var"),
+            )
+        return _IDENTITY._replace(
+            init=init,
+            apply=lambda state, carry, observation: _standardize(
+                state, observation, self.var_floor, self.clip
+            ),
+            constants=_export,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Running:
+    """Statistics of everything that the whole population has observed so far.
+
+    As in "Evolution Strategies as a Scalable Alternative to Reinforcement Learning"
+    (Salimans et al., 2017; arXiv 1703.03864): every policy of a generation is
+    evaluated with the same statistics, and all their observations are merged into them
+    afterwards. In the first generation they are mean 0 and variance 1.
+    """
+
+    var_floor: _VarFloor = 1e-6
+    clip: _Clip = 10.0
+
+    def build(self, shape: tuple[int, ...]) -> Normalizer:
+        """Return the normaliser for observations of `shape`."""
+        _check_bounds(self.clip, self.var_floor)
+
+        def observe(state: Moments, carry: Sums, observation, alive) -> Sums:
+            deviation = observation - state.mean
+            # A diverged simulation (NaN, infinite or absurd) must not poison the
+            # statistics of the whole population for the rest of the run.
+            sane = jnp.abs(deviation) < 1e8
+            counted = alive & sane.all(tuple(range(1, sane.ndim)))
+            deviation = jnp.where(_expand(counted, sane.ndim), deviation, 0.0)
+            return Sums(
+                count=carry.count + counted.sum(),
+                total=carry.total + deviation.sum(0),
+                squares=carry.squares + jnp.square(deviation).sum(0),
+            )
+
+        return Normalizer(
+            init=lambda warm_up: _unknown(shape),
+            start=lambda state: Sums(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape)),
+            observe=observe,
+            apply=lambda state, carry, observation: _standardize(
+                state, observation, self.var_floor, self.clip
+            ),
+            stats=lambda carry: carry,
+            update=_merge,
+            constants=_export,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """Statistics that each evaluation starts afresh and updates at every step.
+
+    As the code published with "Behaviour Distillation" (Lupu et al., ICLR 2024; arXiv
+    2406.15042) did it: over the parallel episodes of one policy, from mean 0, variance
+    1 and a count of 1e-4; each observation is normalised with statistics that include
+    it. What a policy sees therefore depends on the number of parallel episodes.
+    """
+
+    clip: _Clip = None
+
+    def build(self, shape: tuple[int, ...]) -> Normalizer:
+        """Return the normaliser for observations of `shape`."""
+        _check_bounds(self.clip, 0.0)
+
+        def observe(state: tuple, carry: Moments, observation, alive) -> Moments:
+            mask = _expand(alive, observation.ndim)
+            count = alive.sum().astype(jnp.float32)
+            n = jnp.maximum(count, 1.0)
+            mean = jnp.where(mask, observation, 0.0).sum(0) / n
+            var = jnp.where(mask, jnp.square(observation - mean), 0.0).sum(0) / n
+            return _chan(carry, Moments(count, mean, var))
+
+        def apply(state: tuple, carry: Moments, observation: Array) -> Array:
+            scaled = (observation - carry.mean) / jnp.sqrt(carry.var + 1e-8)
+            return _clip(scaled, self.clip)
+
+        return _IDENTITY._replace(
+            start=lambda state: _unknown(shape)._replace(count=jnp.float32(1e-4)),
+            observe=observe,
+            apply=apply,
+        )
+
+
+_IDENTITY = Normalizer(
+    init=lambda warm_up: (),
+    start=lambda state: (),
+    observe=lambda state, carry, observation, alive: carry,
+    apply=lambda state, carry, observation: observation,
+    stats=lambda carry: (),
+    update=lambda state, stats: state,
+    constants=lambda state: {},
+)
+
+
+def _unknown(shape: tuple[int, ...]) -> Moments:
+    return Moments(jnp.zeros(()), jnp.zeros(shape), jnp.ones(shape))
+
+
+def _standardize(
+    moments: Moments, observation: Array, var_floor: float, clip: float | None
+) -> Array:
+    var = jnp.maximum(moments.var, var_floor)
+    return _clip((observation - moments.mean) / jnp.sqrt(var), clip)
+
+
+def _clip(x: Array, bound: float | None) -> Array:
+    return x if bound is None else jnp.clip(x, -bound, bound)
+
+
+def _merge(moments: Moments, sums: Sums) -> Moments:
+    """Merge in sums about ``moments.mean``."""
+    n = jnp.maximum(sums.count, 1.0)
+    offset = sums.total / n
+    var = jnp.maximum(sums.squares / n - jnp.square(offset), 0.0)
+    return _chan(moments, Moments(sums.count, moments.mean + offset, var))
+
+
+def _chan(a: Moments, b: Moments) -> Moments:
+    """Return the moments of the union of two samples (Chan et al., 1979).
+
+    The second sample's *weight* is all that counts: no sum grows with the run, and in
+    float32 the result stays sound long after the count itself has lost its last digits
+    (beyond 2^24 times the size of a generation the statistics stand still).
+    """
+    count = a.count + b.count
+    weight = b.count / jnp.maximum(count, jnp.finfo(jnp.float32).tiny)
+    delta = b.mean - a.mean
+    mean = a.mean + weight * delta
+    var = (1 - weight) * (a.var + weight * jnp.square(delta)) + weight * b.var
+    return Moments(count, mean, var)
+
+
+def _export(moments: Moments) -> Mapping[str, Array]:
+    return {"obs_mean": moments.mean, "obs_var": moments.var}
+
+
+def _expand(mask: Array, ndim: int) -> Array:
+    """Append axes to a mask (E,) so that it broadcasts against (E, …)."""
+    return jax.lax.expand_dims(mask, range(1, ndim))
+
+
+def _check_bounds(clip: float | None, var_floor: float) -> None:
+    if clip is not None and not clip > 0:
+        raise UserError(f"normalization.clip must be positive or None, not {clip}")
+    if not var_floor >= 0:
+        raise UserError(f"normalization.var_floor must not be negative: {var_floor}")
+
+
+def _load(file: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read mean and variance.
+
+    Raises:
+        UserError: if there is no such file or it lacks an array.
+    """
+    if not os.path.isfile(file):
+        raise UserError(f"normalization.file {file!r} does not exist")
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files if name != "meta"}
+    except (ValueError, OSError) as error:
+        raise UserError(f"normalization.file {file!r} is not an .npz file") from error
+    for name in ("obs_mean", "obs_var"):
+        if name not in found:
+            raise UserError(
+                f"normalization.file {file!r} lacks {name!r}: it holds "
+                f"{', '.join(found) or 'nothing'}"
+            )
+    return found["obs_mean"], found["obs_var"]
+
+
+def _fit(array: Array, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Return `array` in an observation's shape; flattened ones are welcome.
+
+    Raises:
+        UserError: if the sizes differ, or values are not finite.
+    """
+    array = np.asarray(array, np.float32)
+    if array.size != np.prod(shape, dtype=int):
+        raise UserError(
+            f"{name} has shape {array.shape}, but observations have shape {shape}"
+        )
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} has values that are not finite")
+    return array.reshape(shape)

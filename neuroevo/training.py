@@ -1,0 +1,360 @@
+"""The run loop: drive the compiled engine, and tell the disk and the display."""
+
+import contextlib
+import dataclasses
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from neuroevo import build, engine, runs, sharding
+from neuroevo.config import Config
+from neuroevo.display import Display, Header
+from neuroevo.runs import RunDirectory
+from neuroevo.solution import Solution
+
+INTERRUPTED = "interrupted"
+_INT32_MAX = np.iinfo(np.int32).max
+_SEGMENT_SECONDS = 1.0  # how long the host aims to be away from the display
+
+
+@dataclasses.dataclass
+class Progress:
+    """The host's counters of a run, over all its sessions."""
+
+    env_steps: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+
+class Run:
+    """A run of evolution: what `neuroevo.evolve` returns.
+
+    Attributes:
+        config: the resolved configuration.
+        parts: environment, task, policy, encoding and strategy.
+        path: the run's directory, or None.
+        metrics: a mapping for each generation, as in ``metrics.jsonl``.
+        progress: environment steps and seconds so far.
+        summary: the results, as in ``summary.json``; empty before the end.
+    """
+
+    def __init__(self, config: Config, path: Path | None = None):
+        """Build the parts that `config` describes; nothing is compiled or written.
+
+        Raises:
+            UserError: if they do not go together.
+        """
+        sharding.configure(config.devices)
+        self.parts = build.build_parts(config)
+        self.config = build.resolve_auto(config, self.parts)
+        self.path = path
+        self.devices = sharding.select(config.devices)
+        self.engine = build.build_engine(self.config, self.parts, self.devices)
+        self.metrics: list[dict[str, Any]] = []
+        self.progress = Progress()
+        self.summary: dict[str, Any] = {}
+        # Evaluations draw from a key of their own: none that the search ever sees.
+        keys = jax.random.split(jax.random.key(config.settings.seed))
+        self._search_key, self._evaluation_key = keys
+        self.state: engine.State | None = None
+
+    def initialize(self, directory: RunDirectory | None = None) -> None:
+        """Start at generation 0, or at the newest checkpoint in `directory`."""
+        self.state = self.engine.init(self._search_key)
+        if directory:
+            restored = directory.restore(self.state)
+            if restored:
+                self.state, counters = restored
+                self.progress = Progress(**counters)
+            self.metrics = directory.trim_metrics(self.generation)
+
+    @property
+    def generation(self) -> int:
+        """Generations completed."""
+        return int(self.state.generation)
+
+    @property
+    def center(self) -> Solution:
+        """The strategy's present centre."""
+        return self._solution(self.engine.center(self.state))
+
+    @property
+    def best(self) -> Solution:
+        """The centre with the best held-out return so far."""
+        return self._solution(self.state.best)
+
+    def _solution(self, answer: engine.Answer) -> Solution:
+        key = self._evaluation_key
+        return Solution(self.config, self.parts, self.engine, answer, key)
+
+    @property
+    def genome(self) -> Any:
+        """The genome of the strategy's present centre."""
+        return self.center.genome
+
+    def decode(self, seed: int = 0) -> Any:
+        """Return the parameters of a fresh policy decoded from the present centre."""
+        return self.center.decode(seed)
+
+    def evaluate(self, seeds: int = 8, episodes: int = 8, *, seed: int = 0) -> dict:
+        """Return the held-out result of the present centre; see `Solution.evaluate`."""
+        return self.center.evaluate(seeds, episodes, seed=seed)
+
+
+def train(
+    run: Run,
+    directory: RunDirectory | None = None,
+    *,
+    display: Callable[[Header], Display] | None = None,
+    stop: Callable[[], Any] = lambda: False,
+    callback: Callable[[Mapping[str, Any]], None] | None = None,
+) -> None:
+    """Run generations until a limit of the configuration is met; fill `run.summary`.
+
+    Args:
+        run: an initialized run.
+        directory: where metrics, checkpoints and results go, if anywhere.
+        display: makes what shows the run, if anything does.
+        stop: asked after every compiled call; anything true ends the run there.
+        callback: called with the metrics of each generation.
+    """
+    settings, progress = run.config.settings, run.progress
+    began = time.monotonic() - progress.seconds
+    pace = _Pace(settings)
+    show = display(header(run)) if display else _Silent()
+
+    def advance(generations: int) -> list[dict[str, Any]]:
+        limits = _limits(settings, progress, generations)
+        run.state, done, log = run.engine.advance(run.state, limits)
+        now = time.monotonic() - began
+        rows = _rows(run, int(done), log, now)
+        progress.seconds = now
+        progress.env_steps = rows[-1]["env_steps"] if rows else progress.env_steps
+        return rows
+
+    def checkpoint() -> None:
+        run.center.save(directory.path / runs.CENTER)
+        run.best.save(directory.path / runs.BEST)
+        best = float(run.state.best_return)
+        directory.save(run.state, dataclasses.asdict(progress), best)
+
+    with show:
+        show.compiling("the generation")
+        before = progress.seconds
+        advance(0)  # compiles without running anything
+        progress.compile_seconds += progress.seconds - before
+
+        while (reason := _limit_reached(run)) is None and not stop():
+            before = progress.seconds
+            rows = advance(pace.generations(run.generation))
+            pace.measure(len(rows), progress.seconds - before)
+            run.metrics += rows
+            if directory:
+                directory.append_metrics(rows)
+                if directory.due(run.generation):
+                    checkpoint()
+            show.update(rows)
+            for row in rows if callback else ():
+                callback(row)
+        if directory:
+            checkpoint()
+
+        results = {}
+        if reason is not None:
+            show.compiling("the final evaluation")
+            shape = {"seeds": settings.final_seeds, "episodes": settings.final_episodes}
+            for name, solution in (("final", run.center), ("best", run.best)):
+                results[name] = solution.evaluate(**shape)
+            progress.seconds = time.monotonic() - began
+    run.summary = _summary(run, results, reason or INTERRUPTED)
+    if directory and reason is not None:
+        directory.write_summary(run.summary)
+
+
+def launch(
+    config: Config, path: Path | None = None, *, resume: bool = False, **options: Any
+) -> Run:
+    """Train the run that `config` describes, in `path` if given; return it.
+
+    `resume` continues from the newest checkpoint in `path`. Further options are those
+    of `train`. Nothing is written before the parts have been built.
+
+    Raises:
+        UserError: if the parts do not go together, or `path` is not fit for the run.
+    """
+    if path and not resume:
+        runs.check_new(path)
+    run = Run(config, path)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(interruptible())
+        directory = None
+        if path:
+            directory = stack.enter_context(
+                RunDirectory(path, config.settings.checkpoint)
+            )
+            directory.write_config(run.config.to_dict())
+            directory.write_environment(sharding.describe(run.devices))
+        run.initialize(directory)
+        train(run, directory, stop=stop, **options)
+        run.signal = stop()
+    return run
+
+
+def _limit_reached(run: Run) -> str | None:
+    """Return the name of the limit that the run has reached, if any."""
+    settings, progress = run.config.settings, run.progress
+    counters = {
+        "generations": (run.generation, settings.generations),
+        "environment steps": (progress.env_steps, settings.max_env_steps),
+        "time": (progress.seconds, settings.max_seconds),
+    }
+    for name, (count, limit) in counters.items():
+        if limit is not None and count >= limit:
+            return name
+    return "target" if int(run.state.streak) >= engine.TARGET_STREAK else None
+
+
+def _limits(settings: Any, progress: Progress, generations: int) -> engine.Limits:
+    """Return the limits of one compiled call."""
+    steps = _INT32_MAX
+    if settings.max_env_steps is not None:
+        steps = min(steps, max(settings.max_env_steps - progress.env_steps, 0))
+    target = np.inf if settings.target is None else settings.target
+    return engine.Limits(np.int32(generations), np.int32(steps), np.float32(target))
+
+
+class _Pace:
+    """How many generations to run in one call: about a second's worth.
+
+    It affects no result, only how often the host sees one.
+    """
+
+    def __init__(self, settings: Any):
+        self._settings = settings
+        self._next = 1
+
+    def generations(self, generation: int) -> int:
+        bounds = [self._next, engine.LOG_SIZE]
+        if self._settings.generations is not None:
+            bounds.append(self._settings.generations - generation)
+        if every := self._settings.checkpoint.every_generations:
+            bounds.append(every - generation % every)
+        return min(bounds)
+
+    def measure(self, generations: int, seconds: float) -> None:
+        affordable = _SEGMENT_SECONDS * generations / max(seconds, 1e-6)
+        self._next = max(1, min(int(affordable), 2 * self._next))
+
+
+def _rows(run: Run, done: int, log: engine.Report, now: float) -> list[dict[str, Any]]:
+    """Return the metrics of the generations of one compiled call."""
+    log = jax.tree.map(lambda x: np.asarray(x)[:done], log)
+    first = run.generation - done
+    steps = run.progress.env_steps + np.cumsum(log.steps, dtype=np.int64)
+    seconds = np.linspace(run.progress.seconds, now, done + 1)[1:]
+    rows = []
+    for i in range(done):
+        row = {
+            "generation": first + i + 1,
+            "env_steps": int(steps[i]),
+            "seconds": round(float(seconds[i]), 3),
+            "fitness_mean": float(log.fitness_mean[i]),
+            "fitness_std": float(log.fitness_std[i]),
+            "fitness_max": float(log.fitness_max[i]),
+            "failures": int(log.failures[i]),
+        }
+        if np.isfinite(log.center_return[i]):
+            row["center_return"] = float(log.center_return[i])
+        rows.append(runs.jsonable(row))
+    return rows
+
+
+def _summary(
+    run: Run, results: Mapping[str, Mapping[str, Any]], stopped_by: str
+) -> dict[str, Any]:
+    """Return what ``summary.json`` holds."""
+    evaluated = [row for row in run.metrics if "center_return" in row]
+    best = max(evaluated, key=lambda row: row["center_return"], default={})
+    figures = {
+        f"{name}_{key}": value
+        for name, result in results.items()
+        for key, value in result.items()
+        if key.startswith("return")
+    }
+    return figures | {
+        "env": run.config.names["env"],
+        "best_generation": best.get("generation"),
+        "generations": run.generation,
+        "env_steps": run.progress.env_steps,
+        "seconds": round(run.progress.seconds, 3),
+        "compile_seconds": round(run.progress.compile_seconds, 3),
+        "peak_memory_bytes": _peak_memory(),
+        "stopped_by": stopped_by,
+        "run_dir": str(run.path) if run.path else None,
+    }
+
+
+def _peak_memory() -> int:
+    """Return the largest resident memory of this process, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def header(run: Run) -> Header:
+    """Return the facts that a display shows throughout the run."""
+    settings, names = run.config.settings, run.config.names
+    limits = ("generations", "max_env_steps", "max_seconds", "target")
+    return Header(
+        env=names["env"],
+        encoding=names["encoding"],
+        strategy=names["strategy"],
+        population=settings.population,
+        seeds=settings.seeds,
+        episodes=settings.episodes,
+        genome_size=build.count(build.shapes(run.parts.encoding.init)),
+        parameters=build.count(build.shapes(run.parts.policy.init)),
+        devices=sharding.describe(run.devices),
+        run_dir=str(run.path) if run.path else None,
+        **{limit: getattr(settings, limit) for limit in limits},
+    )
+
+
+class _Silent(contextlib.nullcontext):
+    """A display that shows nothing."""
+
+    def compiling(self, what: str) -> None:
+        """Show nothing."""
+
+    def update(self, rows: Any) -> None:
+        """Show nothing."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], int | None]]:
+    """Let SIGINT and SIGTERM ask for an orderly end; a second one ends at once.
+
+    Yields a function that returns the signal received, or None.
+    """
+    received: list[int] = []
+
+    def ask(number, frame):
+        received.append(number)
+        for each in before:
+            signal.signal(each, signal.default_int_handler)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,479 @@
+import io
+import math
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from neuroevo.display import (
+    Header,
+    LiveDisplay,
+    PlainDisplay,
+    Series,
+    Tracker,
+    format_count,
+    format_duration,
+    format_value,
+    make_display,
+    render_dataset,
+    render_evaluation,
+    render_list,
+    render_summary,
+    sparkline,
+)
+
+RNG = np.random.default_rng(0)
+ESCAPE = "\x1b"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def header(**changes):
+    facts = dict(
+        env="CartPole-v1",
+        encoding="dataset",
+        strategy="SNES",
+        population=64,
+        seeds=4,
+        episodes=2,
+        genome_size=10,
+        parameters=4610,
+        devices="2 x cpu",
+        run_dir="runs/CartPole-v1-dataset-SNES-s0",
+        generations=300,
+    )
+    return Header(**(facts | changes))
+
+
+def row(generation, centre=None, fitness=0.0, seconds=None, **more):
+    result = dict(
+        generation=generation,
+        env_steps=1000 * generation,
+        seconds=0.1 * generation + 5 if seconds is None else seconds,
+        fitness_mean=fitness,
+        fitness_std=1.0,
+        fitness_max=fitness + 10,
+    )
+    return result | ({} if centre is None else {"center_return": centre}) | more
+
+
+def console(width=80, terminal=True, **environ):
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=terminal,
+        _environ={"TERM": "xterm", "COLORTERM": "truecolor"} | environ,
+    )
+
+
+def text(printed):
+    return printed.file.getvalue()
+
+
+# Numbers and sparklines
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1234, "1.2k"),
+        (123_456, "123k"),
+        (999_950, "1M"),
+        (16.3e6, "16.3M"),
+        (2e9, "2G"),
+        (3e13, "30T"),
+        (5e16, "50000T"),
+    ],
+)
+def test_counts(number, expected):
+    assert format_count(number) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (488.12, "488.1"),
+        (-1585.4, "-1585"),
+        (0, "0"),
+        (-3.14159, "-3.14"),
+        (0.123, "0.123"),
+        (1.5e7, "1.50e+07"),
+        (math.nan, "–"),
+        (None, "–"),
+    ],
+)
+def test_values(number, expected):
+    assert format_value(number) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (0.15, "150 ms"),
+        (0.9999, "1 s"),
+        (1.52, "1.5 s"),
+        (9.96, "10 s"),
+        (59.7, "1 min"),
+        (72, "1 min 12 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_durations(seconds, expected):
+    assert format_duration(seconds) == expected
+
+
+@pytest.mark.parametrize("length", [1, 2, 8, 40, 41, 1000])
+def test_sparkline_of_a_monotone_curve_never_falls(length):
+    line = sparkline(range(length), 40)
+    assert len(line) == min(length, 40)
+    assert list(line) == sorted(line)
+    if length >= 8:
+        assert (line[0], line[-1]) == ("▁", "█")
+
+
+def test_sparkline_of_a_constant_is_flat():
+    assert len(set(sparkline([-3.0] * 100, 20))) == 1
+
+
+def test_sparkline_carries_values_over_gaps_and_survives_no_values():
+    nan, inf = math.nan, math.inf
+    assert sparkline([nan, 0, nan, 1, inf], 10) == " ▁▁██"
+    assert sparkline([nan] * 30, 10) == " " * 10
+    assert sparkline([], 10) == ""
+
+
+def test_sparkline_clips_to_the_given_scale():
+    assert sparkline([-1e9, 0, 7, 1e9], 10, low=0, high=8) == "▁▁██"
+
+
+# History and progress
+
+
+def test_series_stays_bounded_and_keeps_its_shape():
+    series = Series(capacity=64)
+    for value in range(20_001):
+        series.add(float(value))
+        assert len(series.values) <= 65
+    assert (series.first, series.last, series.peak) == (0, 20_000, 20_000)
+    assert series.values == sorted(series.values)
+    assert len(series.values) > 30
+    assert abs(series.values[0]) < 20_000 / 30
+
+
+def test_series_of_rare_values_averages_only_what_is_there():
+    series = Series(capacity=8)
+    for generation in range(1000):
+        series.add(-5.0 if generation % 10 == 0 else None)
+    assert {v for v in series.values if math.isfinite(v)} == {-5.0}
+    assert series.peak == -5.0
+
+
+def feed(tracker, generations, duration=0.1):
+    for g in generations:
+        tracker.update([row(g, seconds=60 + duration * g)], None)
+
+
+def test_time_left_leaves_out_the_compilation():
+    tracker = Tracker(header(generations=300))
+    feed(tracker, range(1, 101))
+    progress = tracker.progress(70.0)
+    assert progress.label == "generation 100 / 300"
+    assert progress.fraction == pytest.approx(1 / 3)
+    assert progress.seconds_left == pytest.approx(20)
+    assert tracker.progress(72.0).seconds_left == pytest.approx(18)
+    assert tracker.steps_per_second == pytest.approx(10_000)
+    assert tracker.seconds_per_generation == pytest.approx(0.1)
+
+
+def test_time_left_follows_a_change_of_pace():
+    tracker = Tracker(header(generations=1000))
+    feed(tracker, range(1, 100), duration=0.1)
+    start = tracker.row["seconds"]
+    for g in range(100, 200):
+        tracker.update([row(g, seconds=start + 2.0 * (g - 99))], None)
+    assert tracker.seconds_per_generation == pytest.approx(2.0, rel=0.05)
+
+
+def test_the_first_limit_to_be_reached_is_shown():
+    limits = dict(generations=1_000_000, max_env_steps=200_000, max_seconds=3600)
+    tracker = Tracker(header(**limits))
+    feed(tracker, range(1, 101))
+    assert tracker.progress(70.0).label == "env steps 100k / 200k"
+    tracker = Tracker(header(**limits | {"max_seconds": 75}))
+    feed(tracker, range(1, 101))
+    assert tracker.progress(70.0).label == "time 1 min 10 s / 1 min 15 s"
+    assert tracker.progress(70.0).seconds_left == pytest.approx(5)
+
+
+def test_no_rate_or_no_limit_means_no_time_left():
+    tracker = Tracker(header())
+    assert tracker.progress(0.0).seconds_left is None
+    tracker.update([row(1)], None)
+    assert tracker.progress(6.0).seconds_left is None
+    tracker = Tracker(header(generations=None, target=495.0))
+    feed(tracker, range(1, 5))
+    assert tracker.progress(61.0) == ("generation 4", None, None)
+
+
+@pytest.mark.parametrize(
+    ("centres", "collapsed"),
+    [
+        ([20, 500, 490, 300, 310], False),
+        ([20, 500, 490, 200], False),  # once may be bad luck
+        ([20, 500, 490, 200, 210], True),
+        ([20, 500, 200, 210, 450], False),  # recovered
+        ([-1200, -150, -900, -800], True),
+        ([-1200, -150, -300, -310], False),
+        ([-200, -200, -200, -200], False),
+        ([0, 0.4, 0.0, 0.0], False),  # within the population's spread
+        ([math.nan, math.nan], False),
+    ],
+)
+def test_collapse_hint(centres, collapsed):
+    tracker = Tracker(header())
+    for generation, centre in enumerate(centres, 1):
+        tracker.update([row(generation, centre), row(generation + 0.5)], None)
+    assert bool(tracker.collapse) is collapsed
+
+
+# Displays
+
+
+def test_plain_display_is_chosen_without_a_terminal():
+    assert isinstance(make_display(header(), console=console()), LiveDisplay)
+    plain = [
+        make_display(header(), console=console(terminal=False)),
+        make_display(header(), quiet=True, console=console()),
+        make_display(header(), console=console(TERM="dumb")),
+    ]
+    assert {type(display) for display in plain} == {PlainDisplay}
+
+
+def test_a_pipe_gets_plain_lines_even_with_forced_colour(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with make_display(header()) as display:
+        display.update([row(1, 20.0)])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "generation 1/300" in err and ESCAPE not in err
+
+
+def test_plain_lines_are_rare_and_without_escapes():
+    clock, stream = Clock(), console(terminal=False, width=40)
+    with PlainDisplay(header(), stream, clock=clock) as display:
+        display.compiling("a generation")
+        for generation in range(1, 251):
+            clock.now += 0.1
+            centre = 2.0 * generation if generation % 5 == 0 else None
+            display.update([row(generation, centre, fitness=generation)], 35_000)
+        display.note("checkpoint written at generation 250")
+    lines = text(stream).splitlines()
+    assert ESCAPE not in text(stream)
+    assert [line for line in lines if line.startswith("generation")][-1] == (
+        "generation 250/300  env steps 250k  fitness mean 250.0 max 260.0"
+        "  centre 500.0  35k steps/s  30 s elapsed, 5 s left"
+    )
+    assert sum(line.startswith("generation") for line in lines) == 4  # 0, 10, 20, end
+    assert "checkpoint written at generation 250" in lines
+
+
+def test_quiet_keeps_progress_and_warnings_only():
+    stream = console()
+    with make_display(header(), quiet=True, console=stream) as display:
+        display.compiling("a generation")
+        display.note("checkpoint written")
+        display.note("disk almost full", warning=True)
+        display.update([row(1)])
+    assert ESCAPE not in text(stream)
+    head, warning, progress = text(stream).splitlines()
+    assert head.startswith("neuroevo: CartPole-v1")
+    assert warning == "warning: disk almost full"
+    assert progress.startswith("generation 1/300")
+
+
+def test_plain_display_mentions_a_collapse_once():
+    stream = console(terminal=False)
+    with PlainDisplay(header(), stream) as display:
+        for generation, centre in enumerate([20, 500, 100, 90, 80, 70], 1):
+            display.update([row(generation, centre)])
+    assert text(stream).count("the centre fell from 500.0 to 90.0") == 1
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_live_frame_fits_the_terminal(width, sign):
+    stream = console(width)
+    display = LiveDisplay(header(target=495.0), stream, clock=Clock())
+    frames = []
+
+    def frame():
+        with stream.capture() as captured:
+            stream.print(display)
+        frames.append(captured.get())
+
+    display.compiling("a generation")
+    frame()
+    for generation in range(1, 200):
+        centre = sign * generation if generation % 3 == 0 else None
+        display.update(
+            [row(generation, centre, fitness=sign * generation, failures=1)], 35_000
+        )
+    display.note("checkpoint written at generation 120")
+    frame()
+    plain = Console(width=width, file=io.StringIO(), force_terminal=False)
+    plain.print(display)
+    lines = text(plain).splitlines()
+    assert all(len(line) == width for line in lines)
+    shown = "\n".join(lines)
+    assert "compiling" in frames[0] and "compiling" not in shown
+    for part in ("CartPole-v1", "generation 199 / 300", "10 s left", "centre", "█"):
+        assert part in shown
+    assert format_value(sign * 198.0) in shown
+    assert "199 candidates" in shown and "checkpoint written" in shown
+
+
+def test_live_display_leaves_a_final_frame_and_no_stdout(capsys):
+    stream = console(100)
+    with make_display(header(run_dir="runs/[bold]x"), console=stream) as display:
+        display.update([row(1, 20.0), row(2)])
+        display.note("[red]odd[/red]", warning=True)
+        sys.stderr.write("")
+    assert "done" in text(stream) and "runs/[bold]x" in text(stream)
+    assert "[red]odd[/red]" in text(stream)
+    assert capsys.readouterr().out == ""
+
+
+def test_live_display_says_when_it_was_interrupted():
+    stream = console(100)
+    with pytest.raises(KeyboardInterrupt):
+        with make_display(header(), console=stream) as display:
+            display.update([row(1)])
+            raise KeyboardInterrupt
+    assert "interrupted" in text(stream)
+
+
+def test_no_color_is_respected():
+    stream = console(100, NO_COLOR="1")
+    with make_display(header(), console=stream) as display:
+        display.update([row(1, 20.0)])
+    assert "\x1b[3" not in text(stream).replace("\x1b[39m", "")
+
+
+# Tables
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_summary_and_evaluation(width, terminal):
+    stream = Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, color_system=None
+    )
+    summary = dict(
+        final_return_mean=-498.2,
+        final_return_std=3.12,
+        best_return_mean=-150.0,
+        generations=300,
+        env_steps=1.63e7,
+        seconds=72.4,
+        compile_seconds=5.0,
+        run_dir="runs/my run",
+    )
+    render_summary(summary, stream)
+    render_summary({}, stream)
+    result = dict(return_mean=499.0, return_std=2.0, env="CartPole-v1")
+    render_evaluation(result, stream)
+    more = dict(return_per_seed=[500, 498.0, 499], seeds=3, episodes=8)
+    render_evaluation(result | more | {"episode_length_mean": 499.0}, stream)
+    shown = text(stream)
+    for part in ("-498.2 ± 3.12", "16.3M env steps", "1 min 12 s", "499.0 ± 2"):
+        assert part in " ".join(shown.replace("│", " ").split())
+    assert "neuroevo evaluate 'runs/my run'\n" in shown
+    assert "neuroevo resume 'runs/my run' --generations 600\n" in shown
+    if not terminal:
+        assert "│" not in shown
+
+
+def test_list_is_one_line_each_in_a_pipe():
+    rows = [("SNES", "natural evolution " * 10), ("CMA_ES", "[adapts] covariance")]
+    stream = console(40, terminal=False)
+    render_list("strategies", rows, stream)
+    assert len(text(stream).splitlines()) == 3
+    assert "  CMA_ES  [adapts] covariance\n" in text(stream)
+    stream = console(40)
+    render_list("strategies", rows, stream)
+    assert "[adapts]" in text(stream)
+
+
+HOPPER = dict(states=RNG.normal(size=(4, 11)), actions=RNG.normal(size=(4, 3)))
+
+
+def dataset(arrays, width=80, **options):
+    stream = console(width, terminal=False)
+    render_dataset(arrays, stream, **options)
+    lines = text(stream).splitlines()
+    assert all(len(line) <= width for line in lines)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("width", [40, 50, 80, 120])
+def test_dataset_of_continuous_actions_never_cuts_a_number(width):
+    shown = dataset(HOPPER, width)
+    for value in HOPPER["actions"].ravel():
+        assert f"{value:+.2f}" in shown
+    visible = sum(f" s{i} " in shown for i in range(11))
+    assert visible == 11 or f"+{11 - visible}" in shown
+    assert visible == 11 if width == 120 else visible >= 1
+    assert shown.count("…") == (4 if visible < 11 else 0)
+
+
+def test_dataset_of_labels_names_features_and_actions():
+    arrays = dict(states=np.array([[0, -1.5, 2, 0.05]] * 2), labels=np.array([0, 1]))
+    shown = dataset(arrays, env="gymnax:CartPole-v1")
+    for part in ("position", "angular velocity", "-1.50", "+0.05", "left", "right"):
+        assert part in shown
+    shown = dataset(arrays | {"labels": np.array([0, 7])}, env="Other-v1")
+    assert " s3 " in shown and " 7" in shown and "left" not in shown
+
+
+def test_dataset_of_logits_shows_probabilities():
+    logits = np.array([[0.0, 0.0], [1000.0, -1000.0]])
+    shown = dataset(dict(states=np.zeros((2, 3)), action_logits=logits))
+    assert "50%" in shown and "100%" in shown and "p1" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_dataset_of_images_is_summarised(width):
+    arrays = dict(states=RNG.random((3, 10, 10, 4)), labels=np.arange(3))
+    shown = dataset(arrays, width)
+    assert "10 × 10 × 4" in shown and "summarised" in shown and "mean" in shown
+    assert len(shown.splitlines()) < 15
+
+
+def test_dataset_limits_rows_and_columns():
+    arrays = dict(states=np.zeros((40, 100)), labels=np.zeros(40, int))
+    shown = dataset(arrays, 200, max_rows=5, max_columns=3)
+    assert "40 state-action pairs" in shown and "… and 35 more pairs" in shown
+    assert " s2 " in shown and " s3 " not in shown and "+97" in shown
+
+
+def test_dataset_in_the_units_of_the_environment():
+    arrays = dict(
+        states=np.ones((1, 2)),
+        labels=np.array([0]),
+        obs_mean=np.array([1.0, -1.0]),
+        obs_var=np.array([4.0, 0.25]),
+    )
+    assert "+1.00" in dataset(arrays)
+    shown = dataset(arrays, denormalize=True)
+    assert "+3.00" in shown and "-0.50" in shown and "environment's units" in shown

@@ -1,0 +1,300 @@
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from neuroevo.errors import UserError
+from neuroevo.policies import CNN, MLP, orthogonal
+from neuroevo.registry import policies
+from neuroevo.types import Box, Discrete, Spec
+
+OBSERVATIONS = {"vector": (5,), "image": (10, 10, 4)}
+ACTIONS = {"discrete": Discrete(3), "box": Box((2,)), "box2d": Box((2, 3))}
+SMALL = {"mlp": {"hidden": (8, 7)}, "cnn": {"channels": (4,), "hidden": (8,)}}
+
+
+def _cases():
+    for name, obs, action in itertools.product(policies.names(), OBSERVATIONS, ACTIONS):
+        if name == "cnn" and obs == "vector" or action == "box2d" and obs == "image":
+            continue
+        yield pytest.param(name, obs, action, id=f"{name}-{obs}-{action}")
+
+
+CASES = list(_cases())
+
+
+def make(name, obs, space, **options):
+    spec = Spec(OBSERVATIONS[obs], ACTIONS[space])
+    options = {**SMALL.get(name, {}), **options}
+    return policies.get(name)(**options).build(spec), spec
+
+
+@functools.cache
+def initialised(name, obs, space):
+    policy, spec = make(name, obs, space)
+    return policy, spec, jax.jit(policy.init)(jax.random.key(0))
+
+
+@pytest.mark.parametrize("name, obs, action", CASES)
+def test_shapes_and_dtypes(name, obs, action):
+    policy, spec, params = initialised(name, obs, action)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    output = policy.apply(params, jnp.ones(spec.observation))
+    if isinstance(spec.action, Discrete):
+        assert output.shape == (spec.action.n,)
+    else:
+        mean, log_std = output
+        assert mean.shape == log_std.shape == spec.action.shape
+        assert "log_std" in params
+
+
+def test_init_depends_on_its_key_only():
+    policy, _ = make("mlp", "vector", "discrete")
+    init = jax.jit(policy.init)
+    first, again, other = (init(jax.random.key(seed)) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert not np.array_equal(first["output"]["kernel"], other["output"]["kernel"])
+
+
+@pytest.mark.parametrize("choice", ["sample", "greedy"])
+@pytest.mark.parametrize("name, obs, action", CASES)
+def test_actions_are_valid(name, obs, action, choice):
+    policy, spec = make(name, obs, action, action=choice)
+    _, _, params = initialised(name, obs, action)
+    output = policy.apply(params, jnp.ones(spec.observation))
+    keys = jax.random.split(jax.random.key(1), 64)
+    actions = np.asarray(jax.vmap(policy.act, (None, 0))(output, keys))
+    if isinstance(spec.action, Discrete):
+        assert actions.shape == (64,) and np.issubdtype(actions.dtype, np.integer)
+        assert actions.min() >= 0 and actions.max() < spec.action.n
+        mode = np.argmax(output)
+    else:
+        assert actions.shape == (64, *spec.action.shape)
+        mode = output[0]
+    if choice == "greedy":
+        np.testing.assert_array_equal(actions, np.broadcast_to(mode, actions.shape))
+    else:
+        assert len(np.unique(actions, axis=0)) > 1
+
+
+def test_sampling_follows_the_distribution():
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    policy, _ = make("mlp", "vector", "discrete")
+    logits = jnp.array([0.0, 1.0, -1.0])
+    counts = np.bincount(jax.vmap(policy.act, (None, 0))(logits, keys), minlength=3)
+    expected = jax.nn.softmax(logits) * len(keys)
+    assert stats.chisquare(counts, expected, sum_check=False).pvalue > 1e-3
+    policy, _ = make("mlp", "vector", "box")
+    output = jnp.array([0.5, -2.0]), jnp.array([0.0, -1.0])
+    actions = np.asarray(jax.vmap(policy.act, (None, 0))(output, keys))
+    for i in range(2):
+        normal = stats.norm(output[0][i], math.exp(output[1][i]))
+        assert stats.kstest(actions[:, i], normal.cdf).pvalue > 1e-3
+
+
+def test_log_std_init_sets_the_first_spread():
+    policy, _ = make("mlp", "vector", "box", log_std_init=-1.5)
+    _, log_std = policy.apply(policy.init(jax.random.key(0)), jnp.ones(5))
+    np.testing.assert_array_equal(log_std, np.full(2, -1.5, np.float32))
+
+
+def test_mlp_is_the_network_it_says():
+    policy, spec = make("mlp", "image", "discrete", activation="relu")
+    params = policy.init(jax.random.key(0))
+    x = np.random.default_rng(0).normal(size=spec.observation).astype(np.float32)
+    h = x.ravel()
+    for name in ("hidden_0", "hidden_1"):
+        h = np.maximum(h @ params[name]["kernel"] + params[name]["bias"], 0)
+    logits = h @ params["output"]["kernel"] + params["output"]["bias"]
+    np.testing.assert_allclose(policy.apply(params, x), logits, atol=1e-5)
+
+
+def test_no_hidden_layer_is_a_linear_policy():
+    policy, _ = make("mlp", "vector", "discrete", hidden=())
+    assert set(policy.init(jax.random.key(0))) == {"output"}
+
+
+# ---------------------------------------------------------------------------- losses
+
+
+def log_softmax(x):
+    x = x - x.max(axis=-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize("name, obs, action", CASES)
+def test_losses_are_finite_and_differentiable(name, obs, action):
+    policy, spec, params = initialised(name, obs, action)
+    observations = jax.random.normal(jax.random.key(1), (4, *spec.observation))
+    if isinstance(spec.action, Discrete):
+        target = jnp.arange(4) % spec.action.n
+    else:
+        target = jax.random.normal(jax.random.key(2), (4, *spec.action.shape))
+    for loss in policy.losses.values():
+        value, grads = jax.jit(
+            jax.value_and_grad(
+                lambda p, loss=loss: loss(
+                    jax.vmap(policy.apply, (None, 0))(p, observations), target
+                )
+            )
+        )(params)
+        assert value.shape == () and np.isfinite(value)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+def test_discrete_losses_match_numpy():
+    policy, _ = make("mlp", "vector", "discrete")
+    assert list(policy.losses) == ["cross_entropy", "cross_entropy_per_class"]
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 3)).astype(np.float32)
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    rows = np.exp(log_softmax(rng.normal(size=(6, 3)))).astype(np.float32)
+    for target, probabilities in ((labels, np.eye(3)[labels]), (rows, rows)):
+        terms = -probabilities * log_softmax(logits)
+        for name, expected in (
+            ("cross_entropy", terms.sum(axis=1).mean()),
+            ("cross_entropy_per_class", terms.mean()),
+        ):
+            got = policy.losses[name](jnp.asarray(logits), jnp.asarray(target))
+            np.testing.assert_allclose(got, expected, rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("action", ["box", "box2d"])
+def test_box_losses_match_scipy(action):
+    policy, spec = make("mlp", "vector", action)
+    assert list(policy.losses) == ["nll", "mse"]
+    rng = np.random.default_rng(0)
+    mean, log_std, target = rng.normal(size=(3, 6, *spec.action.shape))
+    output = jnp.asarray(mean, jnp.float32), jnp.asarray(log_std, jnp.float32)
+    logpdf = stats.norm(mean, np.exp(log_std)).logpdf(target).reshape(6, -1)
+    got = policy.losses["nll"](output, jnp.asarray(target, jnp.float32))
+    np.testing.assert_allclose(got, -logpdf.sum(axis=1).mean(), rtol=1e-5)
+    got = policy.losses["mse"](output, jnp.asarray(target, jnp.float32))
+    error = ((mean - target) ** 2).reshape(6, -1).sum(axis=1).mean()
+    np.testing.assert_allclose(got, error, rtol=1e-5)
+
+
+# -------------------------------------------------------------------- initialisation
+
+orthogonal_jit = jax.jit(orthogonal, static_argnums=1)
+
+
+def deviation(matrix):
+    """Return the largest entry of Q^T Q - I, on the side that is orthogonal."""
+    q = np.asarray(matrix, np.float64)
+    q = q if q.shape[0] >= q.shape[1] else q.T
+    return np.abs(q.T @ q - np.eye(q.shape[1])).max()
+
+
+@pytest.mark.parametrize(
+    "shape, draws",
+    [((1, 1), 5), ((2, 2), 200), ((64, 64), 20), ((512, 512), 3), ((512, 3), 5)]
+    + [((3, 512), 5), ((400, 64), 3)],
+    ids=str,
+)
+def test_orthogonal_is_orthogonal(shape, draws):
+    for seed in range(draws):
+        q = orthogonal_jit(jax.random.key(seed), shape)
+        assert q.shape == shape and q.dtype == jnp.float32
+        assert deviation(q) < 1e-5
+
+
+def test_orthogonal_flattens_convolution_kernels_and_scales():
+    kernel = jax.jit(lambda key: orthogonal(key, (3, 3, 4, 16), gain=math.sqrt(2)))(
+        jax.random.key(0)
+    )
+    assert kernel.shape == (3, 3, 4, 16)
+    assert deviation(kernel.reshape(36, 16) / math.sqrt(2)) < 1e-5
+
+
+def test_orthogonal_is_vmappable_and_uses_no_lapack():
+    keys = jax.random.split(jax.random.key(0), 4)
+    batched = jax.jit(jax.vmap(lambda key: orthogonal(key, (16, 8))))(keys)
+    single = [orthogonal_jit(key, (16, 8)) for key in keys]
+    np.testing.assert_allclose(batched, np.stack(single), atol=1e-6)
+    text = jax.jit(lambda key: orthogonal(key, (16, 16))).lower(keys[0]).as_text()
+    assert "lapack" not in text
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (5, 5), (6, 3), (3, 6)], ids=str)
+def test_orthogonal_is_haar_distributed(shape):
+    """Entries, traces and a product of entries follow QR with its signs fixed."""
+    draws = 4000
+    keys = jax.random.split(jax.random.key(1), draws)
+    ours = np.asarray(jax.jit(jax.vmap(lambda key: orthogonal(key, shape)))(keys))
+    gaussian = np.random.default_rng(0).normal(size=(draws, max(shape), min(shape)))
+    q, r = np.linalg.qr(gaussian)
+    q = q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, None, :]
+    reference = q if shape[0] >= shape[1] else q.transpose(0, 2, 1)
+    statistics = [
+        lambda q: q[:, 0, 0],
+        lambda q: q[:, -1, -1],
+        lambda q: q[:, 0, -1],
+        lambda q: q[:, 0, 0] * q[:, 1, 1],
+        lambda q: np.trace(q, axis1=1, axis2=2),
+        lambda q: (
+            (q[:, :2, :2] ** 2).sum(axis=(1, 2)) if min(shape) > 2 else q[:, 1, 0]
+        ),
+    ]
+    for i, statistic in enumerate(statistics):
+        # Rounded, as a 2x2 reflection has trace 0 up to its sign.
+        samples = (np.round(statistic(x), 5) for x in (ours, reference))
+        pvalue = stats.ks_2samp(*samples).pvalue
+        assert pvalue > 1e-3, f"statistic {i}: p = {pvalue}"
+    # Entries have mean 0 and variance 1 / max(shape): 5 standard errors.
+    error = 5 / math.sqrt(draws * max(shape))
+    np.testing.assert_allclose(ours.mean(axis=0), 0, atol=error)
+    second = (ours**2).mean(axis=0)
+    np.testing.assert_allclose(second, 1 / max(shape), atol=5 / math.sqrt(draws))
+
+
+def test_orthogonal_squares_are_rotations_and_reflections_alike():
+    keys = jax.random.split(jax.random.key(2), 1000)
+    q = jax.jit(jax.vmap(lambda key: orthogonal(key, (3, 3))))(keys)
+    assert abs(np.sign(np.linalg.det(q)).mean()) < 0.16
+
+
+def test_initial_gains():
+    policy, _ = make("mlp", "vector", "box", hidden=(16,))
+    params = jax.jit(policy.init)(jax.random.key(0))
+    assert deviation(params["hidden_0"]["kernel"] / math.sqrt(2)) < 1e-5
+    assert deviation(params["output"]["kernel"] / 0.01) < 1e-5
+    assert not np.any(params["hidden_0"]["bias"])
+    assert not np.any(params["output"]["bias"])
+    policy, _ = make("mlp", "image", "discrete", hidden=(64,), kernel_init="lecun")
+    kernel = policy.init(jax.random.key(0))["hidden_0"]["kernel"]
+    np.testing.assert_allclose(np.std(kernel), 1 / math.sqrt(400), rtol=0.05)
+
+
+# ---------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "part, spec, words",
+    [
+        (CNN(), Spec((4,), Discrete(2)), ["(4,)", "--policy mlp"]),
+        (CNN(channels=()), Spec((8, 8, 1), Discrete(2)), ["channels", "--policy mlp"]),
+        (
+            CNN(channels=(4, 4, 4)),
+            Spec((6, 6, 1), Discrete(2)),
+            ["room for 2", "got 3"],
+        ),
+        (MLP(hidden=(64, 0)), Spec((4,), Discrete(2)), ["policy.hidden", "(64, 0)"]),
+        (
+            CNN(channels=(0,)),
+            Spec((8, 8, 1), Discrete(2)),
+            ["policy.channels", "(0,)"],
+        ),
+    ],
+)
+def test_errors_say_what_was_wrong(part, spec, words):
+    with pytest.raises(UserError) as error:
+        part.build(spec)
+    message = str(error.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
