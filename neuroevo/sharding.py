@@ -13,8 +13,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from neuroevo.errors import UserError
+from neuroevo.types import CHUNK
 
 AXIS = "population"
 
@@ -84,8 +86,12 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
         devices=devices,
     )
     index = jnp.arange(len(devices))
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
     def run(*args):
+        # Arguments lie where results do, or a second call would compile once more.
+        args = jax.device_put(args, everywhere)
         # Un-awaited programs with collectives can deadlock on CPU devices.
         return jax.block_until_ready(mapped(index, args))
 
@@ -102,7 +108,8 @@ def map_items(
     """Return ``function(args, i)`` for every i below `count`, stacked.
 
     Items are evaluated in chunks of `chunk` under ``vmap``, so that memory is bounded
-    and a loop inside `function` ends with the chunk's last item. Chunks are dealt to
+    and a loop inside `function` ends with the chunk's last item (which it may find out
+    by a collective over the axis `CHUNK`). Chunks are dealt to
     the devices in turn, which balances items whose cost varies along the population;
     what a chunk holds does not depend on the number of devices. Items from `active` on
     are skipped, chunk by chunk; their results are zeros or undefined.
@@ -111,8 +118,10 @@ def map_items(
     chunks = -(-count // chunk)
     rounds = -(-chunks // devices)
 
+    mapped = jax.vmap(function, in_axes=(None, 0), axis_name=CHUNK)
+
     def evaluate(args, items):
-        return jax.tree.map(_raw, jax.vmap(function, in_axes=(None, 0))(args, items))
+        return jax.tree.map(_raw, mapped(args, items))
 
     # The inner jit matters: with more than one CPU device jax 0.11's partitioner
     # crashes on the data-dependent loops of a physics engine that stand directly in
@@ -135,7 +144,28 @@ def map_items(
     results = on_this_device(args, device, active)
     results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, chunk, …)
     results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[3:])[:count], results)
-    return jax.tree.map(_like, results, jax.eval_shape(function, args, jnp.int32(0)))
+    return jax.tree.map(_like, results, jax.eval_shape(mapped, args, jnp.arange(1)))
+
+
+def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
+    """Return ``function(*args)``, compiled apart from what surrounds it.
+
+    Otherwise the compiler fuses arithmetic with the exchange between devices, and the
+    last digits of results depend on their number. The branch of a conditional is a
+    program of its own; `true` must hold without the compiler being able to tell.
+    """
+    shapes = jax.eval_shape(function, *args)
+
+    def never(*args):
+        return jax.tree.map(_zeros, shapes)
+
+    return jax.lax.cond(true, function, never, *args)
+
+
+def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0), shape.shape)
+    return jnp.zeros(shape.shape, shape.dtype)
 
 
 def _raw(leaf: jax.Array) -> jax.Array:

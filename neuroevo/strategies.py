@@ -1,4 +1,4 @@
-"""Strategies: all of evosax (Lange, 2022; https://arxiv.org/abs/2212.04180), maximising.
+"""Strategies: all of evosax (Lange, 2022; arXiv:2212.04180), maximising.
 
 A family for `neuroevo.registry`: `names` lists evosax's algorithms under its own names
 and ``config(name)`` is the dataclass of one algorithm's options. evosax knows two
@@ -32,203 +32,120 @@ from jax.flatten_util import ravel_pytree
 from neuroevo.errors import UserError, unknown
 from neuroevo.types import Array, Genome, Key, Strategy, StrategyState
 
+_ABOUT = {
+    "ARS": "Augmented random search (Mania et al., 2018; arXiv:1803.07055).",
+    "ASEBO": "ES with active subspaces (Choromanski et al., 2019; arXiv:1903.04268).",
+    "CMAAnchoredLES": "Separable CMA-ES with learned residuals (evosax's weights).",
+    "CMA_ES": "Covariance matrix adaptation (Hansen, 2016; arXiv:1604.00772).",
+    "CR_FM_NES": "Cost-reduced natural ES (Nomura & Ono, 2022; arXiv:2201.11422).",
+    "DES": "Discovered ES (Lange et al., 2023; arXiv:2211.11260).",
+    "ESMC": "ES with meta-loss clipping (Merchant et al., 2021; arXiv:2107.09661).",
+    "EvoTF_ES": "Evolution transformer (Lange et al., 2024; arXiv:2403.02985).",
+    "GradientlessDescent": "Gradientless descent (Golovin et al., 2019; "
+    "arXiv:1911.06317); std is its largest radius.",
+    "GuidedES": "Guided ES (Maheswaranathan et al., 2018; arXiv:1806.10230), here "
+    "without a surrogate gradient.",
+    "HillClimbing": "Gaussian hill climbing.",
+    "iAMaLGaM_Full": "Incremental AMaLGaM (Bosman et al., 2013); its spread stays "
+    "above 0.7 std.",
+    "iAMaLGaM_Univariate": "Diagonal AMaLGaM (Bosman et al., 2013); its spread stays "
+    "above 0.5 std.",
+    "LES": "Learned ES (Lange et al., 2023; arXiv:2211.11260).",
+    "LM_MA_ES": "Limited-memory MA-ES (Loshchilov et al., 2017; arXiv:1705.06693).",
+    "MA_ES": "Matrix adaptation (Beyer & Sendhoff, 2017).",
+    "NoiseReuseES": "Noise-reuse ES (Li et al., 2023; arXiv:2304.12180).",
+    "Open_ES": "OpenAI's ES (Salimans et al., 2017; arXiv:1703.03864).",
+    "PersistentES": "Persistent ES (Vicol et al., 2021; arXiv:2112.13835).",
+    "PGPE": "Parameter-exploring policy gradients (Sehnke et al., 2010).",
+    "RandomSearch": "Random search around the start.",
+    "Rm_ES": "Rank-m ES (Li & Zhang, 2017).",
+    "Sep_CMA_ES": "Separable CMA-ES (Ros & Hansen, 2008).",
+    "SimulatedAnnealing": "Simulated annealing (Rere et al., 2015).",
+    "SimpleES": "Simple ES (Rechenberg, 1973).",
+    "SNES": "Separable natural ES (Wierstra et al., 2014).",
+    "SV_CMA_ES": "Stein variational CMA-ES (Braun et al., 2024; arXiv:2410.10390).",
+    "SV_Open_ES": "Stein variational OpenAI-ES (Liu & Wang, 2016; arXiv:1608.04471).",
+    "xNES": "Exponential natural ES (Wierstra et al., 2014).",
+    "DifferentialEvolution": "Differential evolution (Storn & Price, 1997).",
+    "DiffusionEvolution": "Diffusion evolution (Zhang et al., 2024; arXiv:2410.02543); "
+    "it stays within reach of its first population.",
+    "GESMR_GA": "GA, group elite mutation rates (Kumar, 2022; arXiv:2204.04817).",
+    "LGA": "Learned GA (Lange et al., 2023; arXiv:2304.03995).",
+    "MR15_GA": "GA with the 1/5 rule (Rechenberg, 1987).",
+    "PSO": "Particle swarm (Kennedy & Eberhart, 1995).",
+    "SAMR_GA": "GA with self-adapted mutation rates.",
+    "SimpleGA": "Simple GA (Such et al., 2017; arXiv:1712.06567).",
+}
+_POPULATION_BASED = {
+    *("DifferentialEvolution", "DiffusionEvolution", "GESMR_GA", "LGA", "MR15_GA"),
+    *("PSO", "SAMR_GA", "SimpleGA"),
+}
+_GRADIENT_ES = {
+    *("ARS", "ASEBO", "ESMC", "GuidedES", "NoiseReuseES", "Open_ES", "PersistentES"),
+    *("PGPE", "SV_Open_ES"),
+}
+_NATURAL_ES = {"DES", "SimpleES", "SNES", "xNES"}
+_SCHEDULED = _GRADIENT_ES - {"PGPE", "SV_Open_ES"} | {
+    *("HillClimbing", "iAMaLGaM_Full", "iAMaLGaM_Univariate", "SimulatedAnnealing"),
+    "SimpleGA",
+}
+# evosax's own default is SGD at 0.001 in some and raw fitness in others. A step of Adam
+# does not depend on the scale of the fitness: here it is about a fifth of std in every
+# coordinate. Natural gradients bring their own scale.
+_OPTIMIZERS = dict.fromkeys(_GRADIENT_ES, ("adam", 0.02)) | dict.fromkeys(
+    _NATURAL_ES, ("sgd", 1.0)
+)
+_SHAPINGS = dict.fromkeys(_GRADIENT_ES, "centered_rank") | {
+    "ARS": "raw",  # it divides by the elites' standard deviation itself
+    "DiffusionEvolution": "standardize",  # it takes fitness as energy, temperature 1
+}
+_LEAST = {"ESMC": 4, "DifferentialEvolution": 4}  # of the population; 2 for all others
+_EVEN = _GRADIENT_ES | {"CR_FM_NES"}
+_SQUARE = {"ASEBO", "CMA_ES", "iAMaLGaM_Full", "MA_ES", "SV_CMA_ES", "xNES"}
 
-class _Algorithm(NamedTuple):
-    """What has to be known of an evosax algorithm before evosax is imported."""
-
-    about: str
-    options: str = ""  # names in `_OPTIONS`
-    optimizer: tuple[str, float] | None = None  # default, with its learning rate
-    shaping: str | None = None  # default, where shaping is the user's choice
-    schedule: bool = False  # its std follows a schedule
-    least: int = 2  # smallest population
-    even: bool = False  # needs an even population
-    square: bool = False  # holds matrices of genome size x genome size
-    population_based: bool = False
-
-
-# Gradient estimators step in units of the genome whatever the scale of the fitness,
-# a fifth of the default std at most. evosax's own default is SGD at 0.001, and raw
-# fitness in half of them. Natural gradients bring their own scale.
-_ES = {"optimizer": ("adam", 0.02), "shaping": "centered_rank", "even": True}
-_SCHEDULED_ES = {**_ES, "schedule": True}
-_NATURAL = {"optimizer": ("sgd", 1.0)}
+# Options that are particular to an algorithm, without those that evosax accepts and
+# then ignores, and without constants that follow from population and genome size.
 _CMA = "std_min std_max c_mean c_std d_std"
 _AMALGAM = (
     "eta_std eta_shift eta_avs_inc eta_avs_dec nis_max_gens delta_ams theta_sdr "
     "c_mult_init"
 )
-
-# Left out: options that evosax accepts and then ignores, and the constants that follow
-# from the population and the size of the genome.
-_ALGORITHMS = {
-    "ARS": _Algorithm(
-        "Augmented random search (Mania et al., 2018; arXiv:1803.07055).",
-        "elite_ratio",
-        **{**_SCHEDULED_ES, "shaping": "raw"},  # it divides by the fitness's std itself
-    ),
-    "ASEBO": _Algorithm(
-        "Adaptive ES with active subspaces (Choromanski et al., 2019; "
-        "arXiv:1903.04268).",
-        "subspace_dims grad_decay",
-        **_SCHEDULED_ES,
-        square=True,
-    ),
-    "CMAAnchoredLES": _Algorithm(
-        "Separable CMA-ES with learned residuals, from evosax's checkpoint."
-    ),
-    "CMA_ES": _Algorithm(
-        "Covariance matrix adaptation (Hansen, 2016; arXiv:1604.00772).",
-        f"{_CMA} c_c c_1 c_mu use_negative_weights",
-        square=True,
-    ),
-    "CR_FM_NES": _Algorithm(
-        "Cost-reduced fast-moving natural ES (Nomura & Ono, 2022; arXiv:2201.11422).",
-        "lr_mean c_std c_c c1 lr_move_std lr_stag_std lr_conv_std lr_B",
-        even=True,
-    ),
-    "DES": _Algorithm(
-        "Discovered ES (Lange et al., 2023; arXiv:2211.11260).",
-        "lr_std temperature",
-        **_NATURAL,
-    ),
-    "ESMC": _Algorithm(
-        "ES with meta-loss clipping (Merchant et al., 2021; arXiv:2107.09661).",
-        **_SCHEDULED_ES,
-        least=4,
-    ),
-    "EvoTF_ES": _Algorithm(
-        "Evolution transformer (Lange et al., 2024; arXiv:2403.02985), from evosax's "
-        "checkpoint.",
-        "lr_mean lr_std max_context_len use_antithetic_sampling",
-    ),
-    "GradientlessDescent": _Algorithm(
-        "Gradientless descent (Golovin et al., 2019; arXiv:1911.06317); std is its "
-        "largest radius.",
-        "radius_min radius_decay",
-    ),
-    "GuidedES": _Algorithm(
-        "Guided ES without a surrogate gradient (Maheswaranathan et al., 2018; "
-        "arXiv:1806.10230).",
-        "subspace_dims alpha beta",
-        **_SCHEDULED_ES,
-    ),
-    "HillClimbing": _Algorithm("Gaussian hill climbing.", schedule=True),
-    "iAMaLGaM_Full": _Algorithm(
-        "Incremental AMaLGaM, full covariance (Bosman et al., 2013); std is also the "
-        "floor of its spread.",
-        _AMALGAM,
-        schedule=True,
-        square=True,
-    ),
-    "iAMaLGaM_Univariate": _Algorithm(
-        "Incremental AMaLGaM, diagonal covariance (Bosman et al., 2013); std is also "
-        "the floor of its spread.",
-        _AMALGAM,
-        schedule=True,
-    ),
-    "LES": _Algorithm(
-        "Learned ES (Lange et al., 2023; arXiv:2211.11260), from evosax's checkpoint."
-    ),
-    "LM_MA_ES": _Algorithm(
-        "Limited-memory matrix adaptation (Loshchilov et al., 2017; arXiv:1705.06693).",
-        _CMA,
-    ),
-    "MA_ES": _Algorithm(
-        "Matrix adaptation (Beyer & Sendhoff, 2017).", f"{_CMA} c_1 c_mu", square=True
-    ),
-    "NoiseReuseES": _Algorithm(
-        "Noise-reuse ES (Li et al., 2023; arXiv:2304.12180).", "T K", **_SCHEDULED_ES
-    ),
-    "Open_ES": _Algorithm(
-        "OpenAI's ES (Salimans et al., 2017; arXiv:1703.03864).",
-        "use_antithetic_sampling",
-        **_SCHEDULED_ES,
-    ),
-    "PersistentES": _Algorithm(
-        "Persistent ES (Vicol et al., 2021; arXiv:2112.13835).", "T K", **_SCHEDULED_ES
-    ),
-    "PGPE": _Algorithm(
-        "Policy gradients with parameter-based exploration (Sehnke et al., 2010).",
-        "std_lr std_max_change",
-        **_ES,
-    ),
-    "RandomSearch": _Algorithm("Random search around the start."),
-    "Rm_ES": _Algorithm("Rank-m ES (Li & Zhang, 2017).", f"{_CMA} c_c c_1 m T q_star"),
-    "Sep_CMA_ES": _Algorithm(
-        "Separable CMA-ES (Ros & Hansen, 2008).", f"{_CMA} c_c c_1 c_mu"
-    ),
-    "SimulatedAnnealing": _Algorithm(
-        "Simulated annealing (Rere et al., 2015).",
-        "temperature_init temperature_limit temperature_decay boltzmann_constant",
-        schedule=True,
-    ),
-    "SimpleES": _Algorithm(
-        "Simple ES (Rechenberg, 1973).", "c_std elite_ratio", **_NATURAL
-    ),
-    "SNES": _Algorithm(
-        "Separable natural ES (Wierstra et al., 2014).", "lr_std_init", **_NATURAL
-    ),
-    "SV_CMA_ES": _Algorithm(
-        "Stein variational CMA-ES (Braun et al., 2024; arXiv:2410.10390).",
-        f"num_populations {_CMA} c_c c_1 c_mu kernel_std alpha use_negative_weights",
-        square=True,
-    ),
-    "SV_Open_ES": _Algorithm(
-        "Stein variational OpenAI-ES (Liu et al., 2017; arXiv:1704.02399).",
-        "num_populations kernel_std alpha use_antithetic_sampling",
-        **_ES,
-    ),
-    "xNES": _Algorithm(
-        "Exponential natural ES (Wierstra et al., 2014).",
-        "lr_std_init lr_B",
-        **_NATURAL,
-        square=True,
-    ),
-    "DifferentialEvolution": _Algorithm(
-        "Differential evolution (Storn & Price, 1997).",
-        "elitism crossover_rate differential_weight differential_weight_min "
-        "differential_weight_max num_diff",
-        least=4,
-        population_based=True,
-    ),
-    "DiffusionEvolution": _Algorithm(
-        "Diffusion evolution (Zhang et al., 2024; arXiv:2410.02543).",
-        "num_generations std_m num_latent_dims",
-        shaping="standardize",  # the fitness is an energy of temperature 1
-        population_based=True,
-    ),
-    "GESMR_GA": _Algorithm(
-        "GA with group elite selection of mutation rates (Kumar, 2022; "
-        "arXiv:2204.04817).",
-        "std_min std_max std_meta num_groups elite_ratio std_ratio",
-        population_based=True,
-    ),
-    "LGA": _Algorithm(
-        "Learned GA (Lange et al., 2023; arXiv:2304.03995), from evosax's checkpoint.",
-        population_based=True,
-    ),
-    "MR15_GA": _Algorithm(
-        "GA with the 1/5 rule (Rechenberg, 1987).",
-        "std_min std_max std_ratio",
-        population_based=True,
-    ),
-    "PSO": _Algorithm(
-        "Particle swarm (Kennedy & Eberhart, 1995); the centre is its global best.",
-        "inertia_coeff cognitive_coeff social_coeff",
-        population_based=True,
-    ),
-    "SAMR_GA": _Algorithm(
-        "GA with self-adapted mutation rates.",
-        "std_min std_max std_meta elite_ratio",
-        population_based=True,
-    ),
-    "SimpleGA": _Algorithm(
-        "Simple GA (Such et al., 2017; arXiv:1712.06567).",
-        "crossover_rate elite_ratio",
-        schedule=True,
-        population_based=True,
-    ),
+_PARTICULAR = {
+    "ARS": "elite_ratio",
+    "ASEBO": "subspace_dims",
+    "CMA_ES": f"{_CMA} c_c c_1 c_mu use_negative_weights",
+    "CR_FM_NES": "lr_mean c_std c_c c1 lr_move_std lr_stag_std lr_conv_std lr_B "
+    "alpha_dist",
+    "DES": "lr_std temperature",
+    "EvoTF_ES": "lr_mean lr_std max_context_len use_antithetic_sampling",
+    "GradientlessDescent": "radius_min radius_decay",
+    "GuidedES": "subspace_dims alpha beta",
+    "iAMaLGaM_Full": _AMALGAM,
+    "iAMaLGaM_Univariate": _AMALGAM,
+    "LM_MA_ES": _CMA,
+    "MA_ES": f"{_CMA} c_1 c_mu",
+    "NoiseReuseES": "T K",
+    "Open_ES": "use_antithetic_sampling",
+    "PersistentES": "T K",
+    "PGPE": "std_lr std_max_change",
+    "Rm_ES": f"{_CMA} c_c c_1 m T q_star",
+    "Sep_CMA_ES": f"{_CMA} c_c c_1 c_mu",
+    "SimulatedAnnealing": "temperature_init temperature_limit temperature_decay "
+    "boltzmann_constant",
+    "SimpleES": "c_std elite_ratio",
+    "SNES": "lr_std_init",
+    "SV_CMA_ES": f"num_populations kernel_std alpha {_CMA} c_c c_1 c_mu "
+    "use_negative_weights",
+    "SV_Open_ES": "num_populations kernel_std alpha use_antithetic_sampling",
+    "xNES": "lr_std_init lr_B",
+    "DifferentialEvolution": "elitism crossover_rate differential_weight "
+    "differential_weight_min differential_weight_max num_diff",
+    "DiffusionEvolution": "num_generations std_m num_latent_dims",
+    "GESMR_GA": "std_min std_max std_meta num_groups elite_ratio std_ratio",
+    "MR15_GA": "std_min std_max std_ratio",
+    "PSO": "inertia_coeff cognitive_coeff social_coeff",
+    "SAMR_GA": "std_min std_max std_meta elite_ratio",
+    "SimpleGA": "crossover_rate elite_ratio",
 }
 
 # Type and help of every option; by default an option is None: evosax's own value.
@@ -236,6 +153,7 @@ _OPTIONS: dict[str, tuple[type, str]] = {
     "K": (int, "Inner steps that one generation covers; T for whole episodes."),
     "T": (int, "Inner steps (Rm_ES: generations between paths) before renewal."),
     "alpha": (float, "GuidedES: isotropic share of the noise; SV: repulsion."),
+    "alpha_dist": (float, "How much distant candidates weigh while moving."),
     "beta": (float, "Scale of the gradient."),
     "boltzmann_constant": (float, "How readily a worse candidate is accepted."),
     "c1": (float, "Learning rate of the rank-one update."),
@@ -258,7 +176,6 @@ _OPTIONS: dict[str, tuple[type, str]] = {
     "eta_avs_inc": (float, "Factor of the multiplier on improvement."),
     "eta_shift": (float, "Learning rate of the mean's shift."),
     "eta_std": (float, "Learning rate of the covariance."),
-    "grad_decay": (float, "Decay of old gradients."),
     "inertia_coeff": (float, "Share of its velocity that a particle keeps."),
     "kernel_std": (float, "Reach of the repulsion; by default std times root of size."),
     "lr_B": (float, "Learning rate of the shape."),
@@ -312,12 +229,14 @@ _STD_FIELDS = ("std_init", "radius_max", "scale_factor")  # of evosax's Params
 _RELATIVE = {"RandomSearch", "DiffusionEvolution"}  # they search around the origin
 _UNSORTED = {"MA_ES", "LM_MA_ES"}  # they weigh `z` as if the best came first
 _CUBIC = {"MA_ES", "xNES"}  # they hold a matrix for every candidate
+_POSITIVE = {"std", "std_decay", "learning_rate", "learning_rate_decay"}
+_SHARES = {"elite_ratio", "crossover_rate"}
 _MOST_FLOATS = 20_000**2  # in one array of a strategy: 1.6 GB
 
 
 def names() -> list[str]:
     """Return evosax's names of all its algorithms."""
-    return list(_ALGORITHMS)
+    return list(_ABOUT)
 
 
 @functools.cache
@@ -327,39 +246,39 @@ def config(name: str) -> type:
     Raises:
         UserError: if evosax has no such algorithm.
     """
-    if name not in _ALGORITHMS:
+    if name not in _ABOUT:
         raise unknown("strategy", name, names())
     from tyro.conf import arg  # only the command line reads it
 
-    algorithm = _ALGORITHMS[name]
     fields = []
 
     def option(name: str, kind: Any, default: Any, help: str) -> None:
         fields.append((name, Annotated[kind, arg(help=help)], default))
 
     option("std", float, 0.1, "Initial standard deviation of the search.")
-    if algorithm.schedule:
+    if name in _SCHEDULED:
         option("std_decay", float, 1.0, "Factor of std in each generation.")
         option("std_limit", float, 0.0, "Floor of std.")
-    if algorithm.optimizer:
-        kind, rate = algorithm.optimizer
+    if name in _OPTIMIZERS:
+        kind, rate = _OPTIMIZERS[name]
         optimizers = Literal["sgd", "momentum", "adam", "clipup"]
         option("optimizer", optimizers, kind, "What follows the estimated gradient.")
         option("learning_rate", float, rate, "Step size of the optimizer.")
-        option("learning_rate_decay", float, 1.0, "Its factor in each generation.")
-    if algorithm.shaping:
+        option("learning_rate_decay", float, 1.0, "Factor of it in each generation.")
+    if name in _SHAPINGS:
         shapings = Literal["raw", "centered_rank", "standardize", "normalize"]
-        option("fitness_shaping", shapings, algorithm.shaping, "What fitness becomes.")
+        option("fitness_shaping", shapings, _SHAPINGS[name], "What fitness becomes.")
     option("weight_decay", float, 0.0, "Fitness lost per mean square of the genome.")
-    for key in algorithm.options.split():
+    for key in _PARTICULAR.get(name, "").split():
         kind, help = _OPTIONS[key]
         default = _DEFAULTS.get(key)
         option(key, kind if default is not None else kind | None, default, help)
+    about = f"{_ABOUT[name]}\n\nNone stands for evosax's own value."
     return dataclasses.make_dataclass(
         name,
         [(key, kind, dataclasses.field(default=value)) for key, kind, value in fields],
         bases=(EvosaxStrategy,),
-        namespace={"__doc__": algorithm.about, "__module__": __name__, "name": name},
+        namespace={"__doc__": about, "__module__": __name__, "name": name},
         frozen=True,
     )
 
@@ -385,14 +304,17 @@ class EvosaxStrategy:
 
 def _check(options: EvosaxStrategy, population: int) -> None:
     """Raise a UserError for what is wrong without knowing the genome."""
-    name, algorithm = options.name, _ALGORITHMS[options.name]
+    name = options.name
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        positive = field.name in ("std", "learning_rate", "std_decay") or (
+        positive = field.name in _POSITIVE or (
             isinstance(value, int) and not isinstance(value, bool)
         )
         if positive and not value > 0:
             raise UserError(f"{name}: {field.name} must be positive, not {value}")
+        share = field.name in _SHARES or (name, field.name) == ("GuidedES", "alpha")
+        if share and value is not None and not 0 <= value <= 1:
+            raise UserError(f"{name}: {field.name} must be in [0, 1], not {value}")
     groups = getattr(options, "num_groups", None) or 1
     if (population - 1) % groups:
         nearest = (population - 1) // groups * groups + 1
@@ -401,9 +323,9 @@ def _check(options: EvosaxStrategy, population: int) -> None:
             f"{population} - 1; the nearest are {nearest} and {nearest + groups}"
         )
     parts = getattr(options, "num_populations", 1)
-    even = algorithm.even or getattr(options, "use_antithetic_sampling", False)
+    even = name in _EVEN or getattr(options, "use_antithetic_sampling", False)
     step = parts * (2 if even else 1)
-    least = max(algorithm.least * parts, step)
+    least = max(_LEAST.get(name, 2) * parts, step)
     if population < least:
         raise UserError(f"{name} needs a population of at least {least}: {population}")
     if population % step:
@@ -431,7 +353,7 @@ class _Search:
         self.options = options
         self.population = population
         self.relative = options.name in _RELATIVE
-        self.population_based = _ALGORITHMS[options.name].population_based
+        self.population_based = options.name in _POPULATION_BASED
         self.parts = getattr(options, "num_populations", None)
         # evosax's objects depend on the genome's size, known from the first trace on.
         self.evosax = functools.cache(
@@ -605,7 +527,7 @@ def _check_size(options: EvosaxStrategy, population: int, dims: int) -> None:
             f"{subspace}"
         )
     floats = population * dims
-    if _ALGORITHMS[name].square:
+    if name in _SQUARE:
         floats = dims**2 * getattr(options, "num_populations", 1)
     if name in _CUBIC:
         floats *= population

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.types import (
+    CHUNK,
     Action,
     Array,
     Box,
@@ -22,12 +23,6 @@ from neuroevo.types import (
 )
 
 Act = Callable[[Observation, Key], Action]
-
-# Under ``vmap(..., axis_name=POLICIES)`` policies share one loop condition and one step
-# counter. Results are the same, but what depends on keys alone (resets, noise) is
-# computed once for all policies that are given the same keys: up to twice as fast for
-# small policies on CartPole.
-POLICIES = "policies"
 
 
 class Environment(NamedTuple):
@@ -69,8 +64,9 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         normalizer: what the policy sees of it, see `neuroevo.tasks.normalization`.
 
     Returns:
-        The task. Its `evaluate` may be wrapped in ``vmap`` over policies; see
-        `POLICIES` for how to name that axis.
+        The task. Its `evaluate` may be wrapped in ``vmap`` over policies, best with
+        the axis name `CHUNK`: then they share one loop condition and step counter, and
+        what depends on keys alone is computed once for policies given the same keys.
     """
     is_box = isinstance(environment.spec.action, Box)
 
@@ -190,7 +186,7 @@ def _split(keys: Key) -> tuple[Key, Key, Key]:
 def _any(alive: Array) -> Array:
     """Return whether any episode goes on, of any policy if their axis has a name."""
     try:
-        return jax.lax.psum(alive.any().astype(jnp.int32), POLICIES) > 0
+        return jax.lax.psum(alive.any().astype(jnp.int32), CHUNK) > 0
     except NameError:  # no such axis
         return alive.any()
 

@@ -8,13 +8,13 @@ step. Modes that need neither leave them empty and cost nothing.
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from neuroevo.errors import UserError
 from neuroevo.types import Array, Stats, TaskState
@@ -55,16 +55,6 @@ class Sums(NamedTuple):
     squares: Array  # sum of (observation - shift)^2
 
 
-_Clip = Annotated[
-    float | None,
-    tyro.conf.arg(help="bound on normalised observations; None for no bound"),
-]
-_VarFloor = Annotated[
-    float,
-    tyro.conf.arg(help="smallest variance to divide by, in squared observation units"),
-]
-
-
 @dataclasses.dataclass(frozen=True)
 class NoNormalization:
     """Observations as the environment gives them."""
@@ -84,37 +74,36 @@ class Constant:
     that they do not explode should a better policy stir them.
     """
 
-    file: Annotated[
-        str | None, tyro.conf.arg(help=".npz file with obs_mean and obs_var")
-    ] = None
-    warmup_episodes: Annotated[
-        int, tyro.conf.arg(help="random episodes to estimate from, without a file")
-    ] = 32
-    var_floor: _VarFloor = 1e-6
-    clip: _Clip = 10.0
+    file: str | None = None
+    """.npz file with obs_mean and obs_var; a genome file will do."""
+    warmup_episodes: int = 32
+    """Number of random episodes to estimate from, without a file."""
+    var_floor: float = 1e-6
+    """Smallest variance to divide by, in squared observation units."""
+    clip: float | None = 10.0
+    """Bound on normalised observations; None for no bound."""
 
     def build(
         self,
         shape: tuple[int, ...],
-        mean: Array | None = None,
-        var: Array | None = None,
+        obs_mean: Array | None = None,
+        obs_var: Array | None = None,
     ) -> Normalizer:
         """Return the normaliser.
 
         Args:
             shape: shape of one observation.
-            mean: of the observations; takes precedence over `file`.
-            var: their variance, in squared observation units.
+            obs_mean: mean of the observations; takes precedence over `file`.
+            obs_var: their variance, in squared observation units.
 
         Raises:
             UserError: if the file or the given arrays do not fit.
         """
         _check_bounds(self.clip, self.var_floor)
-        if (mean is None) != (var is None):
-            raise UserError("constant normalization needs mean and var, or neither")
-        if mean is None and self.file is not None:
-            mean, var = _load(self.file)
-        if mean is None and self.warmup_episodes < 1:
+        if obs_mean is None and obs_var is None and self.file is not None:
+            obs_mean, obs_var = _load(self.file)
+        given = _given(shape, obs_mean, obs_var)
+        if given is None and self.warmup_episodes < 1:
             raise UserError(
                 "normalization.warmup_episodes must be at least 1, "
                 f"not {self.warmup_episodes}"
@@ -122,20 +111,13 @@ class Constant:
 
         def init(warm_up: WarmUp) -> Moments:
             if given is not None:
-                return jax.tree.map(jnp.asarray, given)
+                return _on_device(given)
             running = Running(self.var_floor, self.clip).build(shape)
             stats = warm_up(running, self.warmup_episodes)
             estimated = _merge(_unknown(shape), stats)
             dead = estimated.var < self.var_floor
             return estimated._replace(var=jnp.where(dead, 1.0, estimated.var))
 
-        given = None
-        if mean is not None:
-            given = Moments(
-                count=np.float32(0),
-                mean=_fit(mean, shape, "obs_mean"),
-                var=_fit(var, shape, "obs_var"),
-            )
         return _IDENTITY._replace(
             init=init,
             apply=lambda state, carry, observation: _standardize(
@@ -152,15 +134,35 @@ class Running:
     As in "Evolution Strategies as a Scalable Alternative to Reinforcement Learning"
     (Salimans et al., 2017; arXiv 1703.03864): every policy of a generation is
     evaluated with the same statistics, and all their observations are merged into them
-    afterwards. In the first generation they are mean 0 and variance 1.
+    afterwards. In the first generation they are mean 0 and variance 1, unless given.
     """
 
-    var_floor: _VarFloor = 1e-6
-    clip: _Clip = 10.0
+    var_floor: float = 1e-6
+    """Smallest variance to divide by, in squared observation units."""
+    clip: float | None = 10.0
+    """Bound on normalised observations; None for no bound."""
 
-    def build(self, shape: tuple[int, ...]) -> Normalizer:
-        """Return the normaliser for observations of `shape`."""
+    def build(
+        self,
+        shape: tuple[int, ...],
+        obs_mean: Array | None = None,
+        obs_var: Array | None = None,
+    ) -> Normalizer:
+        """Return the normaliser.
+
+        Args:
+            shape: shape of one observation.
+            obs_mean: mean that holds until the first update, of a genome file, say.
+            obs_var: variance that holds until then, in squared observation units.
+
+        Raises:
+            UserError: if an option is out of range or the given arrays do not fit.
+        """
         _check_bounds(self.clip, self.var_floor)
+        given = _given(shape, obs_mean, obs_var)
+
+        def init(warm_up: WarmUp) -> Moments:
+            return _unknown(shape) if given is None else _on_device(given)
 
         def observe(state: Moments, carry: Sums, observation, alive) -> Sums:
             deviation = observation - state.mean
@@ -176,7 +178,7 @@ class Running:
             )
 
         return Normalizer(
-            init=lambda warm_up: _unknown(shape),
+            init=init,
             start=lambda state: Sums(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape)),
             observe=observe,
             apply=lambda state, carry, observation: _standardize(
@@ -198,7 +200,8 @@ class Episode:
     it. What a policy sees therefore depends on the number of parallel episodes.
     """
 
-    clip: _Clip = None
+    clip: float | None = None
+    """Bound on normalised observations; None for no bound."""
 
     def build(self, shape: tuple[int, ...]) -> Normalizer:
         """Return the normaliser for observations of `shape`."""
@@ -232,6 +235,27 @@ _IDENTITY = Normalizer(
     update=lambda state, stats: state,
     constants=lambda state: {},
 )
+
+
+def _given(
+    shape: tuple[int, ...], mean: Array | None, var: Array | None
+) -> Moments | None:
+    """Return given statistics as numpy arrays; their count is not known.
+
+    Raises:
+        UserError: if one of them is missing, or they do not fit.
+    """
+    if mean is None and var is None:
+        return None
+    if mean is None or var is None:
+        raise UserError("normalization needs both obs_mean and obs_var, or neither")
+    return Moments(
+        np.float32(0), _fit(mean, shape, "obs_mean"), _fit(var, shape, "obs_var")
+    )
+
+
+def _on_device(moments: Moments) -> Moments:
+    return jax.tree.map(jnp.asarray, moments)
 
 
 def _unknown(shape: tuple[int, ...]) -> Moments:
@@ -299,7 +323,7 @@ def _load(file: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files if name != "meta"}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"normalization.file {file!r} is not an .npz file") from error
     for name in ("obs_mean", "obs_var"):
         if name not in found:
@@ -314,13 +338,18 @@ def _fit(array: Array, shape: tuple[int, ...], name: str) -> np.ndarray:
     """Return `array` in an observation's shape; flattened ones are welcome.
 
     Raises:
-        UserError: if the sizes differ, or values are not finite.
+        UserError: if the sizes differ or the values make no sense.
     """
-    array = np.asarray(array, np.float32)
+    array = np.asarray(array)
+    if not np.issubdtype(array.dtype, np.number):
+        raise UserError(f"{name} holds {array.dtype} where numbers were expected")
+    array = array.astype(np.float32)
     if array.size != np.prod(shape, dtype=int):
         raise UserError(
             f"{name} has shape {array.shape}, but observations have shape {shape}"
         )
     if not np.isfinite(array).all():
         raise UserError(f"{name} has values that are not finite")
+    if name == "obs_var" and (array < 0).any():
+        raise UserError(f"{name} has negative values")
     return array.reshape(shape)

@@ -1,0 +1,319 @@
+"""Configuration: layers, who wins, what is dropped, and what round-trips."""
+
+import contextlib
+import dataclasses
+import io
+import math
+
+import pytest
+import tyro
+import yaml
+
+from genomes.dataset import Dataset
+from neuroevo import config
+from neuroevo.config import PARTS, Layer, Settings
+from neuroevo.errors import UserError
+
+ALL = [(part, name) for part, parts in PARTS.items() for name in parts.names()]
+
+
+def resolve(*arguments, **values):
+    """Resolve keyword arguments (a file, say) and command-line arguments."""
+    return config.resolve([Layer("file", values)], arguments)
+
+
+def mistake(*arguments, **values):
+    with pytest.raises(UserError) as error:
+        resolve(*arguments, **values)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# ------------------------------------------------------------------------- every part
+
+
+@pytest.mark.parametrize(("part", "name"), ALL)
+def test_every_part_has_help_and_round_trips(part, name):
+    """Its options are on ``--help``, each with a text, and survive YAML."""
+    resolved = resolve(**{part: name})
+    help_text = io.StringIO()
+    with contextlib.redirect_stdout(help_text), pytest.raises(SystemExit) as done:
+        tyro.cli(PARTS[part].get(name), args=["--help"], prog=name)
+    assert done.value.code == 0
+    text = " ".join(help_text.getvalue().split())
+    for field in dataclasses.fields(PARTS[part].get(name)):
+        assert f"--{field.name.replace('_', '-')} " in text
+    written = yaml.safe_load(yaml.safe_dump(resolved.to_dict()))
+    assert resolve(**written) == resolved
+
+
+def test_defaults_solve_cartpole_from_two_pairs():
+    resolved = resolve()
+    assert resolved.names["env"] == "CartPole-v1"
+    assert resolved.parts["encoding"] == Dataset(size=2)
+    assert resolved.names["strategy"] == "SNES"
+
+
+@pytest.mark.parametrize("preset", config.presets())
+def test_presets_resolve(preset):
+    values = config.read_preset(preset)
+    resolved = resolve(**values)
+    assert resolve(**resolved.to_dict()) == resolved
+    for key, value in values.items():
+        assert resolved.to_dict()[key] == value or key in PARTS
+    assert len(config.describe_preset(preset)) > 20
+
+
+# ------------------------------------------------------------------------- precedence
+
+
+def test_the_command_line_wins_over_file_over_preset_over_suggestion(tmp_path):
+    suggested = resolve("--encoding", "direct")
+    assert suggested.settings.population == 256  # what `direct` suggests, not 64
+    preset = Layer("preset", {"encoding": "direct", "population": 10, "seeds": 2})
+    file = Layer("file", {"population": 20, "seeds": 3})
+    assert config.resolve([preset]).settings.population == 10
+    assert config.resolve([preset, file]).settings.population == 20
+    spoken = config.resolve([preset, file], ["--population", "30"])
+    assert spoken.settings.population == 30
+    assert spoken.settings.seeds == 3
+    assert spoken.settings.episodes == suggested.settings.episodes
+
+
+def test_the_last_of_a_repeated_option_wins():
+    assert resolve("--population", "4", "--population=6").settings.population == 6
+
+
+def test_suggestions_follow_the_encoding_whatever_names_it():
+    for resolved in (
+        resolve("--encoding=direct"),
+        resolve(encoding="direct"),
+        resolve(encoding={"name": "direct"}),
+        resolve(**{"encoding.name": "direct"}),
+    ):
+        assert resolved.parts["strategy"].std == 0.2
+
+
+def test_options_of_a_replaced_part_are_dropped():
+    """A hopper's backend and an Adam's rate say nothing of CartPole and CMA-ES."""
+    values = config.read_preset("hades-brax")
+    resolved = resolve("--env", "CartPole-v1", "--strategy", "CMA_ES", **values)
+    assert resolved.names["env"] == "CartPole-v1"
+    assert resolved.parts["encoding"].steps == 400  # not replaced
+    assert resolved.settings.population == 2048
+
+
+def test_options_of_a_part_that_is_named_again_stay():
+    values = {"encoding": {"name": "dataset", "size": 7}}
+    assert resolve("--encoding", "dataset", **values).parts["encoding"].size == 7
+
+
+def test_the_same_option_in_every_spelling():
+    for values in (
+        {"encoding": {"init_scale": 0.5}},
+        {"encoding": {"init-scale": 0.5}},
+        {"encoding.init_scale": 0.5},
+        {"encoding.init-scale": "5e-1"},
+    ):
+        assert resolve(**values).parts["encoding"].init_scale == 0.5
+    for spelling in ("--encoding.init-scale", "--encoding.init_scale"):
+        assert resolve(spelling, "0.5").parts["encoding"].init_scale == 0.5
+
+
+# ----------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1e6", 10**6),
+        (1e6, 10**6),
+        ("1_000", 1000),
+        (7, 7),
+        ("123456789012345678", None),
+    ],
+)
+def test_integers_as_people_write_them(written, value):
+    """Exactly, however large: no way through a float."""
+    value = int(written) if value is None else value
+    assert resolve(max_env_steps=written).settings.max_env_steps == value
+    arguments = ["--max-env-steps", str(written)]
+    assert resolve(*arguments).settings.max_env_steps == value
+
+
+@pytest.mark.parametrize("written", ["1.5", "1e-1", "nan", "inf", "1e400", "ten", True])
+def test_what_is_no_integer(written):
+    assert mistake(population=written) == (
+        f"file: --population: expected an integer, got '{written}'"
+    )
+
+
+def test_none_and_numbers_are_told_apart():
+    assert resolve("--generations", "None").settings.generations is None
+    assert resolve(generations=None).settings.generations is None
+    assert resolve(target=-12).settings.target == -12.0
+    assert resolve("--target=-1e-3").settings.target == -1e-3
+    assert resolve("--target", "-1e-3").settings.target == -1e-3
+    assert resolve("--max-seconds", "inf").settings.max_seconds == math.inf
+
+
+def test_lists_with_negative_numbers():
+    angles = (-0.25, 1e-5)
+    for resolved in (
+        resolve(env={"name": "hopper", "healthy_angle_range": list(angles)}),
+        resolve("--env", "hopper", "--env.healthy-angle-range", "-0.25", "1e-5"),
+    ):
+        assert resolved.parts["env"].healthy_angle_range == angles
+        assert resolve(**resolved.to_dict()) == resolved
+
+
+@pytest.mark.parametrize("hidden", [[], [3], [512, 512]])
+def test_lists_of_any_length(hidden):
+    resolved = resolve(policy={"hidden": hidden})
+    assert resolved.parts["policy"].hidden == tuple(hidden)
+    assert resolve(**resolved.to_dict()) == resolved
+
+
+def test_a_single_value_stands_for_a_list_of_one():
+    assert resolve(policy={"hidden": 8}).parts["policy"].hidden == (8,)
+
+
+def test_floats_are_exact():
+    rate = 0.1 + 0.2
+    assert resolve(encoding={"learning_rate": rate}).parts[
+        "encoding"
+    ].learning_rate == (rate)
+
+
+def test_the_version_in_a_runs_configuration_is_no_option():
+    assert resolve(neuroevo="0.0.1") == resolve()
+
+
+# --------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *((name, 0) for name, (fits, _) in config._RANGES.items() if not fits(0)),
+        *((name, -1) for name in config._RANGES),
+        ("seed", 2**32),
+        ("population", 2**31),
+        ("center_every", 10**12),
+    ],
+)
+def test_ranges(name, wrong):
+    flag = f"--{name.replace('_', '-')}"
+    message = mistake(f"{flag}={wrong}")
+    assert message.startswith(f"{flag}: expected ")
+    assert message.endswith((f"got {wrong}", f"got {float(wrong)}"))
+    assert mistake(**{name: wrong}) == message
+
+
+def test_every_setting_has_a_range():
+    fields = {field.name for field in dataclasses.fields(Settings)} - {"checkpoint"}
+    assert fields - {name for name in config._RANGES if "." not in name} == {"target"}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"populaton": 3}, "unknown option --populaton: expected an option that --help "
+         "lists; did you mean '--population'?"),
+        ({"encoding": {"sze": 3}}, "unknown option --encoding.sze: expected "
+         "--encoding.adam-eps, "),
+        ({"encoding": {"sze": 3}}, "; did you mean '--encoding.size'?"),
+        ({"encoding.sze": 3}, "; did you mean '--encoding.size'?"),
+        ({"checkpoint": {"kep": 5}}, "; did you mean '--checkpoint.keep'?"),
+        ({"checkpoint": 5}, "unknown option --checkpoint"),
+        ({"population": {"a": 2}}, "unknown option --population.a"),
+        ({"strategy_name": "SNES"}, "unknown option --strategy-name"),
+        ({"encoding": 3}, "encoding: expected a name or a mapping of options, got 3"),
+        ({"encoding": None}, "encoding: expected a name or a mapping of options"),
+        ({"encoding": {"name": 3}}, "encoding: expected a name, got 3"),
+        ({"encoding": {"name": "direct", "size": 3}}, "--encoding.size: expected "
+         "--encoding.init"),
+        ({3: 4}, "expected option names as keys, got 3"),
+        ({"population": [1, 2]}, "unexpected argument '2' after --population 1"),
+        ({"seed": None}, "--seed: expected an integer, got 'None'"),
+        ({"target": True}, "--target: expected a number or None, got 'True'"),
+        ({"target": "nan"}, "--target: expected a number or None, got 'nan'"),
+        ({"policy": {"hidden": [8, "x"]}}, "--policy.hidden: expected values that are "
+         "each an integer, got '8 x'"),
+        ({"env": {"name": "hopper", "backend": "mjxx"}}, "--env.backend: expected "
+         "positional, spring, generalized, mjx, got 'mjxx'; did you mean 'mjx'?"),
+        ({"env": {"name": "hopper", "healthy_z_range": [1]}}, "expected 2 values that "
+         "are each a number, got '1'"),
+        ({"preset": "hades-brax"}, "unknown option --preset"),
+    ],
+)  # fmt: skip
+def test_mistakes_name_their_source(values, expected):
+    with pytest.raises(UserError) as error:
+        config.resolve([Layer("my.yaml", values)])
+    message = str(error.value)
+    assert message.startswith("my.yaml: ") and "\n" not in message
+    assert expected in message
+
+
+# ------------------------------------------------------------------------------- YAML
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[1, 2]", "expected a mapping of options, got [1, 2]"),
+        ("hello", "expected a mapping of options, got 'hello'"),
+        ("a: [1,", "not a readable YAML file"),
+        ("a: 1\n\tb: 2", "not a readable YAML file"),
+        ("a: 2020-13-45", "not a readable YAML file"),
+        ("a: &a [*a", "not a readable YAML file"),
+        ("? [1]\n: 2", "not a readable YAML file"),
+        ("population: 4\nseed: 1\npopulation: 6", "key 'population' is given twice"),
+        ("encoding: {size: 4, size: 5}", "the key 'size' is given twice"),
+        ("a: !!python/object/apply:os.mkdir [x]", "not a readable YAML file"),
+        ("[" * 5000, "not a readable YAML file"),
+        (b"\xff\xfe\x00", "not a readable YAML file"),
+    ],
+)
+def test_yaml_that_is_no_configuration(text, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my.yaml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(UserError) as error:
+        config.read_yaml(file)
+    assert expected in str(error.value) and "\n" not in str(error.value)
+    assert [f.name for f in tmp_path.iterdir()] == ["my.yaml"], "nothing was executed"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "---\n"])
+def test_an_empty_file_is_an_empty_configuration(text, tmp_path):
+    (tmp_path / "my.yaml").write_text(text)
+    assert config.read_yaml(tmp_path / "my.yaml") == {}
+
+
+def test_yaml_numbers_without_a_dot(tmp_path):
+    """YAML 1.1 takes 1e-5 for a text, and 1.0e+6 for a float: people mean numbers."""
+    (tmp_path / "my.yaml").write_text(
+        "max_env_steps: 1.0e+6\npopulation: 1e1\nencoding: {adam_eps: 1e-5}\n"
+    )
+    resolved = resolve(**config.read_yaml(tmp_path / "my.yaml"))
+    assert resolved.settings.max_env_steps == 10**6
+    assert resolved.settings.population == 10
+    assert resolved.parts["encoding"].adam_eps == 1e-5
+
+
+# --------------------------------------------------------------- parts made in Python
+
+
+def test_a_part_made_in_python_takes_the_place_of_a_named_one():
+    mine = object()
+    resolved = config.resolve([], custom={"policy": mine})
+    assert resolved.parts["policy"] is mine
+    assert resolved.names["policy"] == "object"
+    assert resolved.to_dict()["policy"] == {"name": "object"}
+
+
+def test_a_command_without_training_takes_no_settings_of_it():
+    layer = Layer("run/config.yaml", resolve(population=10).to_dict())
+    kept = config.without_settings(layer)
+    assert kept.values.keys() == PARTS.keys()

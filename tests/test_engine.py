@@ -1,0 +1,238 @@
+"""The engine's invariants: what results must not depend on."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toy
+
+import neuroevo
+from neuroevo import api, config, engine, training
+from neuroevo.types import Box, Encoding, Spec
+
+SMALL = {
+    "policy": {"name": "mlp", "hidden": [4]},
+    "encoding": {"name": "dataset", "size": 2, "steps": 3},
+    "env": {"name": "CartPole-v1", "max_steps_in_episode": 30},
+    "population": 7,
+    "seeds": 2,
+    "episodes": 2,
+    "generations": 4,
+    "center_every": 2,
+    "center_seeds": 3,
+    "final_seeds": 1,
+    "final_episodes": 1,
+    "chunk": 3,
+}
+
+
+def make_run(**changes):
+    options = SMALL | changes
+    custom = {
+        part: api._buildable(options.pop(part))
+        for part in list(options)
+        if part in config.PARTS and not isinstance(options[part], str | dict)
+    }
+    resolved = config.resolve([config.Layer("test", options)], custom=custom)
+    run = training.Run(resolved)
+    run.initialize()
+    return run
+
+
+def limits(generations, steps=10**9, target=np.inf):
+    return engine.Limits(np.int32(generations), np.int32(steps), np.float32(target))
+
+
+def advance(run, generations, **kwargs):
+    run.state, done, log = run.engine.advance(run.state, limits(generations, **kwargs))
+    return jax.tree.map(lambda x: np.asarray(x)[: int(done)], log)
+
+
+def assert_same(one, two):
+    jax.tree.map(np.testing.assert_array_equal, host(one), host(two))
+
+
+def host(tree):
+    def to_numpy(x):
+        is_key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(x) if is_key else x)
+
+    return jax.tree.map(to_numpy, tree)
+
+
+@contextlib.contextmanager
+def counting_compilations():
+    events = []
+
+    def listen(event, duration, **kwargs):
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield events
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize("normalization", ["none", "running"])
+@pytest.mark.parametrize("devices", [2, 4])
+def test_device_count_does_not_matter(devices, normalization):
+    one = make_run(devices=1, normalization=normalization)
+    many = make_run(devices=devices, normalization=normalization)
+    assert_same(advance(one, 4), advance(many, 4))
+    assert_same(one.state, many.state)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 64])
+def test_chunk_size_does_not_matter(chunk):
+    one, other = (make_run(env=toy.walk(), chunk=c, devices=2) for c in (3, chunk))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        advance(one, 3)._asdict(),
+        advance(other, 3)._asdict(),
+    )
+
+
+def test_generation_agrees_with_plain_loops():
+    """The engine's fitness is the mean return over seeds and episodes, one by one."""
+    run = make_run(env=toy.walk(), center_every=1, devices=2)
+    parts, plan = run.parts, SMALL
+    before = host(run.state), run.state
+    log = advance(run, 1)
+
+    state = before[1]
+    key = jax.random.fold_in(state.key, 0)
+    ask_key, _, play_key = jax.random.split(key, 3)
+    population, _ = parts.strategy.ask(ask_key, state.strategy)
+    center = parts.strategy.center(state.strategy)
+    keys = jax.random.split(play_key, plan["seeds"] + plan["center_seeds"])
+
+    def play(genome, key):
+        start_key, episodes_key = jax.random.split(key)
+        params = parts.encoding.decode(genome, parts.encoding.start(start_key))
+
+        def act(observation, key):
+            return parts.policy.act(parts.policy.apply(params, observation), key)
+
+        episode_keys = jax.random.split(episodes_key, plan["episodes"])
+        return parts.task.evaluate(act, state.task, episode_keys)
+
+    play = jax.jit(play)
+    fitness, steps = [], 0
+    for row in range(plan["population"]):
+        genome = jax.tree.map(lambda x, row=row: x[row], population)
+        outcomes = [play(genome, key) for key in keys[: plan["seeds"]]]
+        fitness.append(np.mean([outcome.returns for outcome in outcomes]))
+        steps += sum(int(outcome.lengths.sum()) for outcome in outcomes)
+    outcomes = [play(center, key) for key in keys[plan["seeds"] :]]
+    steps += sum(int(outcome.lengths.sum()) for outcome in outcomes)
+
+    np.testing.assert_allclose(log.fitness_mean[0], np.mean(fitness), rtol=1e-4)
+    np.testing.assert_allclose(log.fitness_max[0], np.max(fitness), rtol=1e-4)
+    np.testing.assert_allclose(log.fitness_std[0], np.std(fitness), rtol=1e-3)
+    center_return = np.mean([outcome.returns for outcome in outcomes])
+    np.testing.assert_allclose(log.center_return[0], center_return, rtol=1e-4)
+    assert log.steps[0] == steps
+
+
+def test_candidates_share_their_randomness():
+    """Equal candidates have equal fitness: common random numbers."""
+    log = advance(make_run(env=toy.walk(), strategy={"name": "SNES", "std": 1e-30}), 2)
+    np.testing.assert_allclose(log.fitness_std, 0.0, atol=1e-6)
+    assert log.fitness_mean[0] != log.fitness_mean[1]  # and fresh in each generation
+
+
+def test_calls_compose_and_compile_once():
+    whole, parts = make_run(), make_run()
+    advance(whole, 0), advance(parts, 0)
+    log = advance(whole, 4)
+    with counting_compilations() as compilations:
+        pieces = [advance(parts, n) for n in (1, 2, 0, 1)]
+    assert not compilations
+    joined = jax.tree.map(lambda *xs: np.concatenate(xs), *pieces)
+    assert_same(log, joined)
+    assert_same(whole.state, parts.state)
+
+
+def test_center_is_evaluated_at_its_interval():
+    log = advance(make_run(center_every=3), 7)
+    np.testing.assert_array_equal(
+        np.isfinite(log.center_return), [True, False, False, True, False, False, True]
+    )
+
+
+def test_limits_stop_at_the_generation_that_meets_them():
+    run = make_run()
+    full = advance(run, 6)
+    run = make_run()
+    assert len(advance(run, 6, steps=int(full.steps[:3].sum())).steps) == 3
+    run = make_run(center_every=1)
+    assert len(advance(run, 6, target=-1.0).steps) == 2  # twice in a row
+
+
+def test_best_is_the_center_with_the_best_return():
+    run = make_run(center_every=1, env=toy.walk())
+    best, genomes = [], []
+    for _ in range(4):
+        genomes.append(run.center.genome)
+        best.append(advance(run, 1).center_return[0])
+    assert float(run.state.best_return) == max(best)
+    assert_same(run.best.genome, genomes[int(np.argmax(best))])
+
+
+def test_non_finite_returns_rank_last():
+    """A candidate that breaks its environment neither wins nor poisons the search."""
+
+    def reset(key):
+        return jnp.zeros(1), jnp.ones(1)
+
+    def step(key, state, action):
+        # The further to the right the better, but past 0.5 everything breaks.
+        broken = action[0] > 0.5
+        return state, jnp.ones(1), jnp.where(broken, jnp.nan, action[0]), True
+
+    environment = neuroevo.Environment(Spec((1,), Box((1,))), reset, step, 3)
+    encoding = Encoding(
+        init=lambda key: jnp.zeros(1), decode=lambda genome, start: genome
+    )
+    policy = neuroevo.Policy(
+        init=lambda key: jnp.zeros(1),
+        apply=lambda params, observation: params,
+        act=lambda output, key: output,
+        losses={},
+    )
+    run = make_run(
+        env=environment,
+        policy=policy,
+        encoding=lambda policy, spec: encoding,
+        population=20,
+        strategy={"name": "CMA_ES", "std": 1.0},
+        normalization="running",
+    )
+    log = advance(run, 30)
+    assert log.failures[0] > 0
+    assert np.isfinite(log.fitness_mean).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(host(run.state)[2]))
+    assert 0.2 < float(run.genome[0]) <= 0.5
+
+
+def test_a_hopeless_generation_leaves_the_strategy_alone():
+    environment = toy.walk()._replace(
+        step=lambda key, state, action: (state, state, jnp.nan, False)
+    )
+    run = make_run(env=environment)
+    log = advance(run, 2)
+    np.testing.assert_array_equal(log.failures, SMALL["population"])
+    assert np.isfinite(jax.tree.leaves(run.genome)[0]).all()
+
+
+def test_evaluation_is_held_out_and_repeatable():
+    run = make_run(env=toy.walk())
+    one, two = run.evaluate(3, 2), run.evaluate(3, 2)
+    assert one == two
+    assert run.evaluate(3, 2, seed=1) != one
+    assert len(one["return_per_seed"]) == 3
+    np.testing.assert_allclose(one["return_mean"], np.mean(one["return_per_seed"]))

@@ -1,0 +1,73 @@
+"""Every example runs, in a setting so short that it learns nothing."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def in_a_directory_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_example_is_tested():
+    source = Path(__file__).read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert f'load("{path.stem}")' in source, f"{path.name} has no test"
+
+
+def test_cartpole_two_pairs(tmp_path, capsys):
+    example = load("cartpole_two_pairs")
+    file = tmp_path / "pairs.npz"
+    result, transferred = example.main(
+        generations=2, population=4, policies=2, file=file
+    )
+    assert file.exists()
+    for outcome in (result, transferred):
+        assert 1 <= outcome["return_mean"] <= 500
+        assert len(outcome["return_per_seed"]) == 2
+    out = capsys.readouterr().out
+    assert "-> left" in out and "-> right" in out
+
+
+def test_hopper(tmp_path):
+    run = load("hopper").main(
+        generations=1,
+        population=4,
+        run_dir=tmp_path / "run",
+        steps=2,
+        hidden=(8,),
+        episode_length=20,
+        episodes=1,
+    )
+    assert run.genome["states"].shape == (4, 11)
+    assert run.genome["actions"].shape == (4, 3)
+    assert math.isfinite(run.summary["best_return_mean"])
+    assert (run.path / "best.npz").exists()
+
+
+def test_custom_encoding():
+    result = load("custom_encoding").main(size=3, generations=2, population=4)
+    assert 1 <= result["return_mean"] <= 500
+
+
+def test_custom_environment(capsys):
+    result = load("custom_environment").main(generations=2, population=4, max_steps=5)
+    assert 0 < result["return_mean"] <= 5
+    assert result["episode_length_mean"] <= 5
+    assert "->" in capsys.readouterr().out
+
+
+def test_resume():
+    assert load("resume").main(half=2, population=4) == (True, True)

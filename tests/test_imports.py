@@ -1,0 +1,174 @@
+"""The architecture, enforced: who imports whom, and who knows of devices."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("neuroevo", "genomes")
+FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+
+FOUNDATION = {"neuroevo.types", "neuroevo.errors", "neuroevo.registry"}
+# What a module may import of ours; the first pattern that matches its name counts.
+# Modules that none matches (the upper layers) are bound by `UPPER` alone.
+ALLOWED = {
+    r"neuroevo\.(types|errors|display)": set(),
+    r"neuroevo\.registry": {"neuroevo.errors"},
+    r"neuroevo\.(policies|strategies)": FOUNDATION,
+    r"neuroevo\.tasks(\..*)?": FOUNDATION | {"neuroevo.tasks"},
+    r"genomes(\..*)?": FOUNDATION,
+    r"neuroevo\.sharding": {"neuroevo.errors", "neuroevo.types"},
+    r"neuroevo\.engine": {"neuroevo.types", "neuroevo.sharding"},
+    r"neuroevo\.config": FOUNDATION,
+    r"neuroevo\.genome_file": FOUNDATION,
+}
+# From the bottom up: a module imports only what comes before it.
+UPPER = ["config", "genome_file", "runs", "build", "solution", "training", "api", "cli"]
+DEVICES = {
+    "pmap",
+    "shard_map",
+    "devices",
+    "local_devices",
+    "device_count",
+    "local_device_count",
+    "device_put",
+    "Mesh",
+    "NamedSharding",
+    "PartitionSpec",
+    "axis_index",
+    "all_gather",
+    "process_index",
+    "process_count",
+}
+
+
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(file): ast.parse(file.read_text()) for file in FILES}
+
+
+def imports(name: str) -> set[str]:
+    """Return what a module imports, at the top or inside functions, by full name."""
+    found = set()
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in MODULES else node.module)
+    return found
+
+
+def of_ours(name: str) -> set[str]:
+    return {m for m in imports(name) if m.partition(".")[0] in PACKAGES}
+
+
+def within(module: str, allowed: set[str]) -> bool:
+    return any(module == a or module.startswith(f"{a}.") for a in allowed)
+
+
+def test_every_module_is_seen():
+    assert {"neuroevo.engine", "neuroevo.tasks.brax", "genomes.direct"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_one_way(name):
+    for pattern, allowed in ALLOWED.items():
+        if re.fullmatch(pattern, name):
+            stray = {m for m in of_ours(name) if not within(m, allowed)}
+            assert not stray, (
+                f"{name} may import {sorted(allowed) or 'nothing of ours'}"
+            )
+            break
+
+
+@pytest.mark.parametrize("name", [f"neuroevo.{name}" for name in UPPER])
+def test_the_upper_layers_are_in_order(name):
+    above = {f"neuroevo.{n}" for n in UPPER[UPPER.index(name.rpartition(".")[2]) :]}
+    assert not above & of_ours(name)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_names_an_encoding_or_the_command_line(name):
+    if name.startswith("neuroevo"):
+        assert not {m for m in imports(name) if within(m, {"genomes"})}
+        mentioned = [
+            node.value
+            for node in ast.walk(MODULES[name])
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        assert not [text for text in mentioned if re.match(r"genomes(\.\w+)?$", text)]
+    if name != "neuroevo.__main__":
+        assert "neuroevo.cli" not in imports(name)
+
+
+def test_the_package_itself_imports_nothing():
+    """The command line must be able to configure JAX before anything else."""
+    assert imports("neuroevo") <= {"importlib", "importlib.metadata"}
+
+
+def test_types_import_jax_only():
+    foreign = {m for m in imports("neuroevo.types") if not is_standard(m)}
+    assert foreign == {"jax"}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"neuroevo.sharding"}))
+def test_only_sharding_knows_devices(name):
+    """No attribute of jax (or jax.sharding, jax.lax) that tells devices apart."""
+
+    def root(node):
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return node.id if isinstance(node, ast.Name) else None
+
+    used = {
+        node.attr
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Attribute) and root(node) == "jax"
+    }
+    used |= {
+        alias.name
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("jax")
+        for alias in node.names
+    }
+    assert not used & DEVICES
+
+
+# ------------------------------------------------------------- declared dependencies
+
+
+def is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def declared() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return {
+        re.match(r"[\w.-]+", requirement)[0].lower()
+        for requirement in project["dependencies"]
+    }
+
+
+def test_every_import_is_declared():
+    used = {m.partition(".")[0] for name in MODULES for m in imports(name)}
+    foreign = {m for m in used if not is_standard(m)} - {*PACKAGES}
+    distributions = importlib.metadata.packages_distributions()
+    for module in sorted(foreign):
+        owners = {owner.lower() for owner in distributions[module]}
+        assert owners & declared(), f"{module} (of {owners}) is not declared"
+
+
+def test_every_dependency_has_a_floor():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [r for r in project["dependencies"] if ">=" not in r] == []

@@ -1,0 +1,37 @@
+"""Parts that cost nothing to compile, for tests of everything around them."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neuroevo.tasks.episode import Environment
+from neuroevo.types import Box, Encoding, Spec
+
+
+def walk(noise: float = 0.1, limit: int = 20) -> Environment:
+    """A point that is to stay near the origin; the episode ends when it is lost."""
+
+    def reset(key):
+        position = jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
+        return position, position
+
+    def step(key, state, action):
+        position = state + 0.5 * action + noise * jax.random.normal(key, (2,))
+        distance = jnp.linalg.norm(position)
+        return position, position, 1.0 - distance, distance > 3.0
+
+    return Environment(Spec((2,), Box((2,))), reset, step, limit)
+
+
+def offset(policy, spec):
+    """An encoding: a few numbers that shift a fresh policy's parameters."""
+
+    def init(key):
+        return {"shift": jnp.zeros(4)}
+
+    def decode(genome, key):
+        params = policy.init(key)
+        scale = genome["shift"].sum()
+        return optax.tree.add_scale(params, scale, params)
+
+    return Encoding(init, decode)
