@@ -9,7 +9,11 @@ LARGER = {"hidden": (256, 256, 256), "activation": "relu"}
 
 
 def main(
-    generations: int = 60, population: int = 64, policies: int = 8, file="pairs.npz"
+    generations: int = 60,
+    population: int = 64,
+    policies: int = 8,
+    file="pairs.npz",
+    **options,
 ):
     """Evolve the pairs; train `policies` fresh networks of two kinds on them."""
     run = neuroevo.evolve(
@@ -19,6 +23,7 @@ def main(
         generations=generations,
         target=495,  # held-out return of the centre, met twice in a row
         display=True,
+        **options,
     )
     found = run.best
 

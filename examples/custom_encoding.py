@@ -63,7 +63,7 @@ class Subspace:
         return neuroevo.Encoding(init, decode, start)
 
 
-def main(size: int = 16, generations: int = 40, population: int = 64):
+def main(size: int = 16, generations: int = 40, population: int = 64, **options):
     """Evolve a point in a subspace of the weights of a CartPole policy."""
     run = neuroevo.evolve(
         env="CartPole-v1",
@@ -71,6 +71,7 @@ def main(size: int = 16, generations: int = 40, population: int = 64):
         population=population,
         generations=generations,
         display=True,
+        **options,
     )
     result = run.evaluate(seeds=1, episodes=32)
     print(f"{size} numbers: return {result['return_mean']:.1f} over 32 fresh episodes")

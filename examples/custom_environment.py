@@ -39,7 +39,7 @@ def docking(max_steps: int = 100) -> neuroevo.Environment:
     return neuroevo.Environment(spec, reset, step, max_steps)
 
 
-def main(generations: int = 60, population: int = 64, max_steps: int = 100):
+def main(generations: int = 60, population: int = 64, max_steps: int = 100, **options):
     """Evolve pairs that teach docking, and evaluate fresh policies trained on them."""
     run = neuroevo.evolve(
         env=docking(max_steps),
@@ -47,6 +47,7 @@ def main(generations: int = 60, population: int = 64, max_steps: int = 100):
         population=population,
         generations=generations,
         display=True,
+        **options,
     )
     result = run.evaluate(seeds=8, episodes=8)
     print(f"return {result['return_mean']:.1f} of at most {max_steps}")

@@ -18,6 +18,7 @@ def main(
     hidden: tuple[int, ...] = (512, 512),
     episode_length: int = 1000,
     episodes: int = 2,
+    **options,
 ):
     """Evolve four pairs for hopper and evaluate what they teach."""
     run = neuroevo.evolve(
@@ -34,6 +35,7 @@ def main(
         final_episodes=episodes,
         run_dir=run_dir,
         display=True,
+        **options,
     )
     summary = run.summary
     if "best_return_mean" in summary:  # not after Ctrl-C

@@ -180,6 +180,10 @@ class Dataset:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"encoding.{name} must be greater than 0, got {value}")
+        if not 0 <= self.init_seed < 2**32:
+            raise UserError(
+                f"encoding.init_seed must be from 0 to 2^32 - 1, got {self.init_seed}"
+            )
         if not 0 <= self.momentum < 1:
             raise UserError(f"encoding.momentum must be in [0, 1), got {self.momentum}")
         if self.loss not in ("auto", *policy.losses):

@@ -48,12 +48,7 @@ def evolve(
         for part in config.PARTS.keys() & options.keys()
         if not isinstance(options[part], str | Mapping)
     }
-    layers = []
-    if preset:
-        layers.append(config.Layer(f"preset {preset}", config.read_preset(preset)))
-    if config_file:
-        path = Path(config_file)
-        layers.append(config.Layer(str(path), config.read_yaml(path)))
+    layers = config.read_layers(preset, config_file)
     layers.append(config.Layer("evolve", options))
     resolved = config.resolve(layers, custom=custom, prog="evolve")
     path = Path(run_dir) if run_dir is not None else None
@@ -104,13 +99,12 @@ def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solu
         encoding = encoding.fit_to(file.arrays)
     parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
     names = dict(resolved.names)
-    observation = {}
-    if all(name in file.arrays for name in genome_file.OBSERVATION_ARRAYS):
-        mean, var = (file.arrays[name] for name in genome_file.OBSERVATION_ARRAYS)
-        observation = {"mean": mean, "var": var}
-        if names["normalization"] != "constant":
-            names["normalization"] = "constant"
-            parts["normalization"] = config.PARTS["normalization"].get("constant")()
+    statistics = set(genome_file.OBSERVATION_ARRAYS)
+    found = statistics & file.arrays.keys()
+    observation = {name: file.arrays[name] for name in found}
+    if observation and names["normalization"] not in ("constant", "running"):
+        names["normalization"] = "constant"
+        parts["normalization"] = config.PARTS["normalization"].get("constant")()
     resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
     built = build.build_parts(resolved, observation=observation)
     resolved = build.resolve_auto(resolved, built)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import tyro
 
@@ -72,9 +72,9 @@ class _Evaluate:
     """Episodes of each policy."""
     seed: int = 0
     """Seed of the evaluation's randomness."""
-    devices: Annotated[str, tyro.conf.arg(metavar="INT|auto")] = "auto"
+    devices: int | Literal["auto"] = "auto"
     """Devices to spread the policies over; auto for all."""
-    chunk: Annotated[str, tyro.conf.arg(metavar="INT|auto")] = "auto"
+    chunk: int | Literal["auto"] = "auto"
     """Policies trained and rolled out together; bounds memory."""
     config: Path | None = None
     """YAML file with options of the parts; the command line wins."""
@@ -139,12 +139,9 @@ def _switches(arguments: list[str]) -> list[str]:
 
 def _layers(arguments: Sequence[str]) -> list[config.Layer]:
     """Return the preset and the file that `arguments` name, as layers."""
-    layers = []
-    if preset := config.option_in(arguments, "--preset"):
-        layers.append(config.Layer(f"preset {preset}", config.read_preset(preset)))
-    if file := config.option_in(arguments, "--config"):
-        layers.append(config.Layer(file, config.read_yaml(Path(file))))
-    return layers
+    return config.read_layers(
+        config.option_in(arguments, "--preset"), config.option_in(arguments, "--config")
+    )
 
 
 def _train(arguments: list[str]) -> int:
@@ -188,7 +185,7 @@ def _launch(resolved: config.Config, path: Path, *, quiet: bool, resume=False) -
         resume=resume,
         display=functools.partial(display.make_display, quiet=quiet),
     )
-    console = _console()
+    console = _console(stderr=True, force_terminal=sys.stderr.isatty())
     if run.signal is not None and run.summary["stopped_by"] == training.INTERRUPTED:
         console.print(
             f"interrupted at generation {run.generation}, checkpoint written; "
@@ -205,11 +202,15 @@ def _launch(resolved: config.Config, path: Path, *, quiet: bool, resume=False) -
     return 0
 
 
-def _console() -> Any:
-    """Return a console on stderr, which has escape codes on a terminal only."""
+def _console(**options: Any) -> Any:
+    """Return a console that leaves a closed pipe to `main`."""
     from rich.console import Console
 
-    return Console(stderr=True, force_terminal=sys.stderr.isatty())
+    class Plain(Console):
+        def on_broken_pipe(self):
+            raise BrokenPipeError
+
+    return Plain(**options)
 
 
 def _evaluate(arguments: list[str]) -> int:
@@ -221,20 +222,13 @@ def _evaluate(arguments: list[str]) -> int:
         config.resolve(map(config.without_settings, layers), arguments, **options)
     resolved, file = api.read_solution(path, layers, arguments, **options)
     options = resolved.settings
-    for name in ("seeds", "episodes"):
-        if getattr(options, name) < 1:
-            raise UserError(
-                f"--{name}: expected at least 1, got {getattr(options, name)}"
-            )
     solution = api.make_solution(resolved, file)
     result = solution.evaluate(options.seeds, options.episodes, seed=options.seed)
     result = {"genome": str(file.path)} | result
     if options.json:
         print(json.dumps(result))
     else:
-        from rich.console import Console
-
-        display.render_evaluation(result, Console())
+        display.render_evaluation(result, _console())
     return 0
 
 
@@ -251,8 +245,6 @@ def _take_path(arguments: list[str], usage: str) -> tuple[Path | None, list[str]
 
 
 def _list(arguments: list[str]) -> int:
-    from rich.console import Console
-
     from neuroevo import display
 
     kinds = {
@@ -269,13 +261,17 @@ def _list(arguments: list[str]) -> int:
             return 0
         case [kind] if kind in kinds:
             pass
+        case [kind, surplus, *_] if kind in kinds:
+            raise UserError(
+                f"unexpected argument {surplus!r}: expected neuroevo list {kind}"
+            )
         case [kind, *_]:
             raise unknown("list", kind, kinds)
     if kind == "presets":
         rows = [(name, config.describe_preset(name)) for name in config.presets()]
     else:
         rows = kinds[kind].describe()
-    display.render_list(kind, rows, Console())
+    display.render_list(kind, rows, _console())
     return 0
 
 

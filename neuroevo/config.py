@@ -300,6 +300,19 @@ def read_preset(name: str) -> Mapping[str, Any]:
     return read_yaml(PRESETS / f"{name}.yaml")
 
 
+def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
+    """Return a preset and a YAML file, which may name the preset itself, as layers."""
+    values = dict(read_yaml(Path(file))) if file else {}
+    preset = preset or values.get("preset")
+    values.pop("preset", None)
+    layers = []
+    if preset:
+        layers.append(Layer(f"preset {preset}", read_preset(preset)))
+    if file:
+        layers.append(Layer(str(file), values))
+    return layers
+
+
 def describe_preset(name: str) -> str:
     """Return what a preset is for: its file's first comment."""
     first, *_ = (PRESETS / f"{name}.yaml").read_text().splitlines()
@@ -440,6 +453,9 @@ def _command_type(classes: Mapping[str, type], schema: type) -> type:
     return dataclasses.make_dataclass("Options", options, bases=bases, frozen=True)
 
 
+_PART_FIELDS = {field.name for field in dataclasses.fields(Names)}
+
+
 def _option_names(kind: type, prefix: str = ""):
     """Yield the dotted name of every option of a command type."""
     for field in dataclasses.fields(kind):
@@ -447,7 +463,8 @@ def _option_names(kind: type, prefix: str = ""):
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             yield from _option_names(hint, f"{prefix}{field.name}.")
         else:
-            yield f"{prefix}{field.name.removesuffix('_name')}"
+            is_part = not prefix and field.name in _PART_FIELDS
+            yield prefix + (field.name.removesuffix("_name") if is_part else field.name)
 
 
 def parse_command(kind: type, arguments: Sequence[str], *, prog: str) -> Any:
@@ -468,6 +485,8 @@ def _parse(
     source: str | None = None,
 ) -> Any:
     """Parse `arguments` over `default`; mistakes become one line naming `source`."""
+    if not arguments and default is not tyro.MISSING:
+        return default  # the parser takes a tenth of a second for nothing
     known = list(_option_names(kind))
 
     def explain(event):
@@ -481,7 +500,8 @@ def _parse(
             kind,
             args=arguments,
             prog=prog,
-            config=(tyro.conf.FlagConversionOff,),
+            # Help is in docstrings; looking for comments is slow.
+            config=(tyro.conf.FlagConversionOff, tyro.conf.HelptextFromCommentsOff),
             registry=_registry,
             **given,
         )

@@ -48,8 +48,8 @@ class Registry:
         Raises:
             UserError: if there is no such name, with the nearest one.
         """
-        prefix, _, rest = name.rpartition(":")
-        if prefix and prefix not in self._entry_points:
+        prefix, colon, rest = name.rpartition(":")
+        if colon and prefix not in self._entry_points:
             raise unknown(f"{self.kind} family", prefix, self._entry_points)
         for point in [prefix] if prefix else self._entry_points:
             part = self._load(point)

@@ -48,6 +48,8 @@ def check_new(path: Path) -> None:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"--run-dir {path}: expected a new or an empty directory")
     existing = next(p for p in [path, *path.absolute().parents] if p.exists())
+    if not existing.is_dir():
+        raise UserError(f"--run-dir {path}: {existing} is not a directory")
     if not os.access(existing, os.W_OK):
         raise UserError(f"--run-dir {path}: no permission to write in {existing}")
 
@@ -99,7 +101,7 @@ class RunDirectory:
             import orbax.checkpoint as ocp  # takes half a second
             from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
-            best = keep.BestN(get_metric_fn=lambda metrics: metrics["best"], n=1)
+            best = keep.BestN(get_metric_fn=lambda metrics: metrics["center"], n=1)
             policies = [keep.LatestN(self._settings.keep), best]
             self._manager = ocp.CheckpointManager(
                 (self.path / "checkpoints").absolute(),
@@ -150,8 +152,13 @@ class RunDirectory:
             time.monotonic() - self._saved_at >= self._settings.every_seconds
         )
 
-    def save(self, state: Any, progress: Mapping[str, Any], best: float) -> None:
-        """Write a checkpoint of the engine's state and the host's counters."""
+    def save(
+        self, state: Any, progress: Mapping[str, Any], center_return: float | None
+    ) -> None:
+        """Write a checkpoint of the engine's state and the host's counters.
+
+        Besides the latest ones, that with the best `center_return` is kept.
+        """
         import orbax.checkpoint as ocp
 
         generation = int(state.generation)
@@ -165,7 +172,7 @@ class RunDirectory:
                 state=ocp.args.StandardSave(_to_host(state)),
                 progress=ocp.args.JsonSave(dict(progress)),
             ),
-            metrics={"best": best if math.isfinite(best) else -1e300},
+            metrics={"center": -1e300 if center_return is None else center_return},
             force=True,
         )
 

@@ -79,7 +79,7 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     is when everything else is computed from the arguments.
     """
     mapped = jax.pmap(
-        lambda _, args: function(*args),
+        lambda _, args: jax.jit(function)(*args),
         axis_name=AXIS,
         in_axes=(0, None),
         out_axes=None,

@@ -143,8 +143,8 @@ def train(
     def checkpoint() -> None:
         run.center.save(directory.path / runs.CENTER)
         run.best.save(directory.path / runs.BEST)
-        best = float(run.state.best_return)
-        directory.save(run.state, dataclasses.asdict(progress), best)
+        latest = (_evaluated(run) or [{}])[-1]
+        directory.save(run.state, dataclasses.asdict(progress), latest.get("center_return"))
 
     with show:
         show.compiling("the generation")
@@ -281,8 +281,7 @@ def _summary(
     run: Run, results: Mapping[str, Mapping[str, Any]], stopped_by: str
 ) -> dict[str, Any]:
     """Return what ``summary.json`` holds."""
-    evaluated = [row for row in run.metrics if "center_return" in row]
-    best = max(evaluated, key=lambda row: row["center_return"], default={})
+    best = max(_evaluated(run), key=lambda row: row["center_return"], default={})
     figures = {
         f"{name}_{key}": value
         for name, result in results.items()
@@ -300,6 +299,11 @@ def _summary(
         "stopped_by": stopped_by,
         "run_dir": str(run.path) if run.path else None,
     }
+
+
+def _evaluated(run: Run) -> list[dict[str, Any]]:
+    """Return the metrics of the generations in which the centre was evaluated."""
+    return [row for row in run.metrics if "center_return" in row]
 
 
 def _peak_memory() -> int:

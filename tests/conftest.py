@@ -1,8 +1,16 @@
 """Four CPU devices for the whole suite, whatever a test's run would ask for."""
 
-import jax
+import os
 
-from neuroevo import sharding
+# Nearly all of the suite's time goes into compiling programs that run for milliseconds.
+# Tests of the command line run in processes of their own, as optimized as a user's.
+_FLAGS = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"{_FLAGS} --xla_backend_optimization_level=0".strip()
+
+import jax  # noqa: E402
+
+from neuroevo import sharding  # noqa: E402
 
 sharding.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
+os.environ["XLA_FLAGS"] = _FLAGS

@@ -6,7 +6,6 @@ import io
 import math
 
 import pytest
-import tyro
 import yaml
 
 from genomes.dataset import Dataset
@@ -35,14 +34,13 @@ def mistake(*arguments, **values):
 @pytest.mark.parametrize(("part", "name"), ALL)
 def test_every_part_has_help_and_round_trips(part, name):
     """Its options are on ``--help``, each with a text, and survive YAML."""
-    resolved = resolve(**{part: name})
     help_text = io.StringIO()
     with contextlib.redirect_stdout(help_text), pytest.raises(SystemExit) as done:
-        tyro.cli(PARTS[part].get(name), args=["--help"], prog=name)
+        resolve(f"--{part}", name, "--help")
     assert done.value.code == 0
-    text = " ".join(help_text.getvalue().split())
     for field in dataclasses.fields(PARTS[part].get(name)):
-        assert f"--{field.name.replace('_', '-')} " in text
+        assert f"--{part}.{field.name.replace('_', '-')} " in help_text.getvalue()
+    resolved = resolve(**{part: name})
     written = yaml.safe_load(yaml.safe_dump(resolved.to_dict()))
     assert resolve(**written) == resolved
 
@@ -271,7 +269,7 @@ def test_mistakes_name_their_source(values, expected):
         ("population: 4\nseed: 1\npopulation: 6", "key 'population' is given twice"),
         ("encoding: {size: 4, size: 5}", "the key 'size' is given twice"),
         ("a: !!python/object/apply:os.mkdir [x]", "not a readable YAML file"),
-        ("[" * 5000, "not a readable YAML file"),
+        ("[" * 2000, "not a readable YAML file"),
         (b"\xff\xfe\x00", "not a readable YAML file"),
     ],
 )

@@ -9,6 +9,10 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+# What an example does on several devices is for other tests; one compiles faster.
+SHORT = {"population": 4, "devices": 1}
+
+
 def load(name):
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
@@ -30,13 +34,11 @@ def test_every_example_is_tested():
 def test_cartpole_two_pairs(tmp_path, capsys):
     example = load("cartpole_two_pairs")
     file = tmp_path / "pairs.npz"
-    result, transferred = example.main(
-        generations=2, population=4, policies=2, file=file
-    )
+    result, transferred = example.main(generations=2, policies=8, file=file, **SHORT)
     assert file.exists()
     for outcome in (result, transferred):
         assert 1 <= outcome["return_mean"] <= 500
-        assert len(outcome["return_per_seed"]) == 2
+        assert len(outcome["return_per_seed"]) == 8
     out = capsys.readouterr().out
     assert "-> left" in out and "-> right" in out
 
@@ -44,12 +46,12 @@ def test_cartpole_two_pairs(tmp_path, capsys):
 def test_hopper(tmp_path):
     run = load("hopper").main(
         generations=1,
-        population=4,
         run_dir=tmp_path / "run",
         steps=2,
         hidden=(8,),
         episode_length=20,
         episodes=1,
+        **SHORT,
     )
     assert run.genome["states"].shape == (4, 11)
     assert run.genome["actions"].shape == (4, 3)
@@ -58,16 +60,16 @@ def test_hopper(tmp_path):
 
 
 def test_custom_encoding():
-    result = load("custom_encoding").main(size=3, generations=2, population=4)
+    result = load("custom_encoding").main(size=3, generations=2, **SHORT)
     assert 1 <= result["return_mean"] <= 500
 
 
 def test_custom_environment(capsys):
-    result = load("custom_environment").main(generations=2, population=4, max_steps=5)
+    result = load("custom_environment").main(generations=2, max_steps=5, **SHORT)
     assert 0 < result["return_mean"] <= 5
     assert result["episode_length_mean"] <= 5
     assert "->" in capsys.readouterr().out
 
 
 def test_resume():
-    assert load("resume").main(half=2, population=4) == (True, True)
+    assert load("resume").main(half=2, encoding="direct", **SHORT) == (True, True)

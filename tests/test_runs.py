@@ -1,0 +1,226 @@
+"""Run directories: what a run leaves behind, and that nothing of it is lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy
+import yaml
+
+import neuroevo
+from neuroevo import runs
+
+TINY = {
+    "env": toy.walk(),
+    "policy": {"name": "mlp", "hidden": [4], "kernel_init": "lecun"},
+    "population": 6,
+    "seeds": 1,
+    "episodes": 2,
+    "center_every": 2,
+    "center_seeds": 2,
+    "final_seeds": 2,
+    "final_episodes": 2,
+    "checkpoint": {"every_generations": 1, "keep": 2},
+}
+SEARCHES = {
+    "dataset-SNES": {"encoding": {"name": "dataset", "steps": 3}, "strategy": "SNES"},
+    "direct-DE": {"encoding": "direct", "strategy": "DifferentialEvolution"},
+    "running": {"encoding": "direct", "normalization": "running"},
+}
+
+
+def evolve(path, generations, **options):
+    return neuroevo.evolve(
+        run_dir=path, generations=generations, **(TINY | SEARCHES["running"] | options)
+    )
+
+
+def assert_same_run(one: Path, two: Path):
+    """Metrics agree except for times; genome files agree bit for bit."""
+
+    def rows(path):
+        return [row | {"seconds": None} for row in runs.read_metrics(path)]
+
+    assert rows(one) == rows(two)
+    for name in ("genome.npz", "best.npz"):
+        with np.load(one / name) as a, np.load(two / name) as b:
+            assert a.files == b.files
+            for array in a.files:
+                np.testing.assert_array_equal(a[array], b[array])
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_resumed_equals_uninterrupted(search, tmp_path):
+    options = SEARCHES[search]
+    evolve(tmp_path / "whole", 6, **options)
+    evolve(tmp_path / "parts", 3, **options)
+    run = evolve(tmp_path / "parts", 6, resume=True, **options)
+    assert [row["generation"] for row in run.metrics] == [1, 2, 3, 4, 5, 6]
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    evolve(path, 6)
+    return path
+
+
+def test_resume_walks_back_over_damage(whole, tmp_path):
+    path = tmp_path / "run"
+    evolve(path, 5)
+    shutil.rmtree(path / "checkpoints" / "5" / "state")
+    (path / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
+    with (path / runs.METRICS).open("a") as file:
+        file.write('{"generation": 6, "env_st')
+    evolve(path, 6, resume=True)
+    assert_same_run(whole, path)
+
+
+def test_resume_without_a_checkpoint_starts_over(whole, tmp_path):
+    path = tmp_path / "run"
+    evolve(path, 2)
+    shutil.rmtree(path / "checkpoints")
+    evolve(path, 6, resume=True)
+    assert_same_run(whole, path)
+
+
+def test_latest_and_best_checkpoints_are_kept(whole):
+    kept = sorted(int(p.name) for p in (whole / "checkpoints").iterdir())
+    latest, returns = -np.inf, []
+    for row in runs.read_metrics(whole):
+        latest = row.get("center_return", latest)
+        returns.append(latest)
+    best = 6 - int(np.argmax(returns[::-1]))  # among equals the latest
+    assert kept == sorted({best, 5, 6})
+
+
+def test_files_are_as_promised(whole):
+    config = yaml.safe_load((whole / runs.CONFIG).read_text())
+    assert config["population"] == 6 and config["chunk"] != "auto"
+    environment = json.loads((whole / "environment.json").read_text())
+    assert {"versions", "devices", "git_revision", "command"} <= environment.keys()
+    assert environment["versions"]["jax"]
+    steps = 0
+    for row in runs.read_metrics(whole):
+        for key in ("seconds", "fitness_mean", "fitness_std", "fitness_max"):
+            assert np.isfinite(row[key])
+        assert ("center_return" in row) == (row["generation"] % 2 == 1)
+        assert row["env_steps"] > steps
+        steps = row["env_steps"]
+    summary = json.loads((whole / runs.SUMMARY).read_text())
+    assert summary["env_steps"] == steps
+    assert summary["stopped_by"] == "generations"
+    for key in ("final_return_mean", "final_return_std", "best_return_mean"):
+        assert np.isfinite(summary[key])
+    for key in ("seconds", "compile_seconds", "peak_memory_bytes"):
+        assert summary[key] > 0
+
+
+def test_one_process_at_a_time(whole):
+    with runs.RunDirectory(whole, None):
+        with pytest.raises(neuroevo.UserError, match="in use by another"):
+            runs.RunDirectory(whole, None)
+
+
+def test_a_run_directory_is_not_overwritten(whole, tmp_path):
+    before = (whole / runs.METRICS).read_bytes()
+    with pytest.raises(neuroevo.UserError, match="neuroevo resume"):
+        evolve(whole, 3)
+    assert (whole / runs.METRICS).read_bytes() == before
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(neuroevo.UserError, match="new or an empty directory"):
+        evolve(tmp_path, 3)
+
+
+def test_limits_end_a_run(tmp_path):
+    run = evolve(None, None, max_env_steps=300)
+    assert run.summary["stopped_by"] == "environment steps"
+    assert run.metrics[-2]["env_steps"] < 300 <= run.metrics[-1]["env_steps"]
+    assert evolve(None, None, max_seconds=0.01).summary["stopped_by"] == "time"
+    assert evolve(None, None, target=-1e3).summary["stopped_by"] == "target"
+
+
+# Real processes, as fast as a user's
+
+
+COMMAND = [
+    *(sys.executable, "-m", "neuroevo", "train", "--devices", "1"),
+    *("--env.max-steps-in-episode", "30", "--policy.hidden", "4"),
+    *("--encoding.steps", "3", "--population", "6", "--center-every", "2"),
+    *("--final-seeds", "1", "--final-episodes", "1"),
+    *("--checkpoint.every-generations", "20"),
+]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Processes that share what they compile."""
+    return os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+def start(environment, path, *more):
+    return subprocess.Popen(
+        [*COMMAND, "--run-dir", str(path), *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def wait_for_generation(process, path, generation):
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        rows = runs.read_metrics(path)
+        if rows and rows[-1]["generation"] >= generation:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no generation {generation}: {process.communicate()}")
+
+
+def resume(environment, path, generations):
+    command = [sys.executable, "-m", "neuroevo", "resume", str(path)]
+    done = subprocess.run(
+        [*command, "--generations", str(generations)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+
+def test_killed_interrupted_and_resumed_processes(environment, tmp_path):
+    """SIGKILL, Ctrl-C and SIGTERM at any moment lose nothing that was written."""
+    endings = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}
+    generations = 0
+    for number, code in endings.items():
+        path = tmp_path / number.name
+        process = start(environment, path, "--generations", "1000000")
+        wait_for_generation(process, path, 50)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == code, errors
+        assert "Traceback" not in errors
+        if number != signal.SIGKILL:
+            assert f"neuroevo resume {path}" in errors
+        generations = max(generations, runs.read_metrics(path)[-1]["generation"])
+    generations += 7
+    whole = start(environment, tmp_path / "whole", "--generations", str(generations))
+    for number in endings:
+        resume(environment, tmp_path / number.name, generations)
+    assert whole.wait(timeout=300) == 0
+    for number in endings:
+        assert_same_run(tmp_path / "whole", tmp_path / number.name)
