@@ -1,6 +1,6 @@
 """Evolve in a few lines of Python."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ def evolve(
         preset: name of a preset to start from.
         config_file: YAML file with options; wins over the preset.
         run_dir: where to keep metrics, checkpoints and results; None keeps none.
-        resume: continue the run in `run_dir` if there is one.
+        resume: continue the run in `run_dir` if there is one, with the options that it
+            was started with; parts made in Python must be given again.
         display: show the run on stderr.
         callback: called with the metrics of each generation.
         **options: as on the command line, which they take the names from: settings
@@ -43,19 +44,20 @@ def evolve(
     Raises:
         UserError: for options that are unknown, or parts that do not go together.
     """
-    custom = {
-        part: _buildable(options.pop(part))
-        for part in config.PARTS.keys() & options.keys()
-        if not isinstance(options[part], str | Mapping)
-    }
-    layers = config.read_layers(preset, config_file)
-    layers.append(config.Layer("evolve", options))
-    resolved = config.resolve(layers, custom=custom, prog="evolve")
     path = Path(run_dir) if run_dir is not None else None
+    resume = resume and path is not None and runs.is_run(path)
+    custom, options = _custom_parts(options)
+    layers = []
+    if resume:
+        written = config.read_yaml(path / runs.CONFIG)
+        written = {k: v for k, v in written.items() if k not in custom}
+        layers.append(config.Layer(str(path / runs.CONFIG), written))
+    layers += config.read_layers(preset, config_file)
+    layers.append(config.Layer("evolve", options))
     return training.launch(
-        resolved,
+        config.resolve(layers, custom=custom, prog="evolve"),
         path,
-        resume=resume and path is not None and runs.is_run(path),
+        resume=resume,
         display=make_display if display else None,
         callback=callback,
     )
@@ -69,12 +71,18 @@ def load(path: str | Path, **options: Any) -> Solution:
     Raises:
         UserError: if the file does not fit them.
     """
-    resolved, file = read_solution(Path(path), [config.Layer("load", options)])
-    return make_solution(resolved, file)
+    custom, options = _custom_parts(options)
+    layers = [config.Layer("load", options)]
+    return make_solution(*read_solution(Path(path), layers, custom=custom))
 
 
 def read_solution(
-    path: Path, layers: list, arguments: tuple[str, ...] = (), **schema: Any
+    path: Path,
+    layers: Sequence[config.Layer],
+    arguments: Sequence[str] = (),
+    *,
+    custom: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> tuple[config.Config, genome_file.GenomeFile]:
     """Return a genome file and the configuration to decode it with.
 
@@ -85,10 +93,10 @@ def read_solution(
             raise UserError(f"{path}: not a run; expected a run directory or a genome")
         path = path / runs.BEST
     file = genome_file.load(path)
-    own = {part: file.meta[part] for part in config.PARTS if part in file.meta}
+    named = config.PARTS.keys() - (custom or {}).keys()
+    own = {part: file.meta[part] for part in named if part in file.meta}
     layers = [config.Layer(str(path), own), *map(config.without_settings, layers)]
-    resolved = config.resolve(layers, arguments, **schema)
-    return resolved, file
+    return config.resolve(layers, arguments, custom=custom, **options), file
 
 
 def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solution:
@@ -118,9 +126,16 @@ def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solu
     return Solution(resolved, built, engine, answer, key)
 
 
-def _buildable(part: Any) -> Any:
-    """Return `part` as something with a ``build`` method."""
-    return part if hasattr(part, "build") else _Fixed(part)
+def _custom_parts(
+    options: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split `options` into the parts made in Python, made buildable, and the rest."""
+    custom = {
+        part: value if hasattr(value, "build") else _Fixed(value)
+        for part, value in options.items()
+        if part in config.PARTS and not isinstance(value, str | Mapping)
+    }
+    return custom, {k: v for k, v in options.items() if k not in custom}
 
 
 class _Fixed:
@@ -128,6 +143,7 @@ class _Fixed:
 
     def __init__(self, value: Any):
         self._value = value
+        self.name = getattr(value, "__name__", type(value).__name__)
 
     def build(self, *args: Any, **kwargs: Any) -> Any:
         return self._value(*args, **kwargs) if callable(self._value) else self._value

@@ -99,7 +99,7 @@ class Settings:
     center_seeds: int = 8
     """Fresh policies decoded from the centre for such an evaluation."""
     final_seeds: int = 8
-    """Fresh policies for the evaluation at the end of the run."""
+    """Fresh policies for the evaluation at the end of the run; 0 for none."""
     final_episodes: int = 8
     """Episodes of each of those."""
     chunk: int | Literal["auto"] = "auto"
@@ -171,7 +171,10 @@ def resolve(
         Layer(source, {k: v for k, v in values.items() if k not in custom})
         for source, values in layers
     ]
-    names |= {part: type(value).__name__ for part, value in custom.items()}
+    names |= {
+        part: getattr(value, "name", type(value).__name__)
+        for part, value in custom.items()
+    }
     classes = {
         part: _Custom if part in custom else PARTS[part].get(name)
         for part, name in names.items()
@@ -213,7 +216,7 @@ _RANGES = {
     "episodes": _COUNT,
     "center_every": _COUNT,
     "center_seeds": _COUNT,
-    "final_seeds": _COUNT,
+    "final_seeds": (lambda x: 0 <= x < 2**31, "an integer from 0 to 2^31 - 1"),
     "final_episodes": _COUNT,
     "chunk": _COUNT,
     "checkpoint.every_seconds": _POSITIVE,

@@ -70,8 +70,11 @@ class RunDirectory:
         """
         self.path = path
         self._settings = checkpoints
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = (path / ".lock").open("w")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
         try:
             # The lock ends with the process, however that ends.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -78,6 +78,9 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     `function` may call `map_items`; its result must be the same on every device, as it
     is when everything else is computed from the arguments.
     """
+    # The inner jit matters: with more than one CPU device jax 0.11's partitioner
+    # crashes on the data-dependent loops of a physics engine that stand directly in
+    # the mapped program, and not on those inside a function that it calls.
     mapped = jax.pmap(
         lambda _, args: jax.jit(function)(*args),
         axis_name=AXIS,
@@ -123,10 +126,6 @@ def map_items(
     def evaluate(args, items):
         return jax.tree.map(_raw, mapped(args, items))
 
-    # The inner jit matters: with more than one CPU device jax 0.11's partitioner
-    # crashes on the data-dependent loops of a physics engine that stand directly in
-    # the mapped program, and not on those inside a function that it calls.
-    @jax.jit
     def on_this_device(args, device, active):
         def one_round(j, results):
             items = (device + devices * j) * chunk + jnp.arange(chunk)

@@ -144,7 +144,9 @@ def train(
         run.center.save(directory.path / runs.CENTER)
         run.best.save(directory.path / runs.BEST)
         latest = (_evaluated(run) or [{}])[-1]
-        directory.save(run.state, dataclasses.asdict(progress), latest.get("center_return"))
+        directory.save(
+            run.state, dataclasses.asdict(progress), latest.get("center_return")
+        )
 
     with show:
         show.compiling("the generation")
@@ -168,7 +170,7 @@ def train(
             checkpoint()
 
         results = {}
-        if reason is not None:
+        if reason is not None and settings.final_seeds:
             show.compiling("the final evaluation")
             shape = {"seeds": settings.final_seeds, "episodes": settings.final_episodes}
             for name, solution in (("final", run.center), ("best", run.best)):
@@ -200,9 +202,10 @@ def launch(
             directory = stack.enter_context(
                 RunDirectory(path, config.settings.checkpoint)
             )
+        run.initialize(directory)
+        if directory:  # a run that could not be restored keeps the files it had
             directory.write_config(run.config.to_dict())
             directory.write_environment(sharding.describe(run.devices))
-        run.initialize(directory)
         train(run, directory, stop=stop, **options)
         run.signal = stop()
     return run

@@ -142,7 +142,7 @@ RANGES = {
     "--episodes 0": ["--episodes: expected an integer from 1"],
     "--center-every 0": ["--center-every: expected an integer from 1"],
     "--center-seeds 0": ["--center-seeds: expected an integer from 1"],
-    "--final-seeds 0": ["--final-seeds: expected an integer from 1"],
+    "--final-seeds -1": ["--final-seeds: expected an integer from 1"],
     "--final-episodes 0": ["--final-episodes: expected an integer from 1"],
     "--chunk 0": ["--chunk: expected an integer from 1"],
     "--devices 0": ["--devices: expected an integer from 1"],

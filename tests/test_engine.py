@@ -36,11 +36,7 @@ def make_run(**changes):
     key = repr(sorted(changes.items()))
     if key not in _runs:
         options = SMALL | changes
-        custom = {
-            part: api._buildable(options.pop(part))
-            for part in list(options)
-            if part in config.PARTS and not isinstance(options[part], str | dict)
-        }
+        custom, options = api._custom_parts(options)
         layers = [config.Layer("test", options)]
         _runs[key] = training.Run(config.resolve(layers, custom=custom))
     run = copy.copy(_runs[key])
