@@ -32,8 +32,8 @@ Genome = Mapping[str, Array]
 class Dataset:
     """State-action pairs that a fresh policy is trained on."""
 
-    size: int = 2
-    """Number of state-action pairs, D."""
+    size: int | None = None
+    """Number of state-action pairs, D; None for two, or one for each action if more."""
     labels: Literal["fixed", "learned"] = "fixed"
     """Discrete actions: balanced fixed labels, or evolved label probabilities."""
     init_scale: float = 0.0
@@ -91,6 +91,9 @@ class Dataset:
         Raises:
             UserError: if an option is out of range or does not fit the policy.
         """
+        if self.size is None:
+            actions = spec.action.n if isinstance(spec.action, Discrete) else 1
+            return dataclasses.replace(self, size=max(2, actions)).build(policy, spec)
         self._check(policy, spec)
         optimizer = self._optimizer()
         loss = policy.losses[

@@ -142,7 +142,7 @@ RANGES = {
     "--episodes 0": ["--episodes: expected an integer from 1"],
     "--center-every 0": ["--center-every: expected an integer from 1"],
     "--center-seeds 0": ["--center-seeds: expected an integer from 1"],
-    "--final-seeds -1": ["--final-seeds: expected an integer from 1"],
+    "--final-seeds -1": ["--final-seeds: expected an integer from 0"],
     "--final-episodes 0": ["--final-episodes: expected an integer from 1"],
     "--chunk 0": ["--chunk: expected an integer from 1"],
     "--devices 0": ["--devices: expected an integer from 1"],
@@ -419,7 +419,7 @@ def test_help_lists_the_options_of_the_chosen_parts(run_cli):
 def test_help_shows_the_defaults_that_hold(run_cli):
     said = run_cli("train --preset hades-brax --help")
     text = " ".join(said.out.replace("│", " ").split())
-    assert re.search(r"--encoding.size INT [^(]*\(default: 64\)", text)
+    assert re.search(r"--encoding.size [^(]*\(default: 64\)", text, re.DOTALL)
     assert re.search(r"--population INT [^(]*\(default: 2048\)", text)
 
 

@@ -48,7 +48,7 @@ def test_every_part_has_help_and_round_trips(part, name):
 def test_defaults_solve_cartpole_from_two_pairs():
     resolved = resolve()
     assert resolved.names["env"] == "CartPole-v1"
-    assert resolved.parts["encoding"] == Dataset(size=2)
+    assert resolved.parts["encoding"] == Dataset()
     assert resolved.names["strategy"] == "SNES"
 
 

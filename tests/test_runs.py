@@ -25,8 +25,8 @@ TINY = {
     "episodes": 2,
     "center_every": 2,
     "center_seeds": 2,
-    "final_seeds": 2,
-    "final_episodes": 2,
+    "final_seeds": 0,  # compiles no second program
+    "devices": 1,
     "checkpoint": {"every_generations": 1, "keep": 2},
 }
 SEARCHES = {
@@ -69,7 +69,7 @@ def test_resumed_equals_uninterrupted(search, tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whole"
-    evolve(path, 6)
+    evolve(path, 6, final_seeds=2)
     return path
 
 
@@ -155,7 +155,7 @@ COMMAND = [
     *(sys.executable, "-m", "neuroevo", "train", "--devices", "1"),
     *("--env.max-steps-in-episode", "30", "--policy.hidden", "4"),
     *("--encoding.steps", "3", "--population", "6", "--center-every", "2"),
-    *("--final-seeds", "1", "--final-episodes", "1"),
+    *("--final-seeds", "0"),
     *("--checkpoint.every-generations", "20"),
 ]
 
