@@ -13,7 +13,7 @@ from typing import Any, Literal
 import tyro
 
 import neuroevo
-from neuroevo import config
+from neuroevo import config, parsing
 from neuroevo.errors import UserError, unknown
 
 _USAGE = """\
@@ -140,7 +140,8 @@ def _switches(arguments: list[str]) -> list[str]:
 def _layers(arguments: Sequence[str]) -> list[config.Layer]:
     """Return the preset and the file that `arguments` name, as layers."""
     return config.read_layers(
-        config.option_in(arguments, "--preset"), config.option_in(arguments, "--config")
+        parsing.option_in(arguments, "--preset"),
+        parsing.option_in(arguments, "--config"),
     )
 
 
@@ -159,7 +160,7 @@ def _train(arguments: list[str]) -> int:
 def _resume(arguments: list[str]) -> int:
     from neuroevo import runs
 
-    options = config.parse_command(_Resume, arguments, prog="neuroevo resume")
+    options = parsing.parse_command(_Resume, arguments, prog="neuroevo resume")
     if not runs.is_run(options.run):
         raise UserError(
             f"{options.run}: not a run; expected a directory that neuroevo train made"
@@ -177,7 +178,7 @@ def _launch(resolved: config.Config, path: Path, *, quiet: bool, resume=False) -
     """Train in `path`, show the result, and return the exit code."""
     import numpy as np
 
-    from neuroevo import display, training
+    from neuroevo import display, reports, training
 
     run = training.launch(
         resolved,
@@ -194,11 +195,11 @@ def _launch(resolved: config.Config, path: Path, *, quiet: bool, resume=False) -
             highlight=False,
         )
         return 128 + run.signal
-    display.render_summary(run.summary, console)
+    reports.render_summary(run.summary, console)
     arrays = run.center.arrays()
     if "states" in arrays and len(arrays["states"]) <= 16:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
-        display.render_dataset(arrays, console, env=resolved.names["env"])
+        reports.render_dataset(arrays, console, env=resolved.names["env"])
     return 0
 
 
@@ -214,7 +215,7 @@ def _console(**options: Any) -> Any:
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from neuroevo import api, display
+    from neuroevo import api, reports
 
     path, arguments = _take_path(arguments, "neuroevo evaluate RUN|GENOME.npz")
     layers, options = _layers(arguments), {"schema": _Evaluate, "prog": _EVALUATE}
@@ -228,7 +229,7 @@ def _evaluate(arguments: list[str]) -> int:
     if options.json:
         print(json.dumps(result))
     else:
-        display.render_evaluation(result, _console())
+        reports.render_evaluation(result, _console())
     return 0
 
 
@@ -245,7 +246,7 @@ def _take_path(arguments: list[str], usage: str) -> tuple[Path | None, list[str]
 
 
 def _list(arguments: list[str]) -> int:
-    from neuroevo import display
+    from neuroevo import reports
 
     kinds = {
         "encodings": config.PARTS["encoding"],
@@ -271,7 +272,7 @@ def _list(arguments: list[str]) -> int:
         rows = [(name, config.describe_preset(name)) for name in config.presets()]
     else:
         rows = kinds[kind].describe()
-    display.render_list(kind, rows, _console())
+    reports.render_list(kind, rows, _console())
     return 0
 
 

@@ -10,26 +10,16 @@ value passes through the same typed parser, whatever door it came in by.
 
 import dataclasses
 import functools
-import itertools
-import math
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 import yaml
-from tyro._errors import (  # documented there; pyproject.toml bounds the version
-    BadValue,
-    InstantiationFailure,
-    InvalidChoice,
-    MissingArgs,
-    UnrecognizedArgs,
-    on_parse_error,
-)
 
 from neuroevo import registry
-from neuroevo.errors import UserError, did_you_mean, unknown
+from neuroevo.errors import UserError, unknown
+from neuroevo.parsing import option_in, option_names, parse, unknown_option
 
 PARTS = {
     "env": registry.envs,
@@ -180,16 +170,14 @@ def resolve(
         for part, name in names.items()
     }
     kind = _command_type(classes, schema)
-    known = set(_option_names(kind))
+    known = set(option_names(kind))
 
     value = kind(**{f"{part}_name": name for part, name in names.items()})
-    parse = functools.partial(_parse, kind, prog=prog)
+    read = functools.partial(parse, kind, prog=prog)
     for source, values in layers:
         values = {k: v for k, v in values.items() if k not in _EXTRA_KEYS}
-        value = parse(
-            _to_arguments(source, values, known), default=value, source=source
-        )
-    value = parse(list(arguments), default=value)
+        value = read(_to_arguments(source, values, known), default=value, source=source)
+    value = read(list(arguments), default=value)
     _check_ranges(value)
     return Config(
         names=names,
@@ -385,17 +373,6 @@ def _names_in(arguments: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def option_in(arguments: Sequence[str], flag: str) -> str | None:
-    """Return the last value given for `flag`, without parsing anything else."""
-    found = None
-    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
-        if argument == flag and following is not None:
-            found = following
-        elif argument.startswith(f"{flag}="):
-            found = argument.partition("=")[2]
-    return found
-
-
 def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> list[str]:
     """Return nested `values` as command-line arguments."""
     arguments = []
@@ -442,9 +419,6 @@ def _plain(options: Any) -> dict[str, Any]:
     return plain(dataclasses.asdict(options))
 
 
-# The typed parser
-
-
 def _command_type(classes: Mapping[str, type], schema: type) -> type:
     """Return the dataclass whose fields are the names, the settings and the options."""
     options = [
@@ -454,198 +428,3 @@ def _command_type(classes: Mapping[str, type], schema: type) -> type:
     # Fields come in the order of the bases, last base first.
     bases = (schema, Names)
     return dataclasses.make_dataclass("Options", options, bases=bases, frozen=True)
-
-
-_PART_FIELDS = {field.name for field in dataclasses.fields(Names)}
-
-
-def _option_names(kind: type, prefix: str = ""):
-    """Yield the dotted name of every option of a command type."""
-    for field in dataclasses.fields(kind):
-        hint = field.type
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            yield from _option_names(hint, f"{prefix}{field.name}.")
-        else:
-            is_part = not prefix and field.name in _PART_FIELDS
-            yield prefix + (field.name.removesuffix("_name") if is_part else field.name)
-
-
-def parse_command(kind: type, arguments: Sequence[str], *, prog: str) -> Any:
-    """Return an instance of the dataclass `kind`, parsed from `arguments`.
-
-    Raises:
-        UserError: for anything that is missing, unknown or of the wrong type.
-    """
-    return _parse(kind, list(arguments), prog=prog)
-
-
-def _parse(
-    kind: type,
-    arguments: list[str],
-    *,
-    prog: str,
-    default: Any = tyro.MISSING,
-    source: str | None = None,
-) -> Any:
-    """Parse `arguments` over `default`; mistakes become one line naming `source`."""
-    if not arguments and default is not tyro.MISSING:
-        return default  # the parser takes a tenth of a second for nothing
-    known = list(_option_names(kind))
-
-    def explain(event):
-        message = _explain(event, arguments, known, prog)
-        if message is not None:
-            raise UserError(f"{source}: {message}" if source else message)
-
-    given = {} if default is tyro.MISSING else {"default": default}
-    with on_parse_error(explain):
-        return tyro.cli(
-            kind,
-            args=arguments,
-            prog=prog,
-            # Help is in docstrings; looking for comments is slow.
-            config=(tyro.conf.FlagConversionOff, tyro.conf.HelptextFromCommentsOff),
-            registry=_registry,
-            **given,
-        )
-
-
-_registry = tyro.constructors.ConstructorRegistry()
-
-
-@_registry.primitive_rule
-def _integer(info: Any) -> Any:
-    """Let integers be written like 1e8, as people write environment steps."""
-    if info.type is not int:
-        return None
-
-    def read(words):
-        try:
-            return int(words[0])
-        except ValueError:  # 1e8, or the 100000000.0 that YAML makes of 1.0e+8
-            number = float(words[0])
-        if not number.is_integer():
-            raise ValueError(f"{words[0]} is not an integer")
-        return int(number)
-
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="INT",
-        instance_from_str=read,
-        is_instance=lambda x: isinstance(x, int) and not isinstance(x, bool),
-        str_from_instance=lambda x: [str(x)],
-    )
-
-
-@_registry.primitive_rule
-def _number(info: Any) -> Any:
-    """Take no NaN for a number."""
-    if info.type is not float:
-        return None
-
-    def read(words):
-        number = float(words[0])
-        if math.isnan(number):
-            raise ValueError(f"{words[0]} is not a number")
-        return number
-
-    return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="FLOAT",
-        instance_from_str=read,
-        is_instance=lambda x: isinstance(x, float | int) and not isinstance(x, bool),
-        str_from_instance=lambda x: [str(x)],
-    )
-
-
-def _explain(
-    event: Any, arguments: Sequence[str], known: Sequence[str], prog: str
-) -> str | None:
-    """Return one line for a parser's error event, or None to let the parser speak."""
-    match event:
-        case MissingArgs(missing_arguments=[first, *_]):
-            name = first.arg.field.intern_name.upper()
-            return f"{name} is missing: expected {prog} {name}"
-        case UnrecognizedArgs(tokens=[first, *_]) if first.startswith("--"):
-            return unknown_option(first.partition("=")[0], known)
-        case UnrecognizedArgs(tokens=[first, *_]):
-            after = _before(first, arguments)
-            return (
-                f"unexpected argument {first!r}{after and f' after {after}'}: expected "
-                "options like --env NAME"
-            )
-        case (
-            BadValue(argument=argument)
-            | InvalidChoice(argument=argument)
-            | InstantiationFailure(argument=argument)
-        ) if argument is not None:
-            flag = argument.lowered.name_or_flags[-1]
-            given = _values_of(flag, arguments)
-            close = did_you_mean(given, getattr(event, "choices", ())) if given else ""
-            got = repr(given) if given else "nothing"
-            return f"{flag}: expected {_expected(argument)}, got {got}{close}"
-        case InstantiationFailure(message=message):
-            return " ".join(message.split())
-    return None
-
-
-def unknown_option(flag: str, known: Sequence[str]) -> str:
-    """Return one line about a `flag` that is none of the `known` options' flags."""
-    flags = [f"--{name.replace('_', '-')}" for name in known]
-    flag = f"--{flag.lstrip('-').replace('_', '-')}"
-    part, dot, _ = flag.partition(".")
-    siblings = [other for other in flags if dot and other.startswith(f"{part}.")]
-    listed = siblings[:12] + ["…"] * (len(siblings) > 12)
-    expected = ", ".join(listed) or "an option that --help lists"
-    # What all of the flags begin with says nothing about how close they are.
-    common = f"{part}." if siblings else "--"
-    close = did_you_mean(flag, siblings or flags, common)
-    return f"unknown option {flag}: expected {expected}{close}"
-
-
-def _before(word: str, arguments: Sequence[str]) -> str:
-    """Return the option in front of a superfluous `word`, as it was written."""
-    before = list(arguments[: arguments.index(word)] if word in arguments else ())
-    flags = [i for i, argument in enumerate(before) if argument.startswith("--")]
-    return " ".join(before[flags[-1] :]) if flags else ""
-
-
-def _values_of(flag: str, arguments: Sequence[str]) -> str:
-    """Return what was given for `flag`, as it was written."""
-    given = ""
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
-        if name.replace("_", "-") == flag.replace("_", "-"):
-            rest = itertools.takewhile(
-                lambda word: not word.startswith("--"), arguments[position + 1 :]
-            )
-            given = value if equals else " ".join(rest)
-    return given
-
-
-def _expected(argument: Any) -> str:
-    """Return what an argument takes, from its type."""
-    words = {
-        int: "an integer",
-        float: "a number",
-        str: "a text",
-        bool: "True or False",
-        type(None): "None",
-        Path: "a path",
-    }
-
-    def describe(hint):
-        if typing.get_origin(hint) is Annotated:
-            return describe(typing.get_args(hint)[0])
-        if typing.get_origin(hint) is Literal:
-            return ", ".join(map(str, typing.get_args(hint)))
-        if typing.get_origin(hint) is tuple:
-            inner = typing.get_args(hint)
-            many = "" if Ellipsis in inner else f"{len(inner)} "
-            return f"{many}values that are each {describe(inner[0])}"
-        arms = typing.get_args(hint)
-        if arms:
-            return " or ".join(describe(arm) for arm in arms)
-        return words.get(hint, str(hint))
-
-    return describe(argument.field.type)

@@ -12,15 +12,14 @@ from neuroevo.display import (
     PlainDisplay,
     Series,
     Tracker,
-    format_count,
-    format_duration,
-    format_value,
     make_display,
+)
+from neuroevo.formatting import format_count, format_duration, format_value, sparkline
+from neuroevo.reports import (
     render_dataset,
     render_evaluation,
     render_list,
     render_summary,
-    sparkline,
 )
 
 RNG = np.random.default_rng(0)

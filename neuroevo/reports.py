@@ -1,0 +1,226 @@
+"""Finished things as tables: results, evaluations, lists, evolved data sets."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from neuroevo.formatting import (
+    format_count,
+    format_duration,
+    format_value,
+    frame,
+    sparkline,
+)
+
+_FEATURES = {
+    "CartPole-v1": ("position", "velocity", "angle", "angular velocity"),
+    "MountainCar-v0": ("position", "velocity"),
+    "MountainCarContinuous-v0": ("position", "velocity"),
+    "Pendulum-v1": ("cos angle", "sin angle", "angular velocity"),
+}
+_ACTIONS = {"CartPole-v1": ("left", "right"), "MountainCar-v0": ("left", "-", "right")}
+
+
+def _print_facts(
+    console: Console, title: str, rows: Iterable[tuple[str, str | None]]
+) -> None:
+    """Prints what is known: in a frame on a terminal, as plain lines in a pipe."""
+    rows = [(name, str(value)) for name, value in rows if value is not None]
+    if not console.is_terminal:
+        for line in [title, *(f"{name:<14}  {value}" for name, value in rows)]:
+            console.print(Text(line), soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    console.print(frame(title, table))
+
+
+def _spread(result: Mapping, name: str) -> str | None:
+    mean, std = result.get(f"{name}_mean"), result.get(f"{name}_std")
+    if mean is None:
+        return None
+    return format_value(mean) + ("" if std is None else f" ± {format_value(std)}")
+
+
+def render_summary(summary: Mapping, console: Console) -> None:
+    """Prints the end of a run.
+
+    Args:
+      summary: any of `final_return_mean`, `final_return_std`, `best_return_mean`,
+        `best_return_std`, `best_generation`, `generations`, `env_steps`, `seconds`,
+        `compile_seconds`, `peak_memory_bytes`, `stopped_by` and `run_dir`.
+      console: where to print.
+    """
+    get = summary.get
+    best, seconds, spent = _spread(summary, "best_return"), None, []
+    if best and get("best_generation") is not None:
+        best += f"  at generation {get('best_generation'):,}"
+    for key, unit in (("generations", " generations"), ("env_steps", " env steps")):
+        if get(key) is not None:
+            spent.append(format_count(get(key)) + unit)
+    if get("seconds") is not None:
+        seconds = format_duration(get("seconds"))
+        if get("compile_seconds"):
+            seconds += (
+                f", of which {format_duration(get('compile_seconds'))} to compile"
+            )
+    memory = get("peak_memory_bytes")
+    rows = [
+        ("final return", _spread(summary, "final_return")),
+        ("best return", best),
+        ("spent", ", ".join(spent) or None),
+        ("time", seconds),
+        ("peak memory", f"{format_count(memory)}B" if memory else None),
+        ("stopped by", get("stopped_by")),
+        ("run", get("run_dir")),
+    ]
+    _print_facts(console, "held-out result of the centre", rows)
+    if get("run_dir"):
+        run, more = shlex.quote(str(get("run_dir"))), 2 * (get("generations") or 100)
+        for command in (f"evaluate {run}", f"resume {run} --generations {more}"):
+            console.print(Text(f"  neuroevo {command}", "cyan"), soft_wrap=True)
+
+
+def render_evaluation(result: Mapping, console: Console) -> None:
+    """Prints what ``neuroevo evaluate`` found; keys as in its ``--json``."""
+    returns = [float(value) for value in result.get("return_per_seed", ())]
+    length = result.get("episode_length_mean")
+    seeds, episodes = result.get("seeds"), result.get("episodes")
+    policies = None
+    if returns:
+        low, middle, high = map(format_value, np.percentile(returns, [0, 50, 100]))
+        policies = f"lowest {low}, median {middle}, highest {high}"
+    rows = [
+        ("return", _spread(result, "return")),
+        ("policies", policies),
+        ("", sparkline(sorted(returns), 40) if len(returns) > 2 else None),
+        ("episode length", None if length is None else format_value(length)),
+        ("from", f"{seeds} fresh policies × {episodes} episodes" if seeds else None),
+    ]
+    _print_facts(console, f"evaluation on {result.get('env', '?')}", rows)
+
+
+def render_list(title: str, rows: Iterable[tuple[str, str]], console: Console) -> None:
+    """Prints names with a one-line description; one line each when piped."""
+    rows = list(rows)
+    if console.is_terminal:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(style="bold cyan", no_wrap=True)
+        for name, description in rows:
+            table.add_row(name, Text(description))
+        console.print(Text(title, "bold"))
+        console.print(table)
+        return
+    width = max((len(name) for name, _ in rows), default=0)
+    for line in [title, *(f"  {n:<{width}}  {d}".rstrip() for n, d in rows)]:
+        console.print(Text(line), soft_wrap=True)
+
+
+def render_dataset(
+    arrays: Mapping[str, np.ndarray],
+    console: Console,
+    max_rows: int = 16,
+    max_columns: int = 12,
+    env: str | None = None,
+    denormalize: bool = False,
+) -> None:
+    """Prints evolved state-action pairs, one a row.
+
+    Args:
+      arrays: those of a genome file: `states` with `actions`, `labels` or
+        `action_logits`, and `obs_mean` and `obs_var` if known.
+      console: where to print; columns that do not fit are counted, not shown.
+      max_rows: the most pairs to show.
+      max_columns: the most features of a state to show.
+      env: the environment, to name features and actions where they are known.
+      denormalize: show states in the environment's units, where they are known.
+    """
+    states, env = np.asarray(arrays["states"], float), (env or "").split(":")[-1]
+    pairs, kind = len(states), "as the policy sees them"
+    if denormalize and "obs_mean" in arrays and "obs_var" in arrays:
+        states = states * np.sqrt(arrays["obs_var"]) + arrays["obs_mean"]
+        kind = "in the environment's units"
+    shape, states = states.shape[1:], states.reshape(pairs, -1)
+    names = _FEATURES.get(env, ())
+    if len(shape) > 1:
+        kind = f"arrays of {' × '.join(map(str, shape))}, {kind}; summarised here"
+        parts = (states.mean(1), states.std(1), states.min(1), states.max(1))
+        states, names = np.stack(parts, 1), ("mean", "std", "min", "max")
+    if len(names) != states.shape[1]:
+        names = [f"s{i}" for i in range(states.shape[1])]
+    answers, titles = _answers(arrays, _ACTIONS.get(env, ()))
+    cells = [[_number(value) for value in row] for row in states[:max_rows]]
+    answers = answers[:max_rows]
+    taken = 5 + sum(_columns(titles, answers))  # the pair's number, a space at the end
+    shown = _fitting(_columns(names, cells), console.width - taken, max_columns)
+    hidden = len(names) - shown
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("", justify="right", style="dim", no_wrap=True)
+    for name in [*names[:shown], *([f"+{hidden}"] if hidden else [])]:
+        table.add_column(name, justify="right", no_wrap=" " not in name)
+    for title in titles:
+        table.add_column(
+            title, header_style="bold magenta", justify="right", no_wrap=True
+        )
+    for i, (row, answer) in enumerate(zip(cells, answers, strict=True)):
+        table.add_row(str(i), *row[:shown], *(["…"] if hidden else []), *answer)
+    console.print(Text(f"{pairs} state-action pairs", "bold"))
+    console.print(Text(f"states {kind}", "dim"))
+    console.print(table)
+    if pairs > max_rows:
+        console.print(Text(f"… and {pairs - max_rows} more pairs", "dim"))
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    """Widths of the columns, where a title may break between its words."""
+    return [
+        2 + max(map(len, [*title.split(), *(row[i].plain for row in rows)]))
+        for i, title in enumerate(titles)
+    ]
+
+
+def _fitting(widths: Sequence[int], room: int, most: int) -> int:
+    """How many columns to show; if not all, one more counts the others."""
+    if len(widths) <= most and sum(widths) <= room:
+        return len(widths)
+    fits = np.searchsorted(np.cumsum(widths), room - 3 - len(str(len(widths))), "right")
+    return max(1, min(int(fits), most))
+
+
+def _answers(
+    arrays: Mapping[str, np.ndarray], names: Sequence[str]
+) -> tuple[list[list[Text]], list[str]]:
+    """Cells and column titles for the targets, whichever kind the genome holds."""
+    if "actions" in arrays:
+        actions = np.asarray(arrays["actions"], float)
+        actions = actions.reshape(len(actions), -1)
+        titles = [f"a{i}" for i in range(actions.shape[1])]
+        return [[_number(value) for value in row] for row in actions], titles
+    if "action_logits" in arrays:
+        logits = np.asarray(arrays["action_logits"], float)
+        weights = np.exp(logits - logits.max(1, keepdims=True))
+        shares = weights / weights.sum(1, keepdims=True)
+        if len(names) != shares.shape[1]:
+            names = [f"p{i}" for i in range(shares.shape[1])]
+        return [
+            [Text(f"{p:.0%}", "bold magenta" if p == max(row) else "") for p in row]
+            for row in shares
+        ], list(names)
+    labels = [int(label) for label in np.asarray(arrays["labels"]).reshape(-1)]
+    known = dict(enumerate(names))
+    return [[Text(known.get(i, str(i)), "bold magenta")] for i in labels], ["action"]
+
+
+def _number(value: float) -> Text:
+    """A signed number with two decimals: green above zero, red below."""
+    text = f"{value:+.2f}" if abs(value) < 100 else f"{value:+.1e}"
+    near = abs(value) < 0.1
+    return Text(text, "dim" if near else "green" if value > 0 else "red")
