@@ -112,10 +112,10 @@ def map_items(
 
     Items are evaluated in chunks of `chunk` under ``vmap``, so that memory is bounded
     and a loop inside `function` ends with the chunk's last item (which it may find out
-    by a collective over the axis `CHUNK`). Chunks are dealt to
-    the devices in turn, which balances items whose cost varies along the population;
-    what a chunk holds does not depend on the number of devices. Items from `active` on
-    are skipped, chunk by chunk; their results are zeros or undefined.
+    by a collective over the axis `CHUNK`). Chunks are dealt to the devices in turn,
+    which balances items whose cost varies along the population; what a chunk holds does
+    not depend on the number of devices. Items from `active` on are skipped, chunk by
+    chunk; their results are zeros or undefined.
     """
     devices = jax.lax.axis_size(AXIS)
     chunks = -(-count // chunk)
@@ -175,5 +175,7 @@ def _raw(leaf: jax.Array) -> jax.Array:
 
 def _like(leaf: jax.Array, shape: jax.ShapeDtypeStruct) -> jax.Array:
     """Undo `_raw` for a leaf of which `shape` has the type."""
-    is_key = jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key)
-    return jax.random.wrap_key_data(leaf, impl=shape.dtype._impl) if is_key else leaf
+    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        impl = jax.random.key_impl(jnp.empty((), shape.dtype))
+        return jax.random.wrap_key_data(leaf, impl=impl)
+    return leaf

@@ -44,6 +44,7 @@ def test_cartpole_two_pairs(tmp_path, capsys):
 
 
 def test_hopper(tmp_path):
+    """On two devices: where the compiler crashed, see `neuroevo.sharding.spread`."""
     run = load("hopper").main(
         generations=1,
         run_dir=tmp_path / "run",
@@ -51,7 +52,7 @@ def test_hopper(tmp_path):
         hidden=(8,),
         episode_length=20,
         episodes=1,
-        **SHORT,
+        **SHORT | {"devices": 2},
     )
     assert run.genome["states"].shape == (4, 11)
     assert run.genome["actions"].shape == (4, 3)
