@@ -214,10 +214,13 @@ def _console(**options: Any) -> Any:
     return Plain(**options)
 
 
+_EVALUATE = "neuroevo evaluate RUN|GENOME.npz"
+
+
 def _evaluate(arguments: list[str]) -> int:
     from neuroevo import api, reports
 
-    path, arguments = _take_path(arguments, "neuroevo evaluate RUN|GENOME.npz")
+    path, arguments = _take_path(arguments, _EVALUATE)
     layers, options = _layers(arguments), {"schema": _Evaluate, "prog": _EVALUATE}
     if path is None:  # only --help can do without
         config.resolve(map(config.without_settings, layers), arguments, **options)
@@ -231,9 +234,6 @@ def _evaluate(arguments: list[str]) -> int:
     else:
         reports.render_evaluation(result, _console())
     return 0
-
-
-_EVALUATE = "neuroevo evaluate RUN|GENOME.npz"
 
 
 def _take_path(arguments: list[str], usage: str) -> tuple[Path | None, list[str]]:

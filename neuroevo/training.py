@@ -44,6 +44,7 @@ class Run:
         metrics: a mapping for each generation, as in ``metrics.jsonl``.
         progress: environment steps and seconds so far.
         summary: the results, as in ``summary.json``; empty before the end.
+        signal: the number of the signal that asked the run to end, or None.
     """
 
     def __init__(self, config: Config, path: Path | None = None):
@@ -61,6 +62,7 @@ class Run:
         self.metrics: list[dict[str, Any]] = []
         self.progress = Progress()
         self.summary: dict[str, Any] = {}
+        self.signal: int | None = None
         # Evaluations draw from a key of their own: none that the search ever sees.
         keys = jax.random.split(jax.random.key(config.settings.seed))
         self._search_key, self._evaluation_key = keys
