@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from neuroevo import build, config, genome_file, runs, sharding, training
+from neuroevo import build, config, genome_file, runs, sharding, training, zoo
 from neuroevo.display import make_display
 from neuroevo.errors import UserError
 from neuroevo.solution import Solution
@@ -66,14 +66,14 @@ def evolve(
 def load(path: str | Path, **options: Any) -> Solution:
     """Return the solution in a genome file, or the best one of a run directory.
 
-    Options override what the file says, or say what it does not; see `evolve`.
+    ``"zoo:NAME"`` is a genome that comes with the package. Options override what the file says, or say what it does not; see `evolve`.
 
     Raises:
         UserError: if the file does not fit them.
     """
     custom, options = _custom_parts(options)
     layers = [config.Layer("load", options)]
-    return make_solution(*read_solution(Path(path), layers, custom=custom))
+    return make_solution(*read_solution(zoo.locate(path), layers, custom=custom))
 
 
 def read_solution(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import tyro
 
 import neuroevo
-from neuroevo import config, parsing
+from neuroevo import config, parsing, zoo
 from neuroevo.errors import UserError, unknown
 
 _USAGE = """\
@@ -239,7 +239,7 @@ def _evaluate(arguments: list[str]) -> int:
 def _take_path(arguments: list[str], usage: str) -> tuple[Path | None, list[str]]:
     """Split the leading path off `arguments`."""
     if arguments and not arguments[0].startswith("-"):
-        return Path(arguments[0]), arguments[1:]
+        return zoo.locate(arguments[0]), arguments[1:]
     if {"-h", "--help"} & set(arguments):
         return None, arguments
     raise UserError(f"expected a run or a genome file first: {usage}")
@@ -255,6 +255,7 @@ def _list(arguments: list[str]) -> int:
         "policies": config.PARTS["policy"],
         "normalizations": config.PARTS["normalization"],
         "presets": None,
+        "zoo": zoo,
     }
     match arguments:
         case [] | ["-h" | "--help", *_]:

@@ -82,7 +82,7 @@ class Engine(NamedTuple):
     init: Callable[[Key], State]
     advance: Callable[[State, Limits], tuple[State, Array, Report]]
     center: Callable[[State], Answer]  # the strategy's present answer
-    evaluate: Callable[..., Outcome]  # (answer, key, seeds=…, episodes=…)
+    evaluate: Callable[..., Outcome]  # (genomes, task, key, seeds=…, episodes=…)
 
 
 LOG_SIZE = 1024  # generations that one call of `advance` can report
@@ -253,12 +253,17 @@ def make_engine(
             streak=jnp.int32(0),
         )
 
-    def evaluate(answer: Answer, key, seeds: int, episodes: int) -> Outcome:
-        """Return the outcomes of `seeds` fresh policies in `episodes` episodes each."""
-        genomes = jax.tree.map(lambda x: x[None], answer.genome)
+    def evaluate(genomes, task_state, key, seeds: int, episodes: int) -> Outcome:
+        """Return the outcomes, (G, seeds, …), of fresh policies from G genomes.
+
+        The s-th policies of all genomes share their initialisation and the episodes'
+        randomness.
+        """
+        count = jax.tree.leaves(genomes)[0].shape[0]
         keys = jax.random.split(key, seeds)
-        rows, order = np.zeros(seeds, int), np.arange(seeds)
-        return play(genomes, rows, order, keys, episodes, answer.task)
+        rows, order = np.divmod(np.arange(count * seeds), seeds)
+        outcomes = play(genomes, rows, order, keys, episodes, task_state)
+        return jax.tree.map(lambda x: x.reshape(count, seeds, *x.shape[1:]), outcomes)
 
     def center(state: State) -> Answer:
         return Answer(strategy.center(state.strategy), state.task)

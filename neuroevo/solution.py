@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from neuroevo import engine, genome_file, runs
+from neuroevo import engine, genome_file, measures, runs
 from neuroevo.build import Parts
 from neuroevo.config import Config
 
@@ -43,19 +43,19 @@ class Solution:
     def evaluate(
         self, seeds: int = 8, episodes: int = 8, *, seed: int = 0
     ) -> dict[str, Any]:
-        """Return the return of `seeds` fresh policies in `episodes` episodes each.
+        """Return what `seeds` fresh policies achieve in `episodes` episodes each.
 
-        The keys are none that the search used. ``return_std`` is over all episodes;
-        ``return_per_seed`` holds a mean for each policy.
+        The keys are none that the search used. For the returns see
+        `measures.describe`; the rest says what was measured.
         """
         key = jax.random.fold_in(self.key, seed)
-        outcome = self.engine.evaluate(self.answer, key, seeds=seeds, episodes=episodes)
-        returns = np.asarray(outcome.returns, np.float64)
+        genomes = jax.tree.map(lambda x: x[None], self.genome)
+        outcome = self.engine.evaluate(
+            genomes, self.answer.task, key, seeds=seeds, episodes=episodes
+        )
         return {
             "env": self.config.names["env"],
-            "return_mean": float(returns.mean()),
-            "return_std": float(returns.std()),
-            "return_per_seed": returns.mean(axis=1).tolist(),
+            **measures.describe(outcome.returns[0]),
             "episode_length_mean": float(np.mean(outcome.lengths)),
             "seeds": seeds,
             "episodes": episodes,

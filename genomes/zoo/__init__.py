@@ -1,0 +1,1 @@
+"""Evolved genomes that come with the package, made by its own runs; see docs."""
