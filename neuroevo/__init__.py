@@ -12,6 +12,7 @@ __version__ = version("neuroevo")
 _EXPORTS = {
     "evolve": "neuroevo.api",
     "load": "neuroevo.api",
+    "save_policy": "neuroevo.export",
     "Run": "neuroevo.training",
     "Environment": "neuroevo.tasks.episode",
     "UserError": "neuroevo.errors",

@@ -66,7 +66,8 @@ def evolve(
 def load(path: str | Path, **options: Any) -> Solution:
     """Return the solution in a genome file, or the best one of a run directory.
 
-    ``"zoo:NAME"`` is a genome that comes with the package. Options override what the file says, or say what it does not; see `evolve`.
+    ``"zoo:NAME"`` is a genome that comes with the package. Options override what the
+    file says, or say what it does not; see `evolve`.
 
     Raises:
         UserError: if the file does not fit them.

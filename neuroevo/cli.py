@@ -22,6 +22,7 @@ usage: neuroevo COMMAND [OPTIONS]
   train     evolve policies:  neuroevo train --encoding dataset --env CartPole-v1
   resume    continue a run:   neuroevo resume RUN [--generations N]
   evaluate  measure a run or a genome file on fresh policies and episodes
+  train-policy  write the parameters of a policy trained from a genome to a file
   list      show what there is: encodings, envs, strategies, policies, presets
 
 neuroevo COMMAND --help shows a command's options, with those of the chosen parts.
@@ -60,6 +61,24 @@ class _Resume:
     """Devices to use, a number or auto; it need not be as before."""
     quiet: bool = False
     """Plain lines instead of the live display."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrainPolicy:
+    """Settings of ``train-policy``."""
+
+    out: Path | None = None
+    """New file to write, .npz or .safetensors."""
+    seed: int = 0
+    """Seed of the policy's initial parameters."""
+    devices: int | Literal["auto"] = "auto"
+    """Devices to spread the policies over; auto for all."""
+    chunk: int | Literal["auto"] = "auto"
+    """Policies trained and rolled out together; bounds memory."""
+    config: Path | None = None
+    """YAML file with options of the parts; the command line wins."""
+    preset: str | None = None
+    """Take the options of the parts from a preset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +130,7 @@ def _dispatch(arguments: list[str]) -> int:
         "train": _train,
         "resume": _resume,
         "evaluate": _evaluate,
+        "train-policy": _train_policy,
         "list": _list,
     }
     match arguments:
@@ -233,6 +253,28 @@ def _evaluate(arguments: list[str]) -> int:
         print(json.dumps(result))
     else:
         reports.render_evaluation(result, _console())
+    return 0
+
+
+_TRAIN_POLICY = "neuroevo train-policy RUN|GENOME.npz --out POLICY.npz"
+
+
+def _train_policy(arguments: list[str]) -> int:
+    from neuroevo import api, export
+
+    path, arguments = _take_path(arguments, _TRAIN_POLICY)
+    layers, options = _layers(arguments), {"schema": _TrainPolicy}
+    options["prog"] = _TRAIN_POLICY
+    if path is None:  # only --help can do without
+        config.resolve(map(config.without_settings, layers), arguments, **options)
+    resolved, file = api.read_solution(path, layers, arguments, **options)
+    out = resolved.settings.out
+    if out is None:
+        raise UserError(f"expected a file to write: {_TRAIN_POLICY}")
+    export.check_policy_path(out)
+    solution = api.make_solution(resolved, file)
+    export.save_policy(solution, out, seed=resolved.settings.seed)
+    print(out)
     return 0
 
 

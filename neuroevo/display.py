@@ -28,6 +28,7 @@ from neuroevo.formatting import (
     mean,
     sparkline,
 )
+from neuroevo.measures import Collapse
 
 Row = Mapping[str, float | None]
 
@@ -43,7 +44,7 @@ class Series:
 
     def __init__(self, capacity: int = 512):
         self.capacity, self.stride = capacity, 1
-        self.last = self.peak = self.first = math.nan
+        self.last = self.peak = math.nan
         self._values: list[float] = []
         self._total, self._finite, self._seen = 0.0, 0, 0
 
@@ -51,7 +52,6 @@ class Series:
         """Appends a generation's value; one that is missing or not finite is a gap."""
         if value is not None and math.isfinite(value):
             self.last, self.peak = value, float(np.fmax(value, self.peak))
-            self.first = value if math.isnan(self.first) else self.first
             self._total, self._finite = self._total + value, self._finite + 1
         self._seen += 1
         if self._seen < self.stride:
@@ -122,7 +122,7 @@ class Tracker:
     def __post_init__(self):
         self.curves = {name: Series() for name in _CURVES}
         self._recent = dict.fromkeys(("seconds", "generation", "env_steps"), 0.0)
-        self._low = 0  # evaluations of the centre in a row that look collapsed
+        self._collapse = Collapse()
 
     def update(self, rows: Sequence[Row], env_steps_per_second: float | None) -> None:
         """Takes in one or more generations."""
@@ -133,8 +133,9 @@ class Tracker:
             for name, (key, _) in _CURVES.items():
                 self.curves[name].add(self.row.get(key))
             self.failures += int(self.row.get("failures") or 0)
-            if self.row.get("center_return") is not None:
-                self._low = self._low + 1 if self._is_low() else 0
+            self._collapse.update(
+                self.row.get("center_return"), self.row.get("fitness_std")
+            )
         self.steps_per_second = env_steps_per_second or self._rate("env_steps")
 
     def _measure(self, before: Row, after: Row) -> None:
@@ -148,12 +149,6 @@ class Tracker:
         seconds = self._recent["seconds"]
         return self._recent[key] / seconds if seconds else None
 
-    def _is_low(self) -> bool:
-        centre = self.curves["centre"]
-        drop, gain = centre.peak - centre.last, centre.peak - centre.first
-        scale = max(gain, centre.peak if centre.peak > 0 else -2 * centre.peak)
-        return drop > max(0.5 * scale, self.row.get("fitness_std") or 0)
-
     @property
     def seconds_per_generation(self) -> float | None:
         """The recent duration of a generation."""
@@ -163,10 +158,9 @@ class Tracker:
     @property
     def collapse(self) -> str | None:
         """A hint, once the centre has lost half of its best return, twice in a row."""
-        if self._low < 2:
+        if not self._collapse:
             return None
-        centre = self.curves["centre"]
-        now, best = format_value(centre.last), format_value(centre.peak)
+        now, best = map(format_value, (self._collapse.last, self._collapse.best))
         return f"the centre fell from {best} to {now}; best.npz keeps the best"
 
     def progress(self, elapsed: float) -> Progress:

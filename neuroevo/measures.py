@@ -1,17 +1,16 @@
 """What a set of returns says: means, spreads, and how sure one may be of them."""
 
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy import stats
-
-from neuroevo.types import Array
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
 
-def describe(returns: Array) -> dict[str, Any]:
+def describe(returns: Any) -> dict[str, Any]:
     """Return mean, spreads and interval of the returns of S policies in E episodes.
 
     Args:
@@ -43,6 +42,8 @@ def interval(returns: np.ndarray) -> list[float]:
     7, 1979), drawn with a fixed seed. It says nothing where only one return, or one
     that is not finite, was measured: both ends are then the mean.
     """
+    from scipy import stats  # takes a second
+
     sample = returns.mean(axis=1) if len(returns) > 1 else returns[0]
     if len(sample) < 2 or not np.isfinite(sample).all() or np.ptp(sample) == 0:
         return [float(sample.mean())] * 2
@@ -55,3 +56,40 @@ def interval(returns: np.ndarray) -> list[float]:
         rng=np.random.default_rng(0),
     )
     return [float(end) for end in found.confidence_interval]
+
+
+class Collapse:
+    """Watches the held-out returns of the centre for a fall far below their best.
+
+    The centre has collapsed when two evaluations in a row, the latest, lie more than
+    half of what the search had gained below the best, and by more than the population's
+    spread: one bad evaluation is no collapse, and neither is noise.
+    """
+
+    def __init__(self):
+        self.first = self.best = self.last = math.nan
+        self._low = 0  # evaluations in a row that look collapsed
+
+    def update(self, center_return: float | None, spread: float | None) -> None:
+        """Take in an evaluation, if there was one, and the fitness' deviation."""
+        if center_return is None or not math.isfinite(center_return):
+            return
+        self.last = center_return
+        self.best = float(np.fmax(center_return, self.best))
+        self.first = center_return if math.isnan(self.first) else self.first
+        # From zero where that is worse than the first: a good start is no excuse.
+        scale = self.best if self.best > 0 else -2 * self.best
+        scale = max(self.best - self.first, scale)
+        low = self.best - self.last > max(0.5 * scale, spread or 0)
+        self._low = self._low + 1 if low else 0
+
+    def __bool__(self) -> bool:
+        return self._low >= 2
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Collapse":
+        """Return what the rows of ``metrics.jsonl`` show."""
+        collapse = cls()
+        for row in rows:
+            collapse.update(row.get("center_return"), row.get("fitness_std"))
+        return collapse

@@ -26,6 +26,9 @@ _FEATURES = {
 _ACTIONS = {"CartPole-v1": ("left", "right"), "MountainCar-v0": ("left", "-", "right")}
 
 
+_COLLAPSED = "the centre ended far below its best; best.npz keeps the best"
+
+
 def _print_facts(
     console: Console, title: str, rows: Iterable[tuple[str, str | None]]
 ) -> None:
@@ -55,8 +58,8 @@ def render_summary(summary: Mapping, console: Console) -> None:
 
     Args:
       summary: any of `final_return_mean`, `final_return_std`, `best_return_mean`,
-        `best_return_std`, `best_generation`, `generations`, `env_steps`, `seconds`,
-        `compile_seconds`, `peak_memory_bytes`, `stopped_by` and `run_dir`.
+        `best_return_std`, `best_generation`, `collapsed`, `generations`, `env_steps`,
+        `seconds`, `compile_seconds`, `peak_memory_bytes`, `stopped_by` and `run_dir`.
       console: where to print.
     """
     get = summary.get
@@ -76,6 +79,7 @@ def render_summary(summary: Mapping, console: Console) -> None:
     rows = [
         ("final return", _spread(summary, "final_return")),
         ("best return", best),
+        ("collapsed", _COLLAPSED if get("collapsed") else None),
         ("spent", ", ".join(spent) or None),
         ("time", seconds),
         ("peak memory", f"{format_count(memory)}B" if memory else None),
@@ -98,8 +102,19 @@ def render_evaluation(result: Mapping, console: Console) -> None:
     if returns:
         low, middle, high = map(format_value, np.percentile(returns, [0, 50, 100]))
         policies = f"lowest {low}, median {middle}, highest {high}"
+    interval = result.get("return_interval")
+    spreads = [
+        f"{format_value(result[key])} {between}"
+        for key, between in (
+            ("return_std_seeds", "between policies"),
+            ("return_std_episodes", "between episodes of one policy"),
+        )
+        if result.get(key) is not None
+    ]
     rows = [
         ("return", _spread(result, "return")),
+        ("95 % interval", interval and " to ".join(map(format_value, interval))),
+        ("deviation", ", ".join(spreads) or None),
         ("policies", policies),
         ("", sparkline(sorted(returns), 40) if len(returns) > 2 else None),
         ("episode length", None if length is None else format_value(length)),

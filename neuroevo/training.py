@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from neuroevo import build, engine, runs, sharding
+from neuroevo import build, engine, measures, runs, sharding
 from neuroevo.config import Config
 from neuroevo.display import Display, Header
 from neuroevo.runs import RunDirectory
@@ -296,6 +296,7 @@ def _summary(
     return figures | {
         "env": run.config.names["env"],
         "best_generation": best.get("generation"),
+        "collapsed": bool(measures.Collapse.of(run.metrics)),
         "generations": run.generation,
         "env_steps": run.progress.env_steps,
         "seconds": round(run.progress.seconds, 3),
