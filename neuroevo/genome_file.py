@@ -30,13 +30,13 @@ class GenomeFile(NamedTuple):
 
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write a genome file, in one step: a reader never sees half of it."""
-    described = {"format": FORMAT, "version": VERSION} | dict(meta)
+    described = _strict({"format": FORMAT, "version": VERSION} | dict(meta))
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             np.savez(
                 file,
-                meta=np.array(json.dumps(described)),
+                meta=np.array(json.dumps(described, allow_nan=False)),
                 **{name: np.asarray(array) for name, array in arrays.items()},
             )
             file.flush()
@@ -44,6 +44,17 @@ def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _strict(value: Any) -> Any:
+    """Return plain data with infinities, which JSON lacks, as options spell them."""
+    if isinstance(value, Mapping):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def load(path: Path) -> GenomeFile:

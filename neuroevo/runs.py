@@ -227,11 +227,6 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def write_genome(path: Path, arrays: Mapping, meta: Mapping) -> None:
-    """Write a genome file with plain data as its description."""
-    genome_file.save(path, arrays, jsonable(meta))
-
-
 def environment() -> dict[str, Any]:
     """Return what a run's results may depend on besides its configuration."""
     packages = "neuroevo jax jaxlib numpy flax optax evosax gymnax brax mujoco"

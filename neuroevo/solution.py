@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from neuroevo import engine, genome_file, measures, runs
+from neuroevo import engine, genome_file, measures
 from neuroevo.build import Parts
 from neuroevo.config import Config
 
@@ -73,7 +73,7 @@ class Solution:
         """Return what a genome file says of how to decode its arrays."""
         described = self.config.to_dict()
         parts = ("env", "encoding", "policy", "normalization")
-        return runs.jsonable({part: described[part] for part in parts})
+        return {part: described[part] for part in parts}
 
     def save(self, path: str | Path) -> None:
         """Write a genome file that `neuroevo.load` and ``neuroevo evaluate`` read."""

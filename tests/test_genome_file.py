@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuroevo import genome_file
+from neuroevo import config, genome_file
 from neuroevo.errors import UserError
 from neuroevo.policies import MLP
-from neuroevo.registry import encodings
+from neuroevo.registry import encodings, envs
 from neuroevo.types import Box, Discrete, Spec
 
 SPECS = {
@@ -305,3 +305,14 @@ def test_constants_that_do_not_fit(labels, expected):
     like = {"states": jnp.zeros((3, 2))}
     file = as_file(states=np.zeros((3, 2)), labels=np.array(labels))
     assert expected in misfit(file, like, CONSTANTS)
+
+
+@pytest.mark.parametrize("env", envs.names())
+def test_a_file_describes_every_environment(tmp_path, env):
+    """Options come back as they were, infinite ones too (brax's healthy ranges)."""
+    resolved = config.resolve([config.Layer("test", {"env": env})])
+    genome_file.save(tmp_path / "g.npz", {}, resolved.to_dict())
+    meta = genome_file.load(tmp_path / "g.npz").meta
+    own = {part: meta[part] for part in config.PARTS}
+    again = config.resolve([config.Layer("file", own)])
+    assert again.parts == resolved.parts
