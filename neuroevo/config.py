@@ -284,24 +284,27 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def read_preset(name: str) -> Mapping[str, Any]:
-    """Return the partial configuration of a preset."""
+def read_preset(name: str) -> list[Layer]:
+    """Return a preset, and before it the one that it extends, as layers."""
     if name not in presets():
         raise unknown("preset", name, presets())
-    return read_yaml(PRESETS / f"{name}.yaml")
+    return _extending(f"preset {name}", read_yaml(PRESETS / f"{name}.yaml"))
+
+
+def _extending(
+    source: str, values: Mapping[str, Any], preset: str | None = None
+) -> list[Layer]:
+    """Return `values` as a layer, on top of the preset that they name, or `preset`."""
+    preset = preset or values.get("preset")
+    own = {key: value for key, value in values.items() if key != "preset"}
+    return [*(read_preset(preset) if preset else []), Layer(source, own)]
 
 
 def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
     """Return a preset and a YAML file, which may name the preset itself, as layers."""
-    values = dict(read_yaml(Path(file))) if file else {}
-    preset = preset or values.get("preset")
-    values.pop("preset", None)
-    layers = []
-    if preset:
-        layers.append(Layer(f"preset {preset}", read_preset(preset)))
     if file:
-        layers.append(Layer(str(file), values))
-    return layers
+        return _extending(str(file), read_yaml(Path(file)), preset)
+    return read_preset(preset) if preset else []
 
 
 def describe_preset(name: str) -> str:
@@ -361,6 +364,28 @@ def _choose(
             chosen[part] = name
         kept.append(Layer(source, values))
     return chosen, kept[:-1]
+
+
+def take_name(
+    part: str, layers: Sequence[Layer], arguments: Sequence[str]
+) -> tuple[str | None, list[Layer], list[str]]:
+    """Return the name given for `part`, and layers and arguments without any."""
+    name, kept = None, []
+    for source, values in layers:
+        values = _nested(source, values)
+        if part in values:
+            options = dict(values[part])
+            name = options.pop("name", name)
+            values[part] = options
+        kept.append(Layer(source, values))
+    flag = f"--{part}"
+    name = option_in(arguments, flag) or name
+    others = [
+        argument
+        for before, argument in zip([None, *arguments], arguments, strict=False)
+        if flag not in (before, argument) and not argument.startswith(f"{flag}=")
+    ]
+    return name, kept, others
 
 
 def _names_in(arguments: Sequence[str]) -> dict[str, str]:

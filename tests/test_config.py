@@ -54,12 +54,22 @@ def test_defaults_solve_cartpole_from_two_pairs():
 
 @pytest.mark.parametrize("preset", config.presets())
 def test_presets_resolve(preset):
-    values = config.read_preset(preset)
-    resolved = resolve(**values)
+    layers = config.read_preset(preset)
+    resolved = config.resolve(layers)
     assert resolve(**resolved.to_dict()) == resolved
-    for key, value in values.items():
-        assert resolved.to_dict()[key] == value or key in PARTS
+    for key, value in layers[-1].values.items():
+        assert resolved.to_dict().get(key) == value or key.split(".")[0] in PARTS
     assert len(config.describe_preset(preset)) > 20
+
+
+def test_a_preset_may_extend_another():
+    base, extended = map(
+        config.resolve, map(config.read_preset, ("hades-brax", "hades-brax-f"))
+    )
+    assert extended.parts["encoding"] == dataclasses.replace(
+        base.parts["encoding"], init="fixed"
+    )
+    assert extended.settings == base.settings
 
 
 # ------------------------------------------------------------------------- precedence
@@ -94,8 +104,9 @@ def test_suggestions_follow_the_encoding_whatever_names_it():
 
 def test_options_of_a_replaced_part_are_dropped():
     """A hopper's backend and an Adam's rate say nothing of CartPole and CMA-ES."""
-    values = config.read_preset("hades-brax")
-    resolved = resolve("--env", "CartPole-v1", "--strategy", "CMA_ES", **values)
+    layers = config.read_preset("hades-brax")
+    spoken = ["--env", "CartPole-v1", "--strategy", "CMA_ES"]
+    resolved = config.resolve(layers, spoken)
     assert resolved.names["env"] == "CartPole-v1"
     assert resolved.parts["encoding"].steps == 400  # not replaced
     assert resolved.settings.population == 2048
