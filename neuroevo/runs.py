@@ -18,11 +18,11 @@ import numpy as np
 import yaml
 
 import neuroevo
-from neuroevo import genome_file
 from neuroevo.errors import UserError
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
+ENVIRONMENT = "environment.json"
 CENTER = "genome.npz"
 BEST = "best.npz"
 SUMMARY = "summary.json"
@@ -124,7 +124,7 @@ class RunDirectory:
     def write_environment(self, devices: str) -> None:
         """Write versions, devices, git revision and command line."""
         facts = environment() | {"devices": devices}
-        _write(self.path / "environment.json", json.dumps(facts, indent=2) + "\n")
+        _write(self.path / ENVIRONMENT, json.dumps(facts, indent=2) + "\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the results at the end of the run."""

@@ -1,0 +1,146 @@
+"""Turn run directories into the table of `SEARCH.md` and a figure of their curves.
+
+    python benchmarks/search_table.py RUN [RUN …] [--figure FILE] [--level 1741]
+
+A row says what differs from the defaults of ``neuroevo train`` for the environment, and
+every figure in it is read from the run's own files.
+"""
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from neuroevo import config, runs
+
+SKIP = {"neuroevo", "devices", "chunk", "checkpoint", "seed", "env"}
+LIMITS = {"generations", "max_env_steps", "max_seconds", "target"}
+MEASURES = {"center_every", "center_seeds", "final_seeds", "final_episodes"}
+
+
+def differences(run: Path) -> str:
+    """Return the options of a run that are not what its environment suggests."""
+    written = config.read_yaml(run / runs.CONFIG)
+    env = {"env": written["env"]["name"]}
+    names = {p: written[p]["name"] for p in ("encoding", "policy") if p in written}
+    default = config.resolve([config.Layer("", env | names)]).to_dict()
+    words = []
+    for key, value in written.items():
+        if key in SKIP | LIMITS | MEASURES:
+            continue
+        old = default.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            if value.get("name") != old.get("name"):
+                words.append(f"{key} {value['name']}")
+                part = {key: {"name": value["name"]}}
+                old = config.resolve([config.Layer("", env | names | part)]).to_dict()
+                old = old[key]
+            changed = {k: v for k, v in value.items() if old.get(k) != v}
+            words += [f"{key}.{k} {_text(v)}" for k, v in changed.items()]
+        elif value != old:
+            words.append(f"{key} {_text(value)}")
+    return ", ".join(words) or "defaults"
+
+
+def _text(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def command(run: Path) -> str:
+    """Return the command line that began a run, without this machine's paths."""
+    words = json.loads((run / runs.ENVIRONMENT).read_text())["command"][1:]
+    return shlex.join(["neuroevo", *(Path(w).name if "/" in w else w for w in words)])
+
+
+def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return environment steps and held-out returns of a run's centre."""
+    rows = [r for r in runs.read_metrics(run) if r.get("center_return") is not None]
+    return (
+        np.array([row["env_steps"] for row in rows]),
+        np.array([row["center_return"] for row in rows]),
+    )
+
+
+def row(run: Path) -> str:
+    """Return a run as a line of Markdown."""
+    last = runs.read_metrics(run)[-1]
+    _, returns = curve(run)
+    summary = run / runs.SUMMARY
+    measured = json.loads(summary.read_text()) if summary.exists() else {}
+    seed = config.read_yaml(run / runs.CONFIG)["seed"]
+
+    def figure(name):
+        mean, interval = (
+            measured.get(f"{name}_return_{k}") for k in ("mean", "interval")
+        )
+        if mean is None:
+            return "–"
+        return f"{mean:.4g} ({interval[0]:.4g} to {interval[1]:.4g})"
+
+    cells = [
+        run.name,
+        differences(run),
+        seed,
+        last["generation"],
+        f"{last['env_steps'] / 1e6:.1f} M",
+        f"{last['seconds'] / 60:.0f} min",
+        f"{returns.max():.4g}",
+        figure("best"),
+        figure("final"),
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+HEAD = """\
+| run | differs from the defaults in | seed | generations | env steps | time | \
+highest `center_return` | best centre, held out | last centre, held out |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def draw(paths: list[Path], file: Path, level: float | None, label: str) -> None:
+    """Draw the held-out returns of runs against their environment steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    plt.style.use("tableau-colorblind10")
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for path in paths:
+        steps, returns = curve(path)
+        axes.plot(steps / 1e6, np.maximum.accumulate(returns), label=path.name)
+        axes.plot(
+            steps / 1e6, returns, color=axes.lines[-1].get_color(), alpha=0.3, lw=0.8
+        )
+    if level is not None:
+        axes.axhline(level, color="black", ls="--", lw=1)
+        axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right",
+                      va="bottom", fontsize=8)  # fmt: skip
+    axes.set(
+        xlabel="environment steps (millions)", ylabel="held-out return of the centre"
+    )
+    axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--level", type=float)
+    parser.add_argument("--label", default="published")
+    options = parser.parse_args()
+    print(HEAD)
+    for run in options.runs:
+        print(row(run))
+    for run in options.runs:
+        print(f"- {run.name}: `{command(run)}`")
+    if options.figure:
+        draw(options.runs, options.figure, options.level, options.label)
+
+
+if __name__ == "__main__":
+    main()
