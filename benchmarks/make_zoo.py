@@ -1,8 +1,9 @@
-"""Put the best genome of a run into the zoo, with its card.
+"""Put the genome of a run into the zoo, with its card.
 
     python benchmarks/make_zoo.py RUN NAME --title "four pairs" [--seeds 16]
 
-The card's return is measured here, on fresh policies and episodes that chose nothing.
+It is the last centre or the best one, whichever the run's held-out evaluation found
+better. The card's return is measured anew, on policies and episodes that chose nothing.
 """
 
 import argparse
@@ -26,10 +27,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--episodes", type=int, default=8)
     options = parser.parse_args()
-    solution = neuroevo.load(options.run)
+    summary = json.loads((options.run / runs.SUMMARY).read_text())
+    last = summary["final_return_mean"] >= summary["best_return_mean"]
+    solution = neuroevo.load(options.run / (runs.CENTER if last else runs.BEST))
     result = solution.evaluate(options.seeds, options.episodes, seed=1)
     environment = json.loads((options.run / runs.ENVIRONMENT).read_text())
-    last = runs.read_metrics(options.run)[-1]
+    spent = runs.read_metrics(options.run)[-1]
     written = config.read_yaml(options.run / runs.CONFIG)
     card = {
         "title": options.title,
@@ -40,9 +43,9 @@ def main() -> None:
             key: written[key] for key in ("strategy", "population", "seeds", "episodes")
         },
         "versions": environment["versions"],
-        "generations": last["generation"],
-        "env_steps": last["env_steps"],
-        "seconds": last["seconds"],
+        "generations": spent["generation"],
+        "env_steps": spent["env_steps"],
+        "seconds": spent["seconds"],
         "devices": environment["devices"],
         "made": time.strftime("%Y-%m-%d"),
         "licence": "Apache-2.0",

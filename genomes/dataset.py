@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -69,6 +70,9 @@ class Dataset:
         "seeds": 4,
         "episodes": 2,
     }
+    # Options that `decode` takes from the genome where that holds them, as scalars: one
+    # compiled program then serves all of their values.
+    traced: ClassVar[tuple[str, ...]] = ("learning_rate", "steps")
 
     def fit_to(self, arrays: Mapping[str, np.ndarray]) -> "Dataset":
         """Return the options changed by what the arrays of a genome file determine.
@@ -95,7 +99,6 @@ class Dataset:
             actions = spec.action.n if isinstance(spec.action, Discrete) else 1
             return dataclasses.replace(self, size=max(2, actions)).build(policy, spec)
         self._check(policy, spec)
-        optimizer = self._optimizer()
         loss = policy.losses[
             next(iter(policy.losses)) if self.loss == "auto" else self.loss
         ]
@@ -120,6 +123,9 @@ class Dataset:
             # A file may hold images as flat rows.
             states = genome["states"].reshape(-1, *spec.observation)
             target = targets(genome)
+            steps = genome.get("steps", self.steps)
+            rate = genome.get("learning_rate", self.learning_rate)
+            optimizer = self._optimizer(rate, steps)
 
             def imitation_loss(params: Params, step: Array) -> Array:
                 inputs = states
@@ -136,7 +142,7 @@ class Dataset:
                 return optax.apply_updates(params, updates), state
 
             carry = params, optimizer.init(params)
-            return jax.lax.fori_loop(0, self.steps, train, carry)[0]
+            return jax.lax.fori_loop(0, steps, train, carry)[0]
 
         return Encoding(init, decode, start, constants)
 
@@ -156,17 +162,16 @@ class Dataset:
         # The labels of a loaded file come before those made here.
         return lambda genome: genome.get("labels", labels), {}, {"labels": labels}
 
-    def _optimizer(self) -> optax.GradientTransformation:
-        steps = max(self.steps, 1)
-        rate = {
-            "constant": self.learning_rate,
-            "linear": optax.linear_schedule(self.learning_rate, 0.0, steps),
-            "cosine": optax.cosine_decay_schedule(self.learning_rate, steps),
-        }[self.schedule]
+    def _optimizer(
+        self, rate: float | Array, steps: int | Array
+    ) -> optax.GradientTransformation:
+        factor = {"linear": linear, "cosine": cosine}.get(self.schedule)
+        # A callable makes optax count steps, which a constant can do without.
+        schedule = rate if factor is None else lambda step: rate * factor(step / steps)
         optimizer = {
-            "adam": optax.adam(rate, eps=self.adam_eps),
-            "momentum": optax.sgd(rate, momentum=self.momentum),
-            "sgd": optax.sgd(rate),
+            "adam": optax.adam(schedule, eps=self.adam_eps),
+            "momentum": optax.sgd(schedule, momentum=self.momentum),
+            "sgd": optax.sgd(schedule),
         }[self.optimizer]
         if self.max_grad_norm is None:
             return optimizer
@@ -198,6 +203,23 @@ class Dataset:
                     f"actions without a pair: use --encoding.size {spec.action.n} or "
                     "--encoding.labels learned"
                 )
+
+
+def linear(progress: Array) -> Array:
+    """Return the factor on the learning rate after a share `progress` of the steps.
+
+    That of ``optax.linear_schedule`` to zero, which takes no traced number of steps.
+    """
+    return 1 - progress
+
+
+def cosine(progress: Array) -> Array:
+    """Return the factor on the learning rate after a share `progress` of the steps.
+
+    That of ``optax.cosine_decay_schedule`` (Loshchilov and Hutter, "SGDR", ICLR 2017,
+    arXiv 1608.03983), which takes no traced number of steps.
+    """
+    return 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
 
 def balanced_labels(size: int, n: int) -> np.ndarray:

@@ -12,7 +12,9 @@ __version__ = version("neuroevo")
 _EXPORTS = {
     "evolve": "neuroevo.api",
     "load": "neuroevo.api",
+    "merge": "neuroevo.merging",
     "save_policy": "neuroevo.export",
+    "transfer": "neuroevo.transferring",
     "Run": "neuroevo.training",
     "Environment": "neuroevo.tasks.episode",
     "UserError": "neuroevo.errors",

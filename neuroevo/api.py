@@ -8,8 +8,9 @@ import jax
 
 from neuroevo import build, config, genome_file, runs, sharding, training, zoo
 from neuroevo.display import make_display
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, unknown
 from neuroevo.solution import Solution
+from neuroevo.types import Genome
 
 
 def evolve(
@@ -67,7 +68,8 @@ def load(path: str | Path, **options: Any) -> Solution:
     """Return the solution in a genome file, or the best one of a run directory.
 
     ``"zoo:NAME"`` is a genome that comes with the package. Options override what the
-    file says, or say what it does not; see `evolve`.
+    file says, or say what it does not; see `evolve`. Of a merged file, ``env`` chooses
+    one of the environments.
 
     Raises:
         UserError: if the file does not fit them.
@@ -85,27 +87,66 @@ def read_solution(
     custom: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> tuple[config.Config, genome_file.GenomeFile]:
-    """Return a genome file and the configuration to decode it with.
+    """Return a genome file and the configuration to decode it with; see `configure`."""
+    file = read_genome(path)
+    return configure(file, layers, arguments, custom=custom, **options)
 
-    The configuration is the file's own, overridden by `layers` and `arguments`.
-    """
+
+def read_genome(path: Path) -> genome_file.GenomeFile:
+    """Return the content of a genome file, or of the best one of a run directory."""
     if path.is_dir():
         if not runs.is_run(path):
             raise UserError(f"{path}: not a run; expected a run directory or a genome")
         path = path / runs.BEST
-    file = genome_file.load(path)
+    return genome_file.load(path)
+
+
+def configure(
+    file: genome_file.GenomeFile,
+    layers: Sequence[config.Layer] = (),
+    arguments: Sequence[str] = (),
+    *,
+    custom: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> tuple[config.Config, genome_file.GenomeFile]:
+    """Return the configuration to decode the genome in `file` with, and that file.
+
+    The configuration is the file's own, overridden by `layers` and `arguments`. Where
+    these name the environment of a merged file, the file is what concerns that one.
+    """
+    if tasks := genome_file.split(file):
+        name, layers, arguments = config.take_name("env", layers, arguments)
+        if name is None:
+            raise UserError(
+                f"{file.path}: merged from several tasks; expected one of them as env: "
+                f"{', '.join(tasks)}"
+            )
+        if name not in tasks:
+            raise unknown(f"env of {file.path}", str(name), tasks)
+        file = tasks[name]
     named = config.PARTS.keys() - (custom or {}).keys()
     own = {part: file.meta[part] for part in named if part in file.meta}
-    layers = [config.Layer(str(path), own), *map(config.without_settings, layers)]
+    layers = [config.Layer(str(file.path), own), *map(config.without_settings, layers)]
     return config.resolve(layers, arguments, custom=custom, **options), file
 
 
 def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solution:
     """Return the genome in `file` with the parts that decode and evaluate it."""
+    return finish(*prepare(resolved, file))
+
+
+def prepare(
+    resolved: config.Config, file: genome_file.GenomeFile
+) -> tuple[config.Config, build.Parts, Genome]:
+    """Return the parts that decode and evaluate the genome in `file`, and the genome.
+
+    Nothing is compiled, and the configuration is made to fit the file.
+
+    Raises:
+        UserError: if the file does not fit them.
+    """
     sharding.configure(resolved.devices)
-    encoding = resolved.parts["encoding"]
-    if hasattr(encoding, "fit_to"):
-        encoding = encoding.fit_to(file.arrays)
+    encoding = fit(resolved.parts["encoding"], file.arrays)
     parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
     names = dict(resolved.names)
     statistics = set(genome_file.OBSERVATION_ARRAYS)
@@ -115,16 +156,27 @@ def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solu
         names["normalization"] = "constant"
         parts["normalization"] = config.PARTS["normalization"].get("constant")()
     resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
-    built = build.build_parts(resolved, observation=observation)
-    resolved = build.resolve_auto(resolved, built)
-    devices = sharding.select(resolved.devices)
+    spec = genome_file.to_spec(file)
+    built = build.build_parts(resolved, observation=observation, spec=spec)
+    sharding.select(resolved.devices)  # a mistake is told before anything is compiled
     genome = genome_file.to_genome(
         file, build.shapes(built.encoding.init), built.encoding.constants
     )
+    return build.resolve_auto(resolved, built), built, genome
+
+
+def fit(encoding: Any, arrays: Mapping[str, Any]) -> Any:
+    """Return an encoding's options, changed by what a genome's `arrays` determine."""
+    return encoding.fit_to(arrays) if hasattr(encoding, "fit_to") else encoding
+
+
+def finish(resolved: config.Config, parts: build.Parts, genome: Genome) -> Solution:
+    """Return what `prepare` prepared, ready to be decoded and evaluated."""
+    devices = sharding.select(resolved.devices)
     key = jax.random.key(resolved.settings.seed)
-    engine = build.build_engine(resolved, built, devices)
-    answer = build.answer(built, genome, key)
-    return Solution(resolved, built, engine, answer, key)
+    engine = build.build_engine(resolved, parts, devices)
+    answer = build.answer(parts, genome, key)
+    return Solution(resolved, parts, engine, answer, key)
 
 
 def _custom_parts(

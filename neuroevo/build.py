@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from neuroevo import engine
+from neuroevo import engine, padding
 from neuroevo.config import Config
 from neuroevo.tasks.episode import Environment, make_task
-from neuroevo.types import Encoding, Policy, Strategy, Task
+from neuroevo.types import Encoding, Policy, Spec, Strategy, Task
 
 
 class Parts(NamedTuple):
@@ -20,32 +20,40 @@ class Parts(NamedTuple):
     policy: Policy
     encoding: Encoding
     strategy: Strategy | None
+    spec: Spec | None = None  # what networks are made for, if not for the environment
 
 
 def build_parts(
-    config: Config, *, observation: Mapping[str, Any] | None = None
+    config: Config,
+    *,
+    observation: Mapping[str, Any] | None = None,
+    spec: Spec | None = None,
 ) -> Parts:
     """Return the parts that `config` describes; nothing is compiled.
 
     `observation` holds the constants of a genome file's observation normalization
-    (``obs_mean``, ``obs_var``), which replace the configured one. Without a strategy
-    in `config`, there is none in the parts.
+    (``obs_mean``, ``obs_var``), which replace the configured one. With a `spec`, which
+    the environment's must fit into, networks are made for that one; see
+    `padding.restrict`. Without a strategy in `config`, there is none in the parts.
 
     Raises:
         UserError: if the parts do not go together.
     """
     options = config.parts
     environment = options["env"].build()
-    spec = environment.spec
-    policy = options["policy"].build(spec)
-    encoding = options["encoding"].build(policy, spec)
-    normalizer = options["normalization"].build(spec.observation, **(observation or {}))
+    policy = options["policy"].build(spec or environment.spec)
+    encoding = options["encoding"].build(policy, spec or environment.spec)
+    if spec:
+        own = options["policy"].build(environment.spec)
+        policy = padding.restrict(policy, spec, own, environment.spec)
+    shape = environment.spec.observation
+    normalizer = options["normalization"].build(shape, **(observation or {}))
     task = make_task(environment, normalizer)
     strategy = None
     if "strategy" in options:
         strategy = options["strategy"].build(config.settings.population)
         jax.eval_shape(strategy.init, jax.random.key(0), shapes(encoding.init))
-    return Parts(environment, task, policy, encoding, strategy)
+    return Parts(environment, task, policy, encoding, strategy, spec)
 
 
 def resolve_auto(config: Config, parts: Parts) -> Config:

@@ -22,6 +22,8 @@ usage: neuroevo COMMAND [OPTIONS]
   train     evolve policies:  neuroevo train --encoding dataset --env CartPole-v1
   resume    continue a run:   neuroevo resume RUN [--generations N]
   evaluate  measure a run or a genome file on fresh policies and episodes
+  merge     one data set of several:  neuroevo merge A B --out MERGED.npz
+  transfer  train other networks from a genome:  neuroevo transfer GENOME.npz
   train-policy  write the parameters of a policy trained from a genome to a file
   list      show what there is: encodings, envs, strategies, policies, presets
 
@@ -103,6 +105,38 @@ class _Evaluate:
     """Print one JSON object on stdout and nothing else."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Merge(_Evaluate):
+    """Settings of ``merge``."""
+
+    out: Path | None = None
+    """New genome file to write."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Transfer(_Evaluate):
+    """Settings of ``transfer``; what is None is the genome's own."""
+
+    seeds: int = 8
+    """Fresh policies of each kind."""
+    episodes: int = 4
+    """Episodes of each policy."""
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    """Units of each hidden layer; a kind of policy for every combination of values."""
+    depths: tuple[int, ...] | None = None
+    """Numbers of hidden layers."""
+    activations: tuple[str, ...] = ("tanh", "relu")
+    """Nonlinearities of the hidden layers."""
+    optimizers: tuple[str, ...] | None = None
+    """Optimizers to train with."""
+    learning_rates: tuple[float, ...] | None = None
+    """Learning rates of the first step."""
+    steps: tuple[int, ...] | None = None
+    """Numbers of training steps."""
+    picture: Path | None = None
+    """New file for a heat map, .png, .svg or .pdf."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code.
 
@@ -130,6 +164,8 @@ def _dispatch(arguments: list[str]) -> int:
         "train": _train,
         "resume": _resume,
         "evaluate": _evaluate,
+        "merge": _merge,
+        "transfer": _transfer,
         "train-policy": _train_policy,
         "list": _list,
     }
@@ -238,21 +274,102 @@ _EVALUATE = "neuroevo evaluate RUN|GENOME.npz"
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from neuroevo import api, reports
+    from neuroevo import api, genome_file, reports
 
     path, arguments = _take_path(arguments, _EVALUATE)
     layers, options = _layers(arguments), {"schema": _Evaluate, "prog": _EVALUATE}
     if path is None:  # only --help can do without
         config.resolve(map(config.without_settings, layers), arguments, **options)
-    resolved, file = api.read_solution(path, layers, arguments, **options)
+    file = api.read_genome(path)
+    tasks = genome_file.split(file)
+    if not tasks or config.take_name("env", layers, arguments)[0]:
+        tasks = {None: file}  # a plain genome, or one environment of a merged one
+    prepared = {}
+    for name, file in tasks.items():
+        resolved, file = api.configure(file, layers, arguments, **options)
+        prepared[name] = api.prepare(resolved, file)
     options = resolved.settings
-    solution = api.make_solution(resolved, file)
-    result = solution.evaluate(options.seeds, options.episodes, seed=options.seed)
-    result = {"genome": str(file.path)} | result
+    results = {
+        name: api.finish(*each).evaluate(
+            options.seeds, options.episodes, seed=options.seed
+        )
+        for name, each in prepared.items()
+    }
+    result = results.get(None)
     if options.json:
-        print(json.dumps(result))
+        found = {"tasks": results} if result is None else result
+        print(json.dumps({"genome": str(file.path)} | found))
+    elif result is None:
+        reports.render_tasks(results, _console())
     else:
         reports.render_evaluation(result, _console())
+    return 0
+
+
+_MERGE = "neuroevo merge RUN|GENOME.npz RUN|GENOME.npz ... --out MERGED.npz"
+
+
+def _merge(arguments: list[str]) -> int:
+    from neuroevo import genome_file, merging, reports
+
+    paths = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    arguments = arguments[len(paths) :]
+    layers = merging.network_layers(_layers(arguments))
+    options = {"schema": _Merge, "prog": _MERGE}
+    if {"-h", "--help"} & set(arguments):
+        config.resolve(layers, arguments, **options)
+    out = parsing.option_in(arguments, "--out")
+    if out is None:
+        raise UserError(f"expected a file to write: {_MERGE}")
+    genome_file.check_new(Path(out))
+    merged = merging.merge_files(
+        merging.read_genomes(paths), layers, arguments, **options
+    )
+    options = next(iter(merged.tasks.values())).config.settings
+    for option, (taken, *others) in merged.disagreements.items():
+        others = ", ".join(str(value) for value in others)
+        print(
+            f"neuroevo: {option}: {taken} as in the first genome; others: {others}",
+            file=sys.stderr,
+        )
+    merged.save(out)
+    results = merged.evaluate(options.seeds, options.episodes, seed=options.seed)
+    if options.json:
+        print(json.dumps({"genome": out, "tasks": results}))
+    else:
+        reports.render_tasks(results, _console())
+    return 0
+
+
+_TRANSFER = "neuroevo transfer RUN|GENOME.npz"
+
+
+def _transfer(arguments: list[str]) -> int:
+    from neuroevo import api, pictures, reports, transferring
+
+    path, arguments = _take_path(arguments, _TRANSFER)
+    layers, options = _layers(arguments), {"schema": _Transfer, "prog": _TRANSFER}
+    if path is None:  # only --help can do without
+        config.resolve(map(config.without_settings, layers), arguments, **options)
+    resolved, file = api.read_solution(path, layers, arguments, **options)
+    options = resolved.settings
+    values = {name: getattr(options, name) for name in transferring.AXES.values()}
+    grid = transferring.make_grid(resolved, **values)
+    if options.picture is not None:
+        pictures.check_path(options.picture)
+    result = transferring.measure(
+        api.make_solution(resolved, file),
+        grid,
+        seeds=options.seeds,
+        episodes=options.episodes,
+        seed=options.seed,
+    )
+    if options.picture is not None:
+        pictures.draw_transfer(result, options.picture)
+    if options.json:
+        print(json.dumps({"genome": str(file.path)} | result))
+    else:
+        reports.render_transfer(result, _console())
     return 0
 
 
@@ -301,7 +418,11 @@ def _list(arguments: list[str]) -> int:
     }
     match arguments:
         case [] | ["-h" | "--help", *_]:
-            print(f"usage: neuroevo list [{'|'.join(kinds)}]")
+            print(f"usage: neuroevo list [{'|'.join(kinds)}|zoo:NAME]")
+            return 0
+        case [name] if name.startswith(zoo.PREFIX):
+            card = zoo.card(name.removeprefix(zoo.PREFIX))
+            reports.render_card(name, card, _console())
             return 0
         case [kind] if kind in kinds:
             pass

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.errors import UserError
-from neuroevo.types import Genome
+from neuroevo.types import Box, Discrete, Genome, Spec
 
 FORMAT = "neuroevo-genome"
 VERSION = 1
@@ -90,6 +90,99 @@ def load(path: Path) -> GenomeFile:
             f"neuroevo reads up to {VERSION}: upgrade it"
         )
     return GenomeFile(path, arrays, meta)
+
+
+def check_new(path: Path) -> None:
+    """Raise a `UserError` unless a new file can be written to `path`."""
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
+    if path.exists():
+        raise UserError(f"{path}: exists already; expected a new file")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path}: no permission to write in {path.parent}")
+
+
+# Merged files: several tasks share the genome, each with its own description and arrays
+
+
+def join(path: Path, files: Mapping[str, GenomeFile]) -> GenomeFile:
+    """Return what one file says of several tasks that share a genome, by their names.
+
+    The files are equal but for the environment and what the policy sees of it.
+    """
+    first = next(iter(files.values()))
+    arrays = {k: v for k, v in first.arrays.items() if k not in OBSERVATION_ARRAYS}
+    for name, file in files.items():
+        for key in OBSERVATION_ARRAYS:
+            if key in file.arrays:
+                arrays[f"tasks/{name}/{key}"] = file.arrays[key]
+    meta = {k: v for k, v in first.meta.items() if k not in _TASK}
+    tasks = {n: {k: file.meta[k] for k in _TASK} for n, file in files.items()}
+    return GenomeFile(path, arrays, meta | {"tasks": tasks})
+
+
+def split(file: GenomeFile) -> dict[str, GenomeFile]:
+    """Return what a merged file says of each task, by name; nothing for other files.
+
+    Raises:
+        UserError: if its tasks are not descriptions by name.
+    """
+    tasks = file.meta.get("tasks", {})
+    if not isinstance(tasks, dict) or not all(
+        isinstance(task, dict) and task.keys() == set(_TASK) for task in tasks.values()
+    ):
+        raise UserError(
+            f"{file.path}: expected tasks by name in its meta, each with "
+            f"{' and '.join(_TASK)}, got {tasks!r:.60}"
+        )
+    shared = {k: v for k, v in file.arrays.items() if not k.startswith("tasks/")}
+    meta = {k: v for k, v in file.meta.items() if k != "tasks"}
+    found = {}
+    for name, task in tasks.items():
+        prefix = f"tasks/{name}/"
+        own = {
+            k.removeprefix(prefix): v
+            for k, v in file.arrays.items()
+            if k.startswith(prefix)
+        }
+        found[name] = GenomeFile(file.path, shared | own, meta | task)
+    return found
+
+
+_TASK = ("env", "normalization")
+
+
+def from_spec(spec: Spec) -> dict[str, Any]:
+    """Return `spec` as plain data, for `meta`."""
+    action = spec.action
+    discrete = isinstance(action, Discrete)
+    return {
+        "observation": list(spec.observation),
+        "action": {"discrete": action.n} if discrete else {"box": list(action.shape)},
+    }
+
+
+def to_spec(file: GenomeFile) -> Spec | None:
+    """Return the ``spec`` in `meta`, which networks are made for, or None without one.
+
+    Raises:
+        UserError: if it is not one.
+    """
+    match file.meta.get("spec"):
+        case None:
+            return None
+        case {"observation": [*shape], "action": {"discrete": n}}:
+            sizes, action = (*shape, n), Discrete(n)
+        case {"observation": [*shape], "action": {"box": [*box]}}:
+            sizes, action = (*shape, *box), Box(tuple(box))
+        case _:
+            sizes = (None,)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise UserError(
+            f"{file.path}: expected the shapes of observations and actions as spec in "
+            f"its meta, got {file.meta['spec']!r:.80}"
+        )
+    return Spec(tuple(shape), action)
 
 
 def to_arrays(genome: Genome) -> dict[str, jax.Array]:

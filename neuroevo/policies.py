@@ -9,7 +9,7 @@ group ``neuroevo.policies``; `head` gives it the action side.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -97,28 +97,57 @@ class CNN:
 
 
 def _build(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> Policy:
+    network = _network(options, spec, channels)
+    activation = getattr(nn, options.activation)
+    act, losses = head(spec.action, options.action)
+
+    def init(key: Key) -> Mapping[str, Any]:
+        return network.init(key, jnp.zeros(spec.observation), activation)["params"]
+
+    def apply(params: Mapping[str, Any], observation: Array) -> Output:
+        return network.apply({"params": params}, observation, activation)
+
+    return Policy(init, apply, act, losses)
+
+
+def with_activation_in_params(
+    options: MLP, activations: Sequence[Activation], spec: Spec
+) -> Policy:
+    """Return the policy of `options` with one of `activations`, which its params name.
+
+    The parameters are ``{"activation": i, "network": params}``. So networks of several
+    activations go through one program, and narrower ones too: with zeros appended to
+    their parameters, because every activation is zero at zero.
+    """
+    policy = options.build(spec)
+    network = _network(options, spec, channels=())
+    functions = [getattr(nn, name) for name in activations]
+
+    def init(key: Key) -> Mapping[str, Any]:
+        return {"activation": jnp.int32(0), "network": policy.init(key)}
+
+    def apply(params: Mapping[str, Any], observation: Array) -> Output:
+        def activation(x: Array) -> Array:
+            return jax.lax.select_n(params["activation"], *(f(x) for f in functions))
+
+        return network.apply({"params": params["network"]}, observation, activation)
+
+    return policy._replace(init=init, apply=apply)
+
+
+def _network(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> "_Network":
     for name, widths in (("channels", channels), ("hidden", options.hidden)):
         if any(width < 1 for width in widths):
             raise UserError(
                 f"policy.{name}: every layer needs at least 1 unit, got {widths}"
             )
-    network = _Network(
+    return _Network(
         action=spec.action,
         channels=channels,
         hidden=options.hidden,
-        activation=options.activation,
         kernel_init=options.kernel_init,
         log_std_init=options.log_std_init,
     )
-    act, losses = head(spec.action, options.action)
-
-    def init(key: Key) -> Mapping[str, Any]:
-        return network.init(key, jnp.zeros(spec.observation))["params"]
-
-    def apply(params: Mapping[str, Any], observation: Array) -> Output:
-        return network.apply({"params": params}, observation)
-
-    return Policy(init, apply, act, losses)
 
 
 class _Network(nn.Module):
@@ -127,13 +156,11 @@ class _Network(nn.Module):
     action: Discrete | Box
     channels: tuple[int, ...]
     hidden: tuple[int, ...]
-    activation: Activation
     kernel_init: KernelInit
     log_std_init: float
 
     @nn.compact
-    def __call__(self, x: Array) -> Output:
-        activation = getattr(nn, self.activation)
+    def __call__(self, x: Array, activation: Callable[[Array], Array]) -> Output:
         for i, width in enumerate(self.channels):
             conv = nn.Conv(
                 width,

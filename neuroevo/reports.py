@@ -123,6 +123,98 @@ def render_evaluation(result: Mapping, console: Console) -> None:
     _print_facts(console, f"evaluation on {result.get('env', '?')}", rows)
 
 
+def render_tasks(results: Mapping[str, Mapping], console: Console) -> None:
+    """Prints what a merged data set achieves in each task.
+
+    Args:
+      results: by task, each as for `render_evaluation`; where they have such a result
+        of the task's genome on its own as `own`, it is beside it.
+      console: where to print.
+    """
+    columns = {"merged return": list(results.values())}
+    if all("own" in result for result in results.values()):
+        columns["own return"] = [result["own"] for result in results.values()]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("environment")
+    for title in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("95 % interval", justify="right", no_wrap=True)
+    for name, row in zip(results, zip(*columns.values(), strict=True), strict=True):
+        cells = []
+        for result in row:
+            interval = map(format_value, result["return_interval"])
+            cells += [_spread(result, "return"), " to ".join(interval)]
+        table.add_row(name, *cells)
+    console.print(table)
+    result = next(iter(results.values()))
+    spent = f"from {result['seeds']} fresh policies × {result['episodes']} episodes"
+    console.print(Text(spent, "dim"))
+
+
+def render_transfer(result: Mapping, console: Console) -> None:
+    """Prints what ``neuroevo transfer`` found; keys as in its ``--json``.
+
+    What is the same for all rows is said below the table.
+    """
+    axes = result["axes"]
+    varying = [axis for axis, values in axes.items() if len(values) > 1]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for axis in varying:
+        numeric = not isinstance(axes[axis][0], str)
+        title = axis.replace("_", " ")
+        table.add_column(title, justify="right" if numeric else "left")
+    for title in ("return", "95 % interval", "lowest policy"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in result["rows"]:
+        table.add_row(
+            *(str(row[axis]) for axis in varying),
+            _spread(row, "return"),
+            " to ".join(map(format_value, row["return_interval"])),
+            format_value(min(row["return_per_seed"])),
+        )
+    console.print(Text(f"transfer on {result['env']}", "bold"))
+    console.print(table)
+    fixed = [
+        f"{axis.replace('_', ' ')} {values[0]}"
+        for axis, values in axes.items()
+        if axis not in varying
+    ]
+    spent = f"{result['seeds']} fresh policies × {result['episodes']} episodes a row"
+    console.print(Text(", ".join([*fixed, spent]), "dim"), soft_wrap=True)
+
+
+def render_card(name: str, card: Mapping, console: Console) -> None:
+    """Prints how a genome of the zoo was made and what it achieves; see `zoo`."""
+    low, high = map(format_value, card["return_interval"])
+    versions = card["versions"]
+    rows = [
+        ("what", f"{card['env']}: {card['title']}"),
+        (
+            "return",
+            f"{format_value(card['return_mean'])}, {card['confidence']:.0%} interval "
+            f"{low} to {high}",
+        ),
+        (
+            "measured on",
+            f"{card['seeds']} fresh policies × {card['episodes']} episodes",
+        ),
+        ("strategy", card["search"]["strategy"]["name"]),
+        (
+            "spent",
+            f"{format_count(card['generations'])} generations, "
+            f"{format_count(card['env_steps'])} env steps, "
+            f"{format_duration(card['seconds'])} on {card['devices']}",
+        ),
+        ("command", card["command"]),
+        (
+            "made",
+            f"{card['made']}, neuroevo {versions['neuroevo']}, jax {versions['jax']}",
+        ),
+        ("licence", card["licence"]),
+    ]
+    _print_facts(console, name, rows)
+
+
 def render_list(title: str, rows: Iterable[tuple[str, str]], console: Console) -> None:
     """Prints names with a one-line description; one line each when piped."""
     rows = list(rows)

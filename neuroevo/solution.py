@@ -73,7 +73,10 @@ class Solution:
         """Return what a genome file says of how to decode its arrays."""
         described = self.config.to_dict()
         parts = ("env", "encoding", "policy", "normalization")
-        return {part: described[part] for part in parts}
+        meta = {part: described[part] for part in parts}
+        if self.parts.spec is not None:
+            meta["spec"] = genome_file.from_spec(self.parts.spec)
+        return meta
 
     def save(self, path: str | Path) -> None:
         """Write a genome file that `neuroevo.load` and ``neuroevo evaluate`` read."""

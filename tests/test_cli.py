@@ -77,8 +77,8 @@ def tiny(tmp_path_factory):
 
 # command line -> what the one line on stderr contains
 COMMANDS = {
-    "trian": ["unknown command 'trian'", "evaluate, list, resume, train", "'train'?"],
-    "-x": ["unknown command '-x'", "evaluate, list, resume, train"],
+    "trian": ["unknown command 'trian'", "list, merge, resume, train", "'train'?"],
+    "-x": ["unknown command '-x'", "evaluate, list, merge, resume, train"],
     "list envz": ["unknown list 'envz'", "presets, strategies", "'envs'?"],
     "list envs CartPole-v1": ["unexpected argument 'CartPole-v1'"],
     "resume": ["RUN is missing", "neuroevo resume RUN"],
@@ -430,7 +430,7 @@ def test_usage(line, run_cli):
     assert said.out.startswith("usage: neuroevo ")
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "evaluate"])
+@pytest.mark.parametrize("command", ["train", "resume", "evaluate", "merge"])
 def test_every_command_has_help(command, run_cli):
     said = run_cli(f"{command} --help")
     assert (said.code, said.err) == (0, "")

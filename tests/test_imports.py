@@ -19,6 +19,7 @@ FOUNDATION = {"neuroevo.types", "neuroevo.errors", "neuroevo.registry"}
 ALLOWED = {
     r"neuroevo\.(types|errors|formatting|measures)": set(),
     r"neuroevo\.(display|reports)": {"neuroevo.formatting", "neuroevo.measures"},
+    r"neuroevo\.pictures": FOUNDATION | {"neuroevo.formatting", "neuroevo.genome_file"},
     r"neuroevo\.parsing": {"neuroevo.errors"},
     r"neuroevo\.registry": {"neuroevo.errors"},
     r"neuroevo\.(policies|strategies)": FOUNDATION,
@@ -27,7 +28,7 @@ ALLOWED = {
     r"neuroevo\.sharding": {"neuroevo.errors", "neuroevo.types"},
     r"neuroevo\.engine": {"neuroevo.types", "neuroevo.sharding"},
     r"neuroevo\.config": FOUNDATION | {"neuroevo.parsing"},
-    r"neuroevo\.genome_file": FOUNDATION,
+    r"neuroevo\.(genome_file|padding)": FOUNDATION,
 }
 # From the bottom up: a module imports only what comes before it.
 UPPER = [
@@ -40,6 +41,9 @@ UPPER = [
     "training",
     "api",
     "export",
+    "merging",
+    "pictures",
+    "transferring",
     "cli",
 ]
 DEVICES = {
