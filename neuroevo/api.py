@@ -18,6 +18,7 @@ def evolve(
     preset: str | None = None,
     config_file: str | Path | None = None,
     run_dir: str | Path | None = None,
+    start: str | Path | None = None,
     resume: bool = False,
     display: bool = False,
     callback: Callable[[Mapping[str, Any]], None] | None = None,
@@ -31,6 +32,8 @@ def evolve(
         preset: name of a preset to start from.
         config_file: YAML file with options; wins over the preset.
         run_dir: where to keep metrics, checkpoints and results; None keeps none.
+        start: a genome to begin the search at: a file, a run directory or
+            ``"zoo:NAME"``. What it says of its parts are the lowest options.
         resume: continue the run in `run_dir` if there is one, with the options that it
             was started with; parts made in Python must be given again.
         display: show the run on stderr.
@@ -53,15 +56,37 @@ def evolve(
         written = config.read_yaml(path / runs.CONFIG)
         written = {k: v for k, v in written.items() if k not in custom}
         layers.append(config.Layer(str(path / runs.CONFIG), written))
+    first = None if resume else read_start(start)
+    layers += start_layers(first)
     layers += config.read_layers(preset, config_file)
     layers.append(config.Layer("evolve", options))
     return training.launch(
         config.resolve(layers, custom=custom, prog="evolve"),
         path,
+        start=first,
         resume=resume,
         display=make_display if display else None,
         callback=callback,
     )
+
+
+def read_start(path: str | Path | None) -> genome_file.GenomeFile | None:
+    """Return the genome that a run is to start from, if any."""
+    return runs.read_genome(zoo.locate(path)) if path else None
+
+
+def start_layers(file: genome_file.GenomeFile | None) -> list[config.Layer]:
+    """Return what the genome to start from says of its parts, as a layer.
+
+    Its states mean what they do under the statistics that are in the file: these stay
+    constant, unless another normalization is asked for.
+    """
+    if file is None:
+        return []
+    values = {part: file.meta[part] for part in config.PARTS if part in file.meta}
+    if genome_file.statistics(file.arrays):
+        values["normalization"] = "constant"
+    return [config.Layer(str(file.path), values)]
 
 
 def load(path: str | Path, **options: Any) -> Solution:
@@ -88,17 +113,8 @@ def read_solution(
     **options: Any,
 ) -> tuple[config.Config, genome_file.GenomeFile]:
     """Return a genome file and the configuration to decode it with; see `configure`."""
-    file = read_genome(path)
+    file = runs.read_genome(path)
     return configure(file, layers, arguments, custom=custom, **options)
-
-
-def read_genome(path: Path) -> genome_file.GenomeFile:
-    """Return the content of a genome file, or of the best one of a run directory."""
-    if path.is_dir():
-        if not runs.is_run(path):
-            raise UserError(f"{path}: not a run; expected a run directory or a genome")
-        path = path / runs.BEST
-    return genome_file.load(path)
 
 
 def configure(
@@ -149,9 +165,7 @@ def prepare(
     encoding = fit(resolved.parts["encoding"], file.arrays)
     parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
     names = dict(resolved.names)
-    statistics = set(genome_file.OBSERVATION_ARRAYS)
-    found = statistics & file.arrays.keys()
-    observation = {name: file.arrays[name] for name in found}
+    observation = genome_file.statistics(file.arrays)
     if observation and names["normalization"] not in ("constant", "running"):
         names["normalization"] = "constant"
         parts["normalization"] = config.PARTS["normalization"].get("constant")()

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
-from neuroevo import engine, padding
+from neuroevo import engine, genome_file, padding
 from neuroevo.config import Config
+from neuroevo.errors import UserError
 from neuroevo.tasks.episode import Environment, make_task
 from neuroevo.types import Encoding, Policy, Spec, Strategy, Task
 
@@ -95,6 +97,24 @@ def build_engine(
 def answer(parts: Parts, genome: Any, key: jax.Array) -> engine.Answer:
     """Return `genome` with the task's initial state, as for a genome from a file."""
     return engine.Answer(genome, jax.jit(parts.task.init)(key))
+
+
+def first_genome(parts: Parts, file: genome_file.GenomeFile) -> Any:
+    """Return the genome in `file` as one to start a search of `parts` from.
+
+    Raises:
+        UserError: if it does not fit, or its constants (labels) are others.
+    """
+    constants = parts.encoding.constants
+    for name in constants.keys() & file.arrays.keys():
+        if not np.array_equal(constants[name], file.arrays[name]):
+            raise UserError(
+                f"{file.path}: its {name} are not those that this encoding fixes: "
+                f"expected {np.asarray(constants[name]).tolist()}"
+            )
+    searched = {k: v for k, v in file.arrays.items() if k not in constants}
+    file = file._replace(arrays=searched)
+    return genome_file.to_genome(file, shapes(parts.encoding.init), {})
 
 
 def shapes(init: Callable) -> Any:

@@ -41,6 +41,8 @@ class _Train(config.Settings):
     """YAML file with options; the command line wins."""
     preset: str | None = None
     """Start from a preset (neuroevo list presets)."""
+    start: str | None = None
+    """Begin at this genome, a file, a run or zoo:NAME, and with its parts."""
     run_dir: Path | None = None
     """Where the run goes (default: runs/ENV-ENCODING-STRATEGY-sSEED)."""
     quiet: bool = False
@@ -115,7 +117,7 @@ class _Merge(_Evaluate):
 
 @dataclasses.dataclass(frozen=True)
 class _Transfer(_Evaluate):
-    """Settings of ``transfer``; what is None is the genome's own."""
+    """Settings of ``transfer``."""
 
     seeds: int = 8
     """Fresh policies of each kind."""
@@ -124,15 +126,15 @@ class _Transfer(_Evaluate):
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
     """Units of each hidden layer; a kind of policy for every combination of values."""
     depths: tuple[int, ...] | None = None
-    """Numbers of hidden layers."""
+    """Numbers of hidden layers; None for the genome's own."""
     activations: tuple[str, ...] = ("tanh", "relu")
     """Nonlinearities of the hidden layers."""
     optimizers: tuple[str, ...] | None = None
-    """Optimizers to train with."""
+    """Optimizers to train with; None for the genome's own."""
     learning_rates: tuple[float, ...] | None = None
-    """Learning rates of the first step."""
+    """Learning rates of the first step; None for the genome's own."""
     steps: tuple[int, ...] | None = None
-    """Numbers of training steps."""
+    """Numbers of training steps; None for the genome's own."""
     picture: Path | None = None
     """New file for a heat map, .png, .svg or .pdf."""
 
@@ -202,15 +204,17 @@ def _layers(arguments: Sequence[str]) -> list[config.Layer]:
 
 
 def _train(arguments: list[str]) -> int:
-    from neuroevo import runs
+    from neuroevo import api, runs
 
-    resolved = config.resolve(_layers(arguments), arguments, schema=_Train)
+    start = api.read_start(parsing.option_in(arguments, "--start"))
+    layers = [*api.start_layers(start), *_layers(arguments)]
+    resolved = config.resolve(layers, arguments, schema=_Train)
     options = resolved.settings
     names = [field.name for field in dataclasses.fields(config.Settings)]
     settings = config.Settings(**{name: getattr(options, name) for name in names})
     resolved = dataclasses.replace(resolved, settings=settings)
     path = options.run_dir or runs.default_path(resolved.names, settings.seed)
-    return _launch(resolved, path, quiet=options.quiet)
+    return _launch(resolved, path, start=start, quiet=options.quiet)
 
 
 def _resume(arguments: list[str]) -> int:
@@ -230,7 +234,9 @@ def _resume(arguments: list[str]) -> int:
     return _launch(resolved, options.run, resume=True, quiet=options.quiet)
 
 
-def _launch(resolved: config.Config, path: Path, *, quiet: bool, resume=False) -> int:
+def _launch(
+    resolved: config.Config, path: Path, *, quiet: bool, start=None, resume=False
+) -> int:
     """Train in `path`, show the result, and return the exit code."""
     import numpy as np
 
@@ -239,6 +245,7 @@ def _launch(resolved: config.Config, path: Path, *, quiet: bool, resume=False) -
     run = training.launch(
         resolved,
         path,
+        start=start,
         resume=resume,
         display=functools.partial(display.make_display, quiet=quiet),
     )
@@ -274,13 +281,13 @@ _EVALUATE = "neuroevo evaluate RUN|GENOME.npz"
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from neuroevo import api, genome_file, reports
+    from neuroevo import api, genome_file, reports, runs
 
     path, arguments = _take_path(arguments, _EVALUATE)
     layers, options = _layers(arguments), {"schema": _Evaluate, "prog": _EVALUATE}
     if path is None:  # only --help can do without
         config.resolve(map(config.without_settings, layers), arguments, **options)
-    file = api.read_genome(path)
+    file = runs.read_genome(path)
     tasks = genome_file.split(file)
     if not tasks or config.take_name("env", layers, arguments)[0]:
         tasks = {None: file}  # a plain genome, or one environment of a merged one

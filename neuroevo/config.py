@@ -418,7 +418,7 @@ def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> li
 
 
 _NAME_KEYS = {f"{part}.name" for part in PARTS}
-_COMMAND_LINE_ONLY = {"config", "preset"}
+_COMMAND_LINE_ONLY = {"config", "preset", "start"}
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = ""):

@@ -79,7 +79,7 @@ class Report(NamedTuple):
 class Engine(NamedTuple):
     """The compiled functions of a run."""
 
-    init: Callable[[Key], State]
+    init: Callable[..., State]  # (key), or (key, the genome to start from)
     advance: Callable[[State, Limits], tuple[State, Array, Report]]
     center: Callable[[State], Answer]  # the strategy's present answer
     evaluate: Callable[..., Outcome]  # (genomes, task, key, seeds=…, episodes=…)
@@ -239,9 +239,9 @@ def make_engine(
         )
         return state, done, log
 
-    def init(key: Key) -> State:
+    def init(key: Key, genome: Genome | None = None) -> State:
         genome_key, strategy_key, task_key, run_key = jax.random.split(key, 4)
-        genome = encoding.init(genome_key)
+        genome = encoding.init(genome_key) if genome is None else genome
         task_state = task.init(task_key)
         return State(
             key=run_key,

@@ -185,6 +185,11 @@ def to_spec(file: GenomeFile) -> Spec | None:
     return Spec(tuple(shape), action)
 
 
+def statistics(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `arrays` that are statistics of observations."""
+    return {name: arrays[name] for name in OBSERVATION_ARRAYS if name in arrays}
+
+
 def to_arrays(genome: Genome) -> dict[str, jax.Array]:
     """Return the leaves of a genome by path (``Dense_0/kernel``)."""
     leaves, _ = jax.tree.flatten_with_path(genome)

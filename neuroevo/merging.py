@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroevo import api, config, genome_file, padding, zoo
+from neuroevo import api, config, genome_file, padding, runs, zoo
 from neuroevo.errors import UserError
 from neuroevo.genome_file import GenomeFile
 from neuroevo.policies import CNN
@@ -126,7 +126,7 @@ def read_genomes(paths: Sequence[str | Path]) -> list[GenomeFile]:
     """
     if len(paths) < 2:
         raise UserError(f"expected at least two genomes to merge, got {len(paths)}")
-    files = [api.read_genome(zoo.locate(path)) for path in paths]
+    files = [runs.read_genome(zoo.locate(path)) for path in paths]
     for path, arrays, meta in files:
         if meta.keys() & {"tasks", "spec"}:
             raise UserError(
@@ -182,7 +182,10 @@ def merge_files(
     arrays = concatenate(genomes, specs, wide)
     meta = {"spec": genome_file.from_spec(wide)}
     tasks = [
-        api.prepare(resolved, GenomeFile(file.path, arrays | _statistics(file), meta))
+        api.prepare(
+            resolved,
+            GenomeFile(file.path, arrays | genome_file.statistics(file.arrays), meta),
+        )
         for resolved, file in zip(configs, files, strict=True)
     ]
     # The last mistake is told: from here on, there is something to compile.
@@ -236,11 +239,6 @@ def _logits(genome: Mapping[str, Any], spec: Spec) -> np.ndarray:
         return np.asarray(genome["action_logits"])
     chosen = np.asarray(genome["labels"])[:, None] == np.arange(spec.action.n)
     return np.where(chosen, 0.0, IMPOSSIBLE)
-
-
-def _statistics(file: GenomeFile) -> dict[str, np.ndarray]:
-    names = genome_file.OBSERVATION_ARRAYS
-    return {name: file.arrays[name] for name in names if name in file.arrays}
 
 
 def _names(envs: Sequence[str]) -> list[str]:

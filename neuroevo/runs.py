@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 import neuroevo
+from neuroevo import genome_file
 from neuroevo.errors import UserError
 
 CONFIG = "config.yaml"
@@ -25,6 +26,7 @@ METRICS = "metrics.jsonl"
 ENVIRONMENT = "environment.json"
 CENTER = "genome.npz"
 BEST = "best.npz"
+START = "start.npz"
 SUMMARY = "summary.json"
 
 
@@ -57,6 +59,15 @@ def check_new(path: Path) -> None:
 def is_run(path: Path) -> bool:
     """Return whether `path` is a run directory."""
     return (path / CONFIG).is_file()
+
+
+def read_genome(path: Path) -> genome_file.GenomeFile:
+    """Return the content of a genome file, or of the best one of a run directory."""
+    if path.is_dir():
+        if not is_run(path):
+            raise UserError(f"{path}: not a run; expected a run directory or a genome")
+        path = path / BEST
+    return genome_file.load(path)
 
 
 class RunDirectory:

@@ -14,9 +14,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from neuroevo import build, engine, measures, runs, sharding
+from neuroevo import build, engine, genome_file, measures, runs, sharding
 from neuroevo.config import Config
 from neuroevo.display import Display, Header
+from neuroevo.genome_file import GenomeFile
 from neuroevo.runs import RunDirectory
 from neuroevo.solution import Solution
 
@@ -47,14 +48,26 @@ class Run:
         signal: the number of the signal that asked the run to end, or None.
     """
 
-    def __init__(self, config: Config, path: Path | None = None):
+    def __init__(
+        self,
+        config: Config,
+        path: Path | None = None,
+        start: GenomeFile | None = None,
+    ):
         """Build the parts that `config` describes; nothing is compiled or written.
+
+        The search begins at the genome in `start`, with its observation statistics, or
+        where the encoding says.
 
         Raises:
             UserError: if they do not go together.
         """
         sharding.configure(config.devices)
-        self.parts = build.build_parts(config)
+        observation = None
+        if start and config.names["normalization"] in ("constant", "running"):
+            observation = genome_file.statistics(start.arrays)
+        self.parts = build.build_parts(config, observation=observation)
+        self._first = build.first_genome(self.parts, start) if start else None
         self.config = build.resolve_auto(config, self.parts)
         self.path = path
         self.devices = sharding.select(config.devices)
@@ -70,7 +83,7 @@ class Run:
 
     def initialize(self, directory: RunDirectory | None = None) -> None:
         """Start at generation 0, or at the newest checkpoint in `directory`."""
-        self.state = self.engine.init(self._search_key)
+        self.state = self.engine.init(self._search_key, self._first)
         if directory:
             restored = directory.restore(self.state)
             if restored:
@@ -184,19 +197,27 @@ def train(
 
 
 def launch(
-    config: Config, path: Path | None = None, *, resume: bool = False, **options: Any
+    config: Config,
+    path: Path | None = None,
+    *,
+    start: GenomeFile | None = None,
+    resume: bool = False,
+    **options: Any,
 ) -> Run:
     """Train the run that `config` describes, in `path` if given; return it.
 
-    `resume` continues from the newest checkpoint in `path`. Further options are those
-    of `train`. Nothing is written before the parts have been built.
+    `start` is a genome to begin with. `resume` continues from the newest checkpoint in
+    `path`. Further options are those of `train`. Nothing is written before the parts
+    have been built.
 
     Raises:
         UserError: if the parts do not go together, or `path` is not fit for the run.
     """
     if path and not resume:
         runs.check_new(path)
-    run = Run(config, path)
+    if resume and (path / runs.START).exists():
+        start = genome_file.load(path / runs.START)
+    run = Run(config, path, start)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(interruptible())
         directory = None
@@ -206,6 +227,8 @@ def launch(
             )
         run.initialize(directory)
         if directory:  # a run that could not be restored keeps the files it had
+            if start and not resume:
+                genome_file.save(path / runs.START, start.arrays, start.meta)
             directory.write_config(run.config.to_dict())
             directory.write_environment(sharding.describe(run.devices))
         train(run, directory, stop=stop, **options)

@@ -15,7 +15,8 @@ import toy
 import yaml
 
 import neuroevo
-from neuroevo import runs
+from neuroevo import genome_file, runs
+from neuroevo.errors import UserError
 
 TINY = {
     "env": toy.walk(),
@@ -224,3 +225,73 @@ def test_killed_interrupted_and_resumed_processes(environment, tmp_path):
     assert whole.wait(timeout=300) == 0
     for number in endings:
         assert_same_run(tmp_path / "whole", tmp_path / number.name)
+
+
+# ---------------------------------------------------------------- starting at a genome
+
+
+def assert_equal_arrays(one: Path, two: Path):
+    with np.load(one) as a, np.load(two) as b:
+        assert set(a.files) == set(b.files)
+        for name in set(a.files) - {"meta"}:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_search_starts_at_a_genome_with_its_parts_and_statistics(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = {"encoding": {"name": "dataset", "size": 3, "steps": 3}}
+    evolve(first, 2, **options)
+    keep = {"env": TINY["env"], **{k: TINY[k] for k in ("population", "seeds")}}
+    run = neuroevo.evolve(
+        run_dir=second,
+        start=first / "genome.npz",
+        generations=1,
+        episodes=2,
+        center_every=1,
+        final_seeds=0,
+        devices=1,
+        seed=5,
+        **keep,
+    )
+    assert run.config.parts["encoding"].size == 3  # as the file says
+    assert run.config.names["normalization"] == "constant"
+    # The centre of the first generation, the best so far, is the genome itself.
+    assert_equal_arrays(second / "start.npz", first / "genome.npz")
+    assert_equal_arrays(second / "best.npz", first / "genome.npz")
+
+
+def test_a_run_that_started_at_a_genome_resumes_without_it(tmp_path):
+    evolve(tmp_path / "first", 1)
+    start = tmp_path / "first" / "genome.npz"
+    options = {"normalization": "running", "start": start}
+    evolve(tmp_path / "whole", 4, **options)
+    evolve(tmp_path / "parts", 2, **options)
+    start.unlink()
+    evolve(tmp_path / "parts", 4, normalization="running", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"encoding": "dataset"}, "lacks actions"),
+        ({"policy": {"name": "mlp", "hidden": [5]}}, "hidden_0/kernel of shape (2, 5)"),
+        ({"start": "zoo:cartpole-d3"}, "unknown zoo genome"),
+        ({"start": "nowhere.npz"}, "no such file"),
+    ],
+)
+def test_a_start_that_does_not_fit_leaves_nothing_behind(tmp_path, change, expected):
+    evolve(tmp_path / "first", 1)
+    options = {"start": tmp_path / "first"} | change
+    with pytest.raises(UserError) as error:
+        evolve(tmp_path / "second", 1, **options)
+    assert expected in str(error.value)
+    assert not (tmp_path / "second").exists()
+
+
+def test_labels_that_an_encoding_fixes_must_be_those_of_the_start(tmp_path):
+    path = tmp_path / "g.npz"
+    states = np.zeros((2, 4), np.float32)
+    genome_file.save(path, {"states": states, "labels": np.array([1, 0])}, {})
+    with pytest.raises(UserError, match=r"its labels are not those .*\[0, 1\]"):
+        neuroevo.evolve(env="CartPole-v1", start=path, generations=1)
