@@ -6,7 +6,8 @@ Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, Literal
 
 import jax
@@ -74,17 +75,22 @@ class Dataset:
     # compiled program then serves all of their values.
     traced: ClassVar[tuple[str, ...]] = ("learning_rate", "steps")
 
-    def fit_to(self, arrays: Mapping[str, np.ndarray]) -> "Dataset":
+    def fit_to(
+        self, arrays: Mapping[str, np.ndarray], spec: Spec | None = None
+    ) -> "Dataset":
         """Return the options changed by what the arrays of a genome file determine.
 
         Raises:
-            UserError: if the arrays are not those of a data set.
+            UserError: if the arrays are not those of a data set, or not of one for the
+                observations and actions of `spec`, with all that differs.
         """
         if "states" not in arrays:
             raise UserError(
                 "not a dataset genome: expected an array 'states', found "
                 f"{', '.join(sorted(arrays)) or 'none'}"
             )
+        if spec and (differing := list(_misfits(arrays, spec))):
+            raise UserError(f"does not fit the environment: {'; '.join(differing)}")
         labels = "learned" if "action_logits" in arrays else self.labels
         labels = "fixed" if "labels" in arrays else labels
         return dataclasses.replace(self, size=len(arrays["states"]), labels=labels)
@@ -220,6 +226,39 @@ def cosine(progress: Array) -> Array:
     arXiv 1608.03983), which takes no traced number of steps.
     """
     return 0.5 * (1 + jnp.cos(jnp.pi * progress))
+
+
+def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
+    """Yield what keeps the arrays of a data set from being one for `spec`."""
+    shape = arrays["states"].shape[1:]
+    if math.prod(shape) != math.prod(spec.observation):
+        yield (
+            f"its states have shape {shape} each, and observations have shape "
+            f"{spec.observation}"
+        )
+    action = spec.action
+    if isinstance(action, Discrete):
+        if "actions" in arrays:
+            yield (
+                "it holds continuous actions, and the environment has "
+                f"{action.n} discrete ones"
+            )
+        logits = arrays.get("action_logits")
+        if logits is not None and logits.shape[1:] != (action.n,):
+            yield (
+                f"its action_logits have shape {logits.shape[1:]} each, and the "
+                f"environment has {action.n} actions"
+            )
+    elif found := arrays.keys() & {"labels", "action_logits"}:
+        yield (
+            f"it holds {' and '.join(sorted(found))} of discrete actions, and the "
+            f"environment has continuous ones of shape {action.shape}"
+        )
+    elif "actions" in arrays and arrays["actions"].shape[1:] != action.shape:
+        yield (
+            f"its actions have shape {arrays['actions'].shape[1:]} each, and the "
+            f"environment's have shape {action.shape}"
+        )
 
 
 def balanced_labels(size: int, n: int) -> np.ndarray:

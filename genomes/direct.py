@@ -32,9 +32,11 @@ class Direct:
         "episodes": 4,
     }
 
-    def fit_to(self, arrays: Mapping[str, np.ndarray]) -> "Direct":
+    def fit_to(
+        self, arrays: Mapping[str, np.ndarray], spec: Spec | None = None
+    ) -> "Direct":
         """Return these options: the arrays of a genome file change none of them."""
-        del arrays
+        del arrays, spec
         return self
 
     def build(self, policy: Policy, spec: Spec) -> Encoding:

@@ -10,7 +10,7 @@ from neuroevo import build, config, genome_file, runs, sharding, training, zoo
 from neuroevo.display import make_display
 from neuroevo.errors import UserError, unknown
 from neuroevo.solution import Solution
-from neuroevo.types import Genome
+from neuroevo.types import Genome, Spec
 
 
 def evolve(
@@ -162,7 +162,14 @@ def prepare(
         UserError: if the file does not fit them.
     """
     sharding.configure(resolved.devices)
-    encoding = fit(resolved.parts["encoding"], file.arrays)
+    environment = resolved.parts["env"].build()
+    spec = genome_file.to_spec(file)
+    try:
+        encoding = fit(
+            resolved.parts["encoding"], file.arrays, spec or environment.spec
+        )
+    except UserError as error:
+        raise UserError(f"{file.path}: {error}") from None
     parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
     names = dict(resolved.names)
     observation = genome_file.statistics(file.arrays)
@@ -170,8 +177,7 @@ def prepare(
         names["normalization"] = "constant"
         parts["normalization"] = config.PARTS["normalization"].get("constant")()
     resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
-    spec = genome_file.to_spec(file)
-    built = build.build_parts(resolved, observation=observation, spec=spec)
+    built = build.build_parts(resolved, environment, observation=observation, spec=spec)
     sharding.select(resolved.devices)  # a mistake is told before anything is compiled
     genome = genome_file.to_genome(
         file, build.shapes(built.encoding.init), built.encoding.constants
@@ -179,9 +185,13 @@ def prepare(
     return build.resolve_auto(resolved, built), built, genome
 
 
-def fit(encoding: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return an encoding's options, changed by what a genome's `arrays` determine."""
-    return encoding.fit_to(arrays) if hasattr(encoding, "fit_to") else encoding
+def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> Any:
+    """Return an encoding's options, changed by what a genome's `arrays` determine.
+
+    Raises:
+        UserError: if they are no genome of the encoding, or none for `spec`.
+    """
+    return encoding.fit_to(arrays, spec) if hasattr(encoding, "fit_to") else encoding
 
 
 def finish(resolved: config.Config, parts: build.Parts, genome: Genome) -> Solution:

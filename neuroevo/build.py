@@ -27,22 +27,24 @@ class Parts(NamedTuple):
 
 def build_parts(
     config: Config,
+    environment: Environment | None = None,
     *,
     observation: Mapping[str, Any] | None = None,
     spec: Spec | None = None,
 ) -> Parts:
     """Return the parts that `config` describes; nothing is compiled.
 
-    `observation` holds the constants of a genome file's observation normalization
-    (``obs_mean``, ``obs_var``), which replace the configured one. With a `spec`, which
-    the environment's must fit into, networks are made for that one; see
+    An `environment` that is built already takes the place of its. `observation` holds
+    the constants of a genome file's observation normalization (``obs_mean``,
+    ``obs_var``), which replace the configured one. With a `spec`, which the
+    environment's must fit into, networks are made for that one; see
     `padding.restrict`. Without a strategy in `config`, there is none in the parts.
 
     Raises:
         UserError: if the parts do not go together.
     """
     options = config.parts
-    environment = options["env"].build()
+    environment = environment or options["env"].build()
     policy = options["policy"].build(spec or environment.spec)
     encoding = options["encoding"].build(policy, spec or environment.spec)
     if spec:

@@ -280,10 +280,14 @@ def write_genome(path, *, meta=True, **arrays):
 
 ASTERIX = {"states": np.zeros((5, 10, 10, 4)), "labels": np.arange(5)}
 MISFITS = {
-    "of another environment": ("--env Pendulum-v1", {}, ["states of shape (2, 3)"]),
+    "of another environment": (
+        "--env Pendulum-v1",
+        {},
+        ["g.npz: does not fit", "shape (4,) each", "labels of discrete actions"],
+    ),
     "with other keys": ("", {"extra": np.ones(1)}, ["has no use for extra"]),
     "without states": ("", {"states": None}, ["expected an array 'states'", "labels"]),
-    "with actions": ("", {"actions": np.ones((2, 1))}, ["has no use for actions"]),
+    "with actions": ("", {"actions": np.ones((2, 1))}, ["has 2 discrete ones"]),
     "with too few labels": ("", {"labels": np.arange(1)}, ["labels of shape (2,)"]),
     "with labels of more actions": ("", {"labels": np.array([0, 5])}, ["from 0 to 1"]),
     "of a game with more actions": (

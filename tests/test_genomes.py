@@ -354,6 +354,33 @@ def test_fit_to_takes_what_the_file_determines():
         options.fit_to({"hidden/kernel": states})
 
 
+TWO, BOX = Spec((4,), Discrete(2)), Spec((4,), Box((3,)))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "spec", "expected"),
+    [
+        ({"states": (5, 3), "labels": (5,)}, TWO, "states have shape (3,) each"),
+        ({"states": (5, 4), "actions": (5, 3)}, TWO, "has 2 discrete ones"),
+        ({"states": (5, 4), "action_logits": (5, 3)}, TWO, "has 2 actions"),
+        ({"states": (5, 4), "labels": (5,)}, BOX, "holds labels of discrete"),
+        ({"states": (5, 4), "actions": (5, 2)}, BOX, "have shape (2,) each"),
+    ],
+)
+def test_fit_to_tells_what_differs(arrays, spec, expected):
+    arrays = {name: np.zeros(shape) for name, shape in arrays.items()}
+    with pytest.raises(UserError) as error:
+        Dataset().fit_to(arrays, spec)
+    assert str(error.value).startswith("does not fit the environment: its") or (
+        "it holds" in str(error.value)
+    )
+    assert expected in str(error.value)
+    other = BOX if spec is TWO else TWO
+    if "states" in expected:  # all that differs, in one line
+        with pytest.raises(UserError, match=r"states have .*; it holds labels"):
+            Dataset().fit_to(arrays, other)
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
