@@ -67,18 +67,23 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     """
     if config.settings.chunk != "auto":
         return config
-    settings = dataclasses.replace(config.settings, chunk=_auto_chunk(parts))
+    settings = dataclasses.replace(config.settings, chunk=_auto_chunk(config, parts))
     return dataclasses.replace(config, settings=settings)
 
 
-def _auto_chunk(parts: Parts) -> int:
+_PARALLEL = 8  # episodes in a chunk, at least: fewer leave a processor idle
+
+
+def _auto_chunk(config: Config, parts: Parts) -> int:
     """Return how many policies to train and roll out together.
 
     On a CPU so many that their parameters stay in its cache; on an accelerator many
     more, to hide latency.
     """
     floats, most = (2**17, 64) if jax.default_backend() == "cpu" else (2**30, 4096)
-    return max(1, min(most, floats // count(shapes(parts.policy.init))))
+    fitting = floats // count(shapes(parts.policy.init))
+    least = -(-_PARALLEL // getattr(config.settings, "episodes", _PARALLEL))
+    return max(least, min(most, fitting))
 
 
 def build_engine(

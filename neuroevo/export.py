@@ -8,22 +8,12 @@ from typing import Any
 import numpy as np
 
 from neuroevo import genome_file
-from neuroevo.errors import UserError, did_you_mean
 from neuroevo.solution import Solution
-from neuroevo.types import Discrete
 
 
 def check_policy_path(path: Path) -> None:
     """Raise a `UserError` unless `save_policy` can write to `path`."""
-    if path.suffix not in _WRITERS:
-        raise UserError(
-            f"{path}: expected a name that ends in {' or '.join(_WRITERS)}"
-            f"{did_you_mean(path.suffix, _WRITERS, '.')}"
-        )
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
-    if path.exists():
-        raise UserError(f"{path}: exists already; expected a new file")
+    genome_file.check_new(path, tuple(_WRITERS))
 
 
 def save_policy(solution: Solution, path: Path, *, seed: int = 0) -> dict[str, Any]:
@@ -45,14 +35,10 @@ def save_policy(solution: Solution, path: Path, *, seed: int = 0) -> dict[str, A
     params = solution.decode(seed)
     arrays = genome_file.to_arrays(params)
     arrays |= solution.parts.task.constants(solution.answer.task)
-    spec = solution.parts.task.spec
-    action = spec.action
-    meta = dict(solution.meta()) | {
+    meta = {
+        **solution.meta(),
         "encoding": {"name": "direct"},
-        "observation": list(spec.observation),
-        "action": {"discrete": action.n}
-        if isinstance(action, Discrete)
-        else {"box": list(action.shape)},
+        **genome_file.from_spec(solution.parts.spec or solution.parts.task.spec),
         "trained_from": solution.config.to_dict()["encoding"] | {"seed": seed},
     }
     _WRITERS[path.suffix](path, {k: np.asarray(v) for k, v in arrays.items()}, meta)

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, did_you_mean
 from neuroevo.types import Box, Discrete, Genome, Spec
 
 FORMAT = "neuroevo-genome"
@@ -92,8 +92,17 @@ def load(path: Path) -> GenomeFile:
     return GenomeFile(path, arrays, meta)
 
 
-def check_new(path: Path) -> None:
-    """Raise a `UserError` unless a new file can be written to `path`."""
+def check_new(path: Path, suffixes: Sequence[str] = ()) -> None:
+    """Raise a `UserError` unless a new file can be written to `path`.
+
+    Its name must end in one of `suffixes`, if there are any.
+    """
+    if suffixes and path.suffix not in suffixes:
+        *others, last = suffixes
+        raise UserError(
+            f"{path}: expected a name that ends in {', '.join(others)} or {last}"
+            f"{did_you_mean(path.suffix, suffixes, '.')}"
+        )
     if not path.parent.is_dir():
         raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
     if path.exists():

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from neuroevo import genome_file
-from neuroevo.errors import UserError, did_you_mean
 from neuroevo.formatting import format_value
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -16,12 +15,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 def check_path(path: Path) -> None:
     """Raise a `UserError` unless a new picture can be written to `path`."""
-    if path.suffix not in SUFFIXES:
-        raise UserError(
-            f"{path}: expected a name that ends in {', '.join(SUFFIXES[:-1])} or "
-            f"{SUFFIXES[-1]}{did_you_mean(path.suffix, SUFFIXES, '.')}"
-        )
-    genome_file.check_new(path)
+    genome_file.check_new(path, SUFFIXES)
 
 
 def draw_transfer(result: Mapping[str, Any], path: Path) -> None:
