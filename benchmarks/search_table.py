@@ -2,8 +2,10 @@
 
     python benchmarks/search_table.py RUN [RUN …] [--figure FILE] [--level 1741]
 
-A row says what differs from the defaults of ``neuroevo train`` for the environment, and
-every figure in it is read from the run's own files.
+``A+B`` is a run B that started at the best genome of A (``--start A``): two rows, and
+one curve, in which B begins where A ended. A row says what differs from the defaults of
+``neuroevo train`` for the environment, and every figure in it is read from the run's
+own files.
 """
 
 import argparse
@@ -99,7 +101,7 @@ highest `center_return` | best centre, held out | last centre, held out |
 |---|---|---|---|---|---|---|---|---|"""
 
 
-def draw(paths: list[Path], file: Path, level: float | None, label: str) -> None:
+def draw(chains: list[list[Path]], file: Path, level: float | None, label: str) -> None:
     """Draw the held-out returns of runs against their environment steps."""
     import matplotlib
 
@@ -108,19 +110,21 @@ def draw(paths: list[Path], file: Path, level: float | None, label: str) -> None
 
     plt.style.use("tableau-colorblind10")
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for path in paths:
-        steps, returns = curve(path)
-        axes.plot(steps / 1e6, np.maximum.accumulate(returns), label=path.name)
-        axes.plot(
-            steps / 1e6, returns, color=axes.lines[-1].get_color(), alpha=0.3, lw=0.8
-        )
+    for chain in chains:
+        steps, returns = [], []
+        for path in chain:
+            offset = steps[-1][-1] if steps else 0
+            steps.append(curve(path)[0] + offset)
+            returns.append(curve(path)[1])
+        steps, returns = np.concatenate(steps) / 1e6, np.concatenate(returns)
+        name = " + ".join(path.name for path in chain)
+        (line,) = axes.plot(steps, np.maximum.accumulate(returns), label=name)
+        axes.plot(steps, returns, color=line.get_color(), alpha=0.3, lw=0.8)
     if level is not None:
         axes.axhline(level, color="black", ls="--", lw=1)
-        axes.annotate(label, (1, level), xycoords=("axes fraction", "data"), ha="right",
-                      va="bottom", fontsize=8)  # fmt: skip
-    axes.set(
-        xlabel="environment steps (millions)", ylabel="held-out return of the centre"
-    )
+        at = dict(xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        axes.annotate(label, (1, level), fontsize=8, **at)
+    axes.set(xlabel="environment steps (millions)", ylabel="held-out return")
     axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file)
@@ -128,18 +132,21 @@ def draw(paths: list[Path], file: Path, level: float | None, label: str) -> None
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="+")
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--level", type=float)
     parser.add_argument("--label", default="published")
     options = parser.parse_args()
+    chains = [[Path(run) for run in chain.split("+")] for chain in options.runs]
+    runs_of_all = [run for chain in chains for run in chain]
     print(HEAD)
-    for run in options.runs:
+    for run in runs_of_all:
         print(row(run))
-    for run in options.runs:
+    print()
+    for run in runs_of_all:
         print(f"- {run.name}: `{command(run)}`")
     if options.figure:
-        draw(options.runs, options.figure, options.level, options.label)
+        draw(chains, options.figure, options.level, options.label)
 
 
 if __name__ == "__main__":
