@@ -2,8 +2,10 @@
 
     python benchmarks/make_zoo.py RUN NAME --title "four pairs" [--seeds 16]
 
-It is the last centre or the best one, whichever the run's held-out evaluation found
-better. The card's return is measured anew, on policies and episodes that chose nothing.
+``A+B`` is a run B that started at the best genome of A: the card counts both. The
+genome is the last centre or the best one, whichever the run's held-out evaluation found
+better (of a run without one, the last). The card's return is measured anew, on policies
+and episodes that chose nothing.
 """
 
 import argparse
@@ -21,31 +23,34 @@ ZOO = Path(__file__).parents[1] / "genomes" / "zoo"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("--title", required=True)
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--episodes", type=int, default=8)
     options = parser.parse_args()
-    summary = json.loads((options.run / runs.SUMMARY).read_text())
-    last = summary["final_return_mean"] >= summary["best_return_mean"]
-    solution = neuroevo.load(options.run / (runs.CENTER if last else runs.BEST))
+    chain = [Path(run) for run in options.run.split("+")]
+    run = chain[-1]
+    file = run / runs.SUMMARY
+    summary = json.loads(file.read_text()) if file.exists() else {}
+    final, best = (summary.get(f"{name}_return_mean", 0) for name in ("final", "best"))
+    solution = neuroevo.load(run / (runs.CENTER if final >= best else runs.BEST))
     result = solution.evaluate(options.seeds, options.episodes, seed=1)
-    environment = json.loads((options.run / runs.ENVIRONMENT).read_text())
-    spent = runs.read_metrics(options.run)[-1]
-    written = config.read_yaml(options.run / runs.CONFIG)
+    environment = json.loads((run / runs.ENVIRONMENT).read_text())
+    spent = [runs.read_metrics(each)[-1] for each in chain]
+    written = config.read_yaml(run / runs.CONFIG)
     card = {
         "title": options.title,
         "env": result["env"],
         "pairs": len(solution.arrays()["states"]),
-        "command": search_table.command(options.run),
+        "command": " && ".join(map(search_table.command, chain)),
         "search": {
             key: written[key] for key in ("strategy", "population", "seeds", "episodes")
         },
         "versions": environment["versions"],
-        "generations": spent["generation"],
-        "env_steps": spent["env_steps"],
-        "seconds": spent["seconds"],
+        "generations": sum(row["generation"] for row in spent),
+        "env_steps": sum(row["env_steps"] for row in spent),
+        "seconds": round(sum(row["seconds"] for row in spent), 1),
         "devices": environment["devices"],
         "made": time.strftime("%Y-%m-%d"),
         "licence": "Apache-2.0",
