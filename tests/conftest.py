@@ -1,6 +1,11 @@
 """Four CPU devices for the whole suite, whatever a test's run would ask for."""
 
+import gc
+import itertools
 import os
+from pathlib import Path
+
+import pytest
 
 # Nearly all of the suite's time goes into compiling programs that run for milliseconds.
 # Tests of the command line run in processes of their own, as optimized as a user's.
@@ -14,3 +19,20 @@ from neuroevo import sharding  # noqa: E402
 sharding.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
 os.environ["XLA_FLAGS"] = _FLAGS
+
+
+_MAPS = Path("/proc/self/maps")  # on Linux
+_count = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _forget_programs():
+    """Drop compiled programs before they exhaust the process' memory mappings.
+
+    Each takes a few hundred; at 65 530, Linux' limit, the compiler segfaults.
+    """
+    yield
+    if next(_count) % 8 == 0 and _MAPS.exists():
+        if _MAPS.read_bytes().count(b"\n") > 20_000:
+            jax.clear_caches()
+            gc.collect()

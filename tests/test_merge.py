@@ -529,7 +529,8 @@ def mistaken(folder, discrete):
     save("half.npz", policy=None, normalization=None)
     save("list.npz", tasks=[1])
     save("shapeless.npz", spec={"observation": [0], "action": {"discrete": 2}})
-    save("narrow.npz", spec={"observation": [3], "action": {"discrete": 2}})
+    three = arrays | {"states": arrays["states"][:, :3]}
+    save("narrow.npz", three, spec={"observation": [3], "action": {"discrete": 2}})
     np.savez(folder / "bare.npz", **arrays)
 
 
