@@ -257,6 +257,7 @@ def test_a_genome_merged_with_itself_teaches_the_same(folder):
 # ------------------------------------------------------------------------- evaluation
 
 
+@pytest.mark.slow
 def test_each_task_is_seen_as_its_genome_saw_it(folder):
     """With its own statistics, which a file keeps, and padded after normalization."""
     genomes = [folder / f"{env}.npz" for env in ("Reacher-misc", "Pendulum-v1")]
@@ -305,6 +306,7 @@ def test_the_command_line_says_what_python_does(discrete, folder, run_cli):
     assert (folder / "again.npz").read_bytes() == (folder / "merged.npz").read_bytes()
 
 
+@pytest.mark.slow
 def test_own_returns_are_those_of_evaluate(run_cli):
     options = "--seeds 3 --episodes 2 --seed 7 --devices 1 --json"
     genomes = "MountainCar-v0.npz CartPole-v1.npz"
@@ -343,6 +345,7 @@ def test_files_are_split_as_they_were_joined(discrete):
     assert genome_file.split(files["CartPole-v1"]) == {}, "no merged file"
 
 
+@pytest.mark.slow
 def test_every_command_reads_a_merged_file(discrete, run_cli):
     expected = discrete.evaluate(**SMALL)
     expected = {

@@ -22,7 +22,13 @@ TINY = {
     "final_seeds": 0,  # compiles no second program
     "devices": 1,
 }
-SLOW_TO_COMPILE = {"Pong-misc", "Seaquest-MinAtar", "FrozenLake-misc"}
+SLOW_TO_COMPILE = {
+    "Asterix-MinAtar",
+    "FrozenLake-misc",
+    "Pong-misc",
+    "Seaquest-MinAtar",
+    "SpaceInvaders-MinAtar",
+}
 
 
 GYMNAX = [

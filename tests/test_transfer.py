@@ -191,6 +191,7 @@ def test_every_row_is_what_the_configuration_achieves(case, tmp_path):
     assert len(set(means)) > 1
 
 
+@pytest.mark.slow
 def test_continuous_actions_depths_and_groups(tmp_path, monkeypatch):
     """Several depths, and so many variants that they play in unequal groups."""
     arrays = {"states": RNG.normal(size=(2, 2)), "actions": RNG.normal(size=(2, 2))}
