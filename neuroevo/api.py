@@ -161,7 +161,7 @@ def prepare(
     Raises:
         UserError: if the file does not fit them.
     """
-    sharding.configure(resolved.devices)
+    build.set_up_jax(resolved)
     environment = resolved.parts["env"].build()
     spec = genome_file.to_spec(file)
     try:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from neuroevo import engine, genome_file, padding
+from neuroevo import compilation, engine, genome_file, padding, sharding
 from neuroevo.config import Config
 from neuroevo.errors import UserError
 from neuroevo.tasks.episode import Environment, make_task
@@ -23,6 +23,12 @@ class Parts(NamedTuple):
     encoding: Encoding
     strategy: Strategy | None
     spec: Spec | None = None  # what networks are made for, if not for the environment
+
+
+def set_up_jax(config: Config) -> None:
+    """Prepare JAX for what `config` asks of it; call it before anything is compiled."""
+    sharding.configure(config.devices)
+    compilation.use_cache(config.settings.compilation_cache)
 
 
 def build_parts(
@@ -65,25 +71,40 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
 
     The size of chunks can change the last digits of results; recorded, a run repeats.
     """
-    if config.settings.chunk != "auto":
-        return config
-    settings = dataclasses.replace(config.settings, chunk=_auto_chunk(config, parts))
+    parameters = count(shapes(parts.policy.init))
+    automatic = {"chunk": _chunk, "decode_chunk": _decode_chunk}
+    sizes = {
+        name: size(config.settings, parameters)
+        for name, size in automatic.items()
+        if getattr(config.settings, name) == "auto"
+    }
+    settings = dataclasses.replace(config.settings, **sizes)
     return dataclasses.replace(config, settings=settings)
 
 
 _PARALLEL = 8  # episodes in a chunk, at least: fewer leave a processor idle
 
 
-def _auto_chunk(config: Config, parts: Parts) -> int:
-    """Return how many policies to train and roll out together.
+def _chunk(settings: Any, parameters: int) -> int:
+    """Return how many policies with as many `parameters` to roll out together.
 
     On a CPU so many that their parameters stay in its cache; on an accelerator many
     more, to hide latency.
     """
     floats, most = (2**17, 64) if jax.default_backend() == "cpu" else (2**30, 4096)
-    fitting = floats // count(shapes(parts.policy.init))
-    least = -(-_PARALLEL // getattr(config.settings, "episodes", _PARALLEL))
-    return max(least, min(most, fitting))
+    least = -(-_PARALLEL // getattr(settings, "episodes", _PARALLEL))
+    return max(least, min(most, floats // parameters))
+
+
+def _decode_chunk(settings: Any, parameters: int) -> int:
+    """Return how many policies with as many `parameters` to train together.
+
+    On a CPU large ones one by one: an optimizer's statistics leave less of them in the
+    cache, and matrix products are fast alone.
+    """
+    del settings
+    floats, most = (2**15, 16) if jax.default_backend() == "cpu" else (2**30, 4096)
+    return max(1, min(most, floats // parameters))
 
 
 def build_engine(

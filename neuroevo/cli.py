@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
@@ -68,17 +68,13 @@ class _Resume:
 
 
 @dataclasses.dataclass(frozen=True)
-class _TrainPolicy:
+class _TrainPolicy(config.Machine):
     """Settings of ``train-policy``."""
 
     out: Path | None = None
     """New file to write, .npz or .safetensors."""
     seed: int = 0
     """Seed of the policy's initial parameters."""
-    devices: int | Literal["auto"] = "auto"
-    """Devices to spread the policies over; auto for all."""
-    chunk: int | Literal["auto"] = "auto"
-    """Policies trained and rolled out together; bounds memory."""
     config: Path | None = None
     """YAML file with options of the parts; the command line wins."""
     preset: str | None = None
@@ -86,7 +82,7 @@ class _TrainPolicy:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Evaluate:
+class _Evaluate(config.Machine):
     """Settings of ``evaluate``."""
 
     seeds: int = 8
@@ -95,10 +91,6 @@ class _Evaluate:
     """Episodes of each policy."""
     seed: int = 0
     """Seed of the evaluation's randomness."""
-    devices: int | Literal["auto"] = "auto"
-    """Devices to spread the policies over; auto for all."""
-    chunk: int | Literal["auto"] = "auto"
-    """Policies trained and rolled out together; bounds memory."""
     config: Path | None = None
     """YAML file with options of the parts; the command line wins."""
     preset: str | None = None

@@ -63,7 +63,21 @@ class Checkpoints:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Machine:
+    """What a command takes of the machine that it runs on."""
+
+    devices: int | Literal["auto"] = "auto"
+    """Devices to spread policies over; auto for all (on a CPU, one a core)."""
+    chunk: int | Literal["auto"] = "auto"
+    """Policies rolled out together; bounds memory."""
+    decode_chunk: int | Literal["auto"] = "auto"
+    """Policies trained together, at most as many as are rolled out together."""
+    compilation_cache: Path | Literal["auto"] | None = "auto"
+    """Folder for compiled programs; auto for the user's cache folder, None for none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Machine):
     """How long, how wide and how thoroughly to search."""
 
     population: int = 64
@@ -78,8 +92,6 @@ class Settings:
     """Stop when the centre's held-out return meets this in two evaluations in a row."""
     seed: int = 0
     """Seed of all randomness of the run."""
-    devices: int | Literal["auto"] = "auto"
-    """Devices to spread the population over; auto for all (on a CPU, one a core)."""
     seeds: int = 1
     """Fresh policies decoded from each candidate."""
     episodes: int = 4
@@ -92,8 +104,6 @@ class Settings:
     """Fresh policies for the evaluation at the end of the run; 0 for none."""
     final_episodes: int = 8
     """Episodes of each of those."""
-    chunk: int | Literal["auto"] = "auto"
-    """Policies trained and rolled out together; bounds memory."""
     checkpoint: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
 
@@ -207,6 +217,7 @@ _RANGES = {
     "final_seeds": (lambda x: 0 <= x < 2**31, "an integer from 0 to 2^31 - 1"),
     "final_episodes": _COUNT,
     "chunk": _COUNT,
+    "decode_chunk": _COUNT,
     "checkpoint.every_seconds": _POSITIVE,
     "checkpoint.every_generations": _COUNT,
     "checkpoint.keep": _COUNT,

@@ -6,7 +6,7 @@ It knows no environment, no encoding and no device. Everything here is a pure fu
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import numpy as np
 
 from neuroevo import sharding
 from neuroevo.types import (
+    CHUNK,
     Array,
     Encoding,
     Genome,
@@ -35,7 +36,8 @@ class Plan(NamedTuple):
     episodes: int  # episodes of each policy
     center_every: int  # generations between evaluations of the strategy's centre
     center_seeds: int  # policies decoded from the centre for such an evaluation
-    chunk: int  # policies that are trained and rolled out together
+    chunk: int  # policies that are rolled out together
+    decode_chunk: int  # of these, policies that are trained together
 
 
 class Answer(NamedTuple):
@@ -102,16 +104,17 @@ def make_engine(
     The results do not depend on the number of devices.
     """
 
-    def play(genomes, rows, seeds, keys, episodes, task_state, active=None):
-        """Return the outcomes of policies, item i decoded from genome ``rows[i]``.
+    def play(pick, genomes, rows, seeds, keys, episodes, task_state, active=None):
+        """Return the outcomes of policies.
 
+        Item i is decoded from the genome ``pick(genomes, rows[i])``.
         Items with the same ``seeds[i]`` share the policy's initialisation and the
         episodes' randomness: common random numbers, which make candidates comparable.
         """
         start_keys, episode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         num_starts = None if active is None else active[1]
-        starts = sharding.map_items(
-            lambda keys, i: encoding.start(keys[i]),
+        starts = sharding.map_chunks(
+            jax.vmap(lambda keys, i: encoding.start(keys[i]), in_axes=(None, 0)),
             start_keys,
             len(keys),
             1,
@@ -119,21 +122,26 @@ def make_engine(
         )
         rows, seeds = jnp.asarray(rows), jnp.asarray(seeds)
 
-        def item(args, i):
+        def chunk(args, items):
             genomes, starts, episode_keys, task_state = args
-            genome = jax.tree.map(lambda x: x[rows[i]], genomes)
-            start = jax.tree.map(lambda x: x[seeds[i]], starts)
-            params = encoding.decode(genome, start)
 
-            def act(observation, key):
-                return policy.act(policy.apply(params, observation), key)
+            def decode(i):
+                start = take(starts, seeds[i])
+                return encoding.decode(pick(genomes, rows[i]), start)
 
-            keys = jax.random.split(episode_keys[seeds[i]], episodes)
-            return task.evaluate(act, task_state, keys)
+            def rollout(params, i):
+                def act(observation, key):
+                    return policy.act(policy.apply(params, observation), key)
+
+                keys = jax.random.split(episode_keys[seeds[i]], episodes)
+                return task.evaluate(act, task_state, keys)
+
+            params = map_batches(decode, items, plan.decode_chunk)
+            return jax.vmap(rollout, axis_name=CHUNK)(params, items)
 
         args = (genomes, starts, episode_keys, task_state)
         num_items = None if active is None else active[0]
-        return sharding.map_items(item, args, len(rows), plan.chunk, num_items)
+        return sharding.map_chunks(chunk, args, len(rows), plan.chunk, num_items)
 
     # The centre rides along with the population as one more genome, on seeds of its
     # own: one compiled rollout serves both, and its return is held out because the
@@ -160,24 +168,28 @@ def make_engine(
             num_items + center_due * plan.center_seeds,
             plan.seeds + center_due * plan.center_seeds,
         )
-        outcomes = play(genomes, rows, seeds, keys, plan.episodes, state.task, active)
+        outcomes = play(
+            pick, genomes, rows, seeds, keys, plan.episodes, state.task, active
+        )
         return alone(
             tell, tell_key, genomes, outcomes, asked, state, target, center_due
         )
 
-    def ask(key: Key, strategy_state: StrategyState) -> tuple[Genome, StrategyState]:
-        """Return the population with the centre as its last row."""
+    def ask(key: Key, strategy_state: StrategyState):
+        """Return the population and the centre, and the strategy's state."""
         population, asked = strategy.ask(key, strategy_state)
-        center = strategy.center(strategy_state)
-        genomes = jax.tree.map(
-            lambda xs, x: jnp.concatenate([xs, x[None]]), population, center
+        return (population, strategy.center(strategy_state)), asked
+
+    def pick(genomes: tuple[Genome, Genome], row: Array) -> Genome:
+        """Return a candidate, or the centre as the row that follows them."""
+        return jax.tree.map(
+            lambda xs, x: jnp.where(row < plan.population, xs[row], x), *genomes
         )
-        return genomes, asked
 
     def tell(key, genomes, outcomes, asked, state: State, target, center_due):
         """Return the state that the outcomes lead to, and what they showed."""
-        population = jax.tree.map(lambda x: x[:-1], genomes)
-        center = Answer(jax.tree.map(lambda x: x[-1], genomes), state.task)
+        population, center = genomes
+        center = Answer(center, state.task)
         played = jax.tree.map(lambda x: x[:num_items], outcomes)
         played_by_center = jax.tree.map(lambda x: x[num_items:], outcomes)
         fitness = played.returns.reshape(plan.population, -1).mean(axis=1)
@@ -262,7 +274,7 @@ def make_engine(
         count = jax.tree.leaves(genomes)[0].shape[0]
         keys = jax.random.split(key, seeds)
         rows, order = np.divmod(np.arange(count * seeds), seeds)
-        outcomes = play(genomes, rows, order, keys, episodes, task_state)
+        outcomes = play(take, genomes, rows, order, keys, episodes, task_state)
         return jax.tree.map(lambda x: x.reshape(count, seeds, *x.shape[1:]), outcomes)
 
     def center(state: State) -> Answer:
@@ -278,3 +290,19 @@ def make_engine(
         center=jax.jit(center),
         evaluate=lambda *args, seeds, episodes: evaluation(seeds, episodes)(*args),
     )
+
+
+def take(tree: Any, row: Array) -> Any:
+    """Return row `row` of every leaf."""
+    return jax.tree.map(lambda x: x[row], tree)
+
+
+def map_batches(function: Callable[[Array], Any], items: Array, batch: int) -> Any:
+    """Return ``vmap(function)(items)``, computed `batch` items at a time.
+
+    One at a time it is a plain loop: small matrix products batched into larger ones
+    can be slower than one after the other.
+    """
+    if batch >= len(items):
+        return jax.vmap(function)(items)
+    return jax.lax.map(function, items, batch_size=None if batch == 1 else batch)

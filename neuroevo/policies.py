@@ -172,14 +172,10 @@ class _Network(nn.Module):
             x = activation(conv(x))
         x = x.ravel()
         for i, width in enumerate(self.hidden):
-            dense = nn.Dense(
-                width, kernel_init=self.kernel(math.sqrt(2)), name=f"hidden_{i}"
-            )
+            dense = self.dense(width, math.sqrt(2), name=f"hidden_{i}")
             x = activation(dense(x))
         # A small gain makes every action about equally likely at first.
-        output = functools.partial(
-            nn.Dense, kernel_init=self.kernel(0.01), name="output"
-        )
+        output = functools.partial(self.dense, gain=0.01, name="output")
         if isinstance(self.action, Discrete):
             return output(self.action.n)(x)
         shape = self.action.shape
@@ -189,10 +185,38 @@ class _Network(nn.Module):
         )
         return mean, log_std
 
+    def dense(self, width: int, gain: float, name: str) -> nn.Dense:
+        return nn.Dense(
+            width, kernel_init=self.kernel(gain), dot_general=_product, name=name
+        )
+
     def kernel(self, gain: float) -> Callable[..., Array]:
         if self.kernel_init == "orthogonal":
             return functools.partial(orthogonal, gain=gain)
         return nn.initializers.lecun_normal()
+
+
+def _product(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
+    """Return ``x @ kernel`` for a vector, as `flax.linen.Dense` asks for it."""
+    del args, options
+    return _vector_matrix(x, kernel)
+
+
+@jax.custom_jvp
+def _vector_matrix(x: Array, kernel: Array) -> Array:
+    return x @ kernel
+
+
+@_vector_matrix.defjvp
+def _vector_matrix_jvp(primals, tangents):
+    """Differentiate so that the kernel's gradient comes in the kernel's own layout.
+
+    The gradient that JAX derives is a transposed product. Written back in the other
+    order it makes training a policy on few pairs two to five times as slow on a CPU.
+    """
+    (x, kernel), (dx, dkernel) = primals, tangents
+    change = dx @ kernel + jnp.sum(x[:, None] * dkernel, axis=0)
+    return _vector_matrix(x, kernel), change
 
 
 def orthogonal(

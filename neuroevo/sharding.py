@@ -1,10 +1,10 @@
 """The only module that knows about devices.
 
 A program is written once for one device and runs on any number of them: `spread` runs
-it on every device with the same arguments, and inside it `map_items` divides work among
-the devices and gives every device all the results. Whatever else the program does is
-done by every device alike, so its state is replicated without being communicated, and
-the results do not depend on the number of devices.
+it on every device with the same arguments, and inside it `map_chunks` divides work
+among the devices and gives every device all the results. Whatever else the program does
+is done by every device alike, so its state is replicated without being communicated,
+and the results do not depend on the number of devices.
 """
 
 import os
@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.errors import UserError
-from neuroevo.types import CHUNK
 
 AXIS = "population"
 
@@ -75,7 +74,7 @@ def describe(devices: Sequence[jax.Device]) -> str:
 def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     """Return `function`, run by every device with the same arguments.
 
-    `function` may call `map_items`; its result must be the same on every device, as it
+    `function` may call `map_chunks`; its result must be the same on every device, as it
     is when everything else is computed from the arguments.
     """
     # The inner jit matters: with more than one CPU device jax 0.11's partitioner
@@ -101,30 +100,28 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     return run
 
 
-def map_items(
+def map_chunks(
     function: Callable[[Any, jax.Array], Any],
     args: Any,
     count: int,
     chunk: int,
     active: jax.Array | int | None = None,
 ) -> Any:
-    """Return ``function(args, i)`` for every i below `count`, stacked.
+    """Return what ``function(args, items)`` returns for all items below `count`.
 
-    Items are evaluated in chunks of `chunk` under ``vmap``, so that memory is bounded
-    and a loop inside `function` ends with the chunk's last item (which it may find out
-    by a collective over the axis `CHUNK`). Chunks are dealt to the devices in turn,
-    which balances items whose cost varies along the population; what a chunk holds does
-    not depend on the number of devices. Items from `active` on are skipped, chunk by
-    chunk; their results are zeros or undefined.
+    `function` takes `chunk` items, int32, at a time and returns arrays with a leading
+    axis of that length, so that memory is bounded and a loop inside it ends with the
+    chunk's last item. Chunks are dealt to the devices in turn, which balances items
+    whose cost varies along the population; what a chunk holds does not depend on the
+    number of devices. Items from `active` on are skipped, chunk by chunk; their results
+    are zeros or undefined.
     """
     devices = jax.lax.axis_size(AXIS)
     chunks = -(-count // chunk)
     rounds = -(-chunks // devices)
 
-    mapped = jax.vmap(function, in_axes=(None, 0), axis_name=CHUNK)
-
     def evaluate(args, items):
-        return jax.tree.map(_raw, mapped(args, items))
+        return jax.tree.map(_raw, function(args, items))
 
     def on_this_device(args, device, active):
         def one_round(j, results):
@@ -143,7 +140,8 @@ def map_items(
     results = on_this_device(args, device, active)
     results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, chunk, …)
     results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[3:])[:count], results)
-    return jax.tree.map(_like, results, jax.eval_shape(mapped, args, jnp.arange(1)))
+    shapes = jax.eval_shape(function, args, jnp.arange(chunk))
+    return jax.tree.map(_like, results, shapes)
 
 
 def alone(true: jax.Array, function: Callable, *args: Any) -> Any:

@@ -62,7 +62,7 @@ class Run:
         Raises:
             UserError: if they do not go together.
         """
-        sharding.configure(config.devices)
+        build.set_up_jax(config)
         observation = None
         if start and config.names["normalization"] in ("constant", "running"):
             observation = genome_file.statistics(start.arrays)

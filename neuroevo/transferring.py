@@ -315,7 +315,8 @@ def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:
     automatic = dataclasses.replace(settings, chunk="auto")
     resolved = dataclasses.replace(solution.config, settings=automatic)
     chunk = build.resolve_auto(resolved, parts).settings.chunk
-    settings = dataclasses.replace(settings, chunk=min(chunk, settings.chunk, count))
+    chunk = min(chunk, settings.chunk, count)
+    settings = dataclasses.replace(settings, chunk=chunk, decode_chunk=chunk)
     resolved = dataclasses.replace(resolved, settings=settings)
     return build.build_engine(resolved, parts, sharding.select(resolved.devices))
 

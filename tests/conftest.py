@@ -3,6 +3,8 @@
 import gc
 import itertools
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,12 @@ import pytest
 _FLAGS = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = f"{_FLAGS} --xla_backend_optimization_level=0".strip()
 
+# What one process of the suite has compiled, another need not.
+_CACHE = "JAX_COMPILATION_CACHE_DIR"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit it
+    os.environ[_CACHE] = tempfile.mkdtemp(prefix="neuroevo-tests-")
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+
 import jax  # noqa: E402
 
 from neuroevo import sharding  # noqa: E402
@@ -19,6 +27,11 @@ from neuroevo import sharding  # noqa: E402
 sharding.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
 os.environ["XLA_FLAGS"] = _FLAGS
+
+
+def pytest_unconfigure():
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
 
 
 _MAPS = Path("/proc/self/maps")  # on Linux

@@ -88,7 +88,9 @@ def test_device_count_does_not_matter(devices):
     assert_same(one.state, many.state)
 
 
-@pytest.mark.parametrize("changes", [{"chunk": 1}, {"chunk": 64}, {"devices": 3}])
+@pytest.mark.parametrize(
+    "changes", [{"chunk": 1}, {"chunk": 64}, {"devices": 3}, {"decode_chunk": 2}]
+)
 @pytest.mark.parametrize("normalization", ["running", "episode"])
 def test_chunks_and_devices_change_no_more_than_last_digits(changes, normalization):
     one = make_run(normalization=normalization)

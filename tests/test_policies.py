@@ -114,6 +114,28 @@ def test_mlp_is_the_network_it_says():
     np.testing.assert_allclose(policy.apply(params, x), logits, atol=1e-5)
 
 
+def test_mlp_has_the_derivatives_of_plain_matrix_products():
+    """Its own differentiation rule, in both modes and batched."""
+    policy, spec = make("mlp", "vector", "discrete")
+    params = policy.init(jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (3, *spec.observation))
+
+    def plain(params, x):
+        for name in ("hidden_0", "hidden_1"):
+            x = jnp.tanh(x @ params[name]["kernel"] + params[name]["bias"])
+        return x @ params["output"]["kernel"] + params["output"]["bias"]
+
+    def derivatives(apply):
+        def loss(*args):
+            return jnp.sum(jnp.sin(jax.vmap(apply, (None, 0))(*args)))
+
+        tangents = jax.tree.map(jnp.cos, (params, xs))
+        return jax.grad(loss, (0, 1))(params, xs), jax.jvp(loss, (params, xs), tangents)
+
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(close, derivatives(policy.apply), derivatives(plain))
+
+
 def test_no_hidden_layer_is_a_linear_policy():
     policy, _ = make("mlp", "vector", "discrete", hidden=())
     assert set(policy.init(jax.random.key(0))) == {"output"}

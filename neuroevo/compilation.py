@@ -1,0 +1,44 @@
+"""Compiled programs on disk: the second start of a run need not compile."""
+
+import hashlib
+import platform
+from pathlib import Path
+from typing import Literal
+
+import jax
+import platformdirs
+
+_LARGEST = 2 * 1024**3  # bytes on disk; the programs used least recently go first
+
+
+def use_cache(folder: Path | Literal["auto"] | None) -> None:
+    """Keep compiled programs in `folder`; call it before anything is compiled.
+
+    ``auto`` means the user's cache folder, unless JAX has been told of another one (by
+    ``JAX_COMPILATION_CACHE_DIR``, say). None keeps none.
+    """
+    if folder == "auto" and jax.config.jax_compilation_cache_dir is not None:
+        return
+    folder = default_folder() if folder == "auto" else folder
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written to: compile every time
+        folder = None
+    # With a limit JAX locks the folder, so that processes can share it.
+    jax.config.update("jax_compilation_cache_max_size", _LARGEST)
+    jax.config.update("jax_compilation_cache_dir", folder and str(folder.absolute()))
+
+
+def default_folder() -> Path:
+    """Return the user's cache folder for programs that this processor can run.
+
+    Machines of a cluster may share a home and differ in their instructions.
+    """
+    try:
+        facts = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+        features = [line for line in facts if line.startswith(("flags", "Features"))]
+    except OSError:
+        features = [platform.processor()]
+    digest = hashlib.sha256("\n".join(features).encode()).hexdigest()[:8]
+    return platformdirs.user_cache_path("neuroevo") / f"{platform.machine()}-{digest}"
