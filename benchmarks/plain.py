@@ -213,21 +213,23 @@ def make_generation(run):
     )
 
     def init(key):
-        genome_key, strategy_key, key = jax.random.split(key, 3)
+        genome_key, strategy_key, _, key = jax.random.split(key, 4)
         genome = run.parts.encoding.init(genome_key)
         count = jnp.float32(1e-4 if mode == "episode" else 0)
         moments = Moments(count, jnp.zeros(shape), jnp.ones(shape))
-        return key, strategy.init(strategy_key, genome), moments
+        return key, jnp.int32(0), strategy.init(strategy_key, genome), moments
 
     def generation(state):
-        key, strategy_state, moments = state
-        key, ask_key, tell_key, play_key = jax.random.split(key, 4)
+        key, number, strategy_state, moments = state
+        now = jax.random.fold_in(key, number)
+        ask_key, tell_key, play_key = jax.random.split(now, 3)
         population, strategy_state = strategy.ask(ask_key, strategy_state)
         returns, lengths, *seen = evaluate(population, play_key, moments)
         fitness = returns.mean((1, 2))
         strategy_state = strategy.tell(tell_key, population, fitness, strategy_state)
         if mode == "running":
             moments = merge(moments, *seen)
-        return (key, strategy_state, moments), (fitness.mean(), lengths.sum())
+        state = key, number + 1, strategy_state, moments
+        return state, (fitness.mean(), lengths.sum())
 
     return jax.jit(init), jax.jit(generation)
