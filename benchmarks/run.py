@@ -8,13 +8,19 @@ is written anew after every case. ``--quick`` is a smoke run: its figures mean n
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
-import measure
-import table
-from cases import CASES
+# What is measured is the checkout that this file lies in, in child processes as well.
+ROOT = str(Path(__file__).resolve().parents[1])
+sys.path.insert(0, ROOT)
+os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])
+
+import measure  # noqa: E402
+import table  # noqa: E402
+from cases import CASES  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

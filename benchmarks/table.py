@@ -28,7 +28,9 @@ theirs cost the same whatever happens, as they always play all steps. `fitness` 
 mean of the population over those first generations that all contenders of the case ran,
 with the standard deviation over rounds. `rate` counts environment steps before the ends
 of episodes (evosax's problems do not tell which these are, so theirs are all), and is
-left out where contenders ran different generations.
+left out where contenders ran different generations. OpenBLAS has one thread
+(`OPENBLAS_NUM_THREADS=1`): with more, the plain formulation's QR decompositions are
+slower.
 """
 
 
