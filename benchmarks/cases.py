@@ -167,7 +167,7 @@ CASES = (
         GENERATIONS,
         "weights 64x64 of CartPole, 256 candidates x 16 episodes",
         DIRECT | {"env": "CartPole-v1", "population": 256, "episodes": 16},
-        against("plain", "evosax", their_generations=5),
+        against("plain", "evosax", "evojax", their_generations=5),
         gpu=MANY,
     ),
     Compare(
@@ -271,7 +271,7 @@ CASES = (
         SCALING,
         "hades-hopper-4 with episodes of 100 steps on one device and on two",
         HOPPER_FULL | {"env.episode_length": 100},
-        tuple(Contender(f"{n} devices", "neuroevo", {"devices": n}, 3) for n in (2, 1)),
+        tuple(Contender(f"devices {n}", "neuroevo", {"devices": n}, 3) for n in (1, 2)),
     ),
     Compare(
         "scaling-population",

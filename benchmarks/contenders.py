@@ -7,6 +7,7 @@ which says what to do. It compiles and returns ``sample(seed)``, one timed repet
 import time
 from typing import NamedTuple
 
+import evojax_problem
 import evosax_problem
 import jax
 import jax.numpy as jnp
@@ -51,11 +52,11 @@ def neuroevo(run, generations, quick):
 
 
 def _one_by_one(make_generation):
-    """Return the contender of a jitted generation, called again and again."""
+    """Return the contender of a generation that is called again and again."""
 
     def contender(run, generations, quick):
         init, generation = make_generation(run)
-        program = generation.lower(init(jax.random.key(0))).compile()
+        program = _compiled(generation, init(jax.random.key(0)))
 
         def advance(state):
             reports = []
@@ -75,8 +76,16 @@ def _one_by_one(make_generation):
     return contender
 
 
+def _compiled(generation, state):
+    if hasattr(generation, "lower"):
+        return generation.lower(state).compile()
+    jax.block_until_ready(generation(state))  # several programs: a call compiles them
+    return generation
+
+
 plain_formulation = _one_by_one(plain.make_generation)
 evosax = _one_by_one(evosax_problem.make_generation)
+evojax = _one_by_one(evojax_problem.make_generation)
 
 
 def constant_actions(run, generations, quick):

@@ -27,7 +27,7 @@ from the first one on (ten, where nothing else is said); where the others run fe
 theirs cost the same whatever happens, as they always play all steps. `fitness` is the
 mean of the population over those first generations that all contenders of the case ran,
 with the standard deviation over rounds. `rate` counts environment steps before the ends
-of episodes (evosax's problems do not tell which these are, so theirs are all), and is
+of episodes (evosax and EvoJAX do not tell which these are, so theirs are all), and is
 left out where contenders ran different generations. OpenBLAS has one thread
 (`OPENBLAS_NUM_THREADS=1`): with more, the plain formulation's QR decompositions are
 slower.
