@@ -167,7 +167,7 @@ CASES = (
         GENERATIONS,
         "weights 64x64 of CartPole, 256 candidates x 16 episodes",
         DIRECT | {"env": "CartPole-v1", "population": 256, "episodes": 16},
-        against("plain", "evosax", "evojax", their_generations=5),
+        against("plain", "evosax", "evojax", their_generations=2),
         gpu=MANY,
     ),
     Compare(
