@@ -1,0 +1,145 @@
+"""Who is measured.
+
+Each contender is a function ``(run, generations, quick)`` of a `neuroevo.training.Run`,
+which says what to do. It compiles and returns ``sample(seed)``, one timed repetition.
+"""
+
+import time
+from typing import NamedTuple
+
+import evojax_problem
+import evosax_problem
+import jax
+import jax.numpy as jnp
+import machine
+import numpy as np
+import plain
+
+from neuroevo import engine
+from neuroevo.types import Discrete
+
+
+class Sample(NamedTuple):
+    """One repetition."""
+
+    seconds: float  # a generation
+    work: dict[str, float]  # done in a generation, by unit
+    fitness: list[float] = []  # mean of the population in each generation
+
+
+def neuroevo(run, generations, quick):
+    """Generations of the engine, all of them in one compiled call."""
+
+    def advance(state, generations):
+        limits = np.int32(generations), np.int32(2**31 - 1), np.float32(np.inf)
+        return run.engine.advance(state, engine.Limits(*limits))
+
+    def start(seed):
+        return jax.block_until_ready(run.engine.init(jax.random.key(seed)))
+
+    def sample(seed):
+        state = start(seed)
+        seconds, (_, done, log) = _time(lambda: advance(state, generations))
+        assert int(done) == generations
+        steps, fitness = (
+            np.asarray(x)[:generations] for x in (log.steps, log.fitness_mean)
+        )
+        work = {"env steps": float(steps.mean())}
+        return Sample(seconds / generations, work, fitness.tolist())
+
+    advance(start(0), 0)  # compiles, and runs nothing
+    return sample
+
+
+def _one_by_one(make_generation):
+    """Return the contender of a generation that is called again and again."""
+
+    def contender(run, generations, quick):
+        init, generation = make_generation(run)
+        program = _compiled(generation, init(jax.random.key(0)))
+
+        def advance(state):
+            reports = []
+            for _ in range(generations):
+                state, report = jax.block_until_ready(program(state))
+                reports.append(report)
+            return np.array(reports, float).T
+
+        def sample(seed):
+            state = jax.block_until_ready(init(jax.random.key(seed)))
+            seconds, (fitness, steps) = _time(lambda: advance(state))
+            work = {"env steps": float(steps.mean())}
+            return Sample(seconds / generations, work, fitness.tolist())
+
+        return sample
+
+    return contender
+
+
+def _compiled(generation, state):
+    if hasattr(generation, "lower"):
+        return generation.lower(state).compile()
+    jax.block_until_ready(generation(state))  # several programs: a call compiles them
+    return generation
+
+
+plain_formulation = _one_by_one(plain.make_generation)
+evosax = _one_by_one(evosax_problem.make_generation)
+evojax = _one_by_one(evojax_problem.make_generation)
+
+
+def constant_actions(run, generations, quick):
+    """Steps of the same episodes in one vmap, with no policy, never ending."""
+    settings, environment = run.config.settings, run.parts.environment
+    batch = settings.population * settings.seeds * settings.episodes
+    action = environment.spec.action
+    shape = () if isinstance(action, Discrete) else action.shape
+    actions = jnp.zeros((batch, *shape), jnp.int32 if shape == () else jnp.float32)
+
+    @jax.jit
+    def play(key):
+        keys = jax.random.split(key, batch)
+
+        def step(carry, t):
+            state, total = carry
+            step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, t)
+            state, _, reward, _ = jax.vmap(environment.step)(step_keys, state, actions)
+            return (state, total + reward), None
+
+        state, _ = jax.vmap(environment.reset)(keys)
+        carry = state, jnp.zeros(batch)
+        return jax.lax.scan(step, carry, jnp.arange(environment.max_steps))[0]
+
+    return _probe(play, {"env steps": float(batch * environment.max_steps)})
+
+
+def _machine(make):
+    """Return the contender of one of the `machine`'s measurements."""
+
+    def contender(run, generations, quick):
+        function, work = make(jax.local_devices(), quick)
+        return _probe(lambda key: function(), work)
+
+    return contender
+
+
+matmul = _machine(machine.matmul)
+triad = _machine(machine.triad)
+
+
+def _probe(function, work):
+    jax.block_until_ready(function(jax.random.key(0)))
+
+    def sample(seed):
+        key = jax.random.key(seed)
+        seconds, _ = _time(lambda: jax.block_until_ready(function(key)))
+        return Sample(seconds, work)
+
+    return sample
+
+
+def _time(function):
+    """Return how long a call took, in seconds, and its result."""
+    began = time.perf_counter()
+    result = function()
+    return time.perf_counter() - began, result

@@ -1,0 +1,72 @@
+"""What the machine can do, measured in the process that measures everything else."""
+
+import os
+import platform
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from neuroevo import runs, sharding
+
+MATRIX, MATRIX_QUICK = 2048, 256  # rows and columns
+ARRAY, ARRAY_QUICK = 2**26, 2**16  # numbers in all, 4 bytes each: far beyond any cache
+# Repetitions in one compiled call, which reuses its buffers: no memory page is new.
+PRODUCTS, SWEEPS = 4, 32
+
+
+def describe(devices):
+    """Return what a table says of the place where it was measured."""
+    facts = runs.environment()
+    versions = [f"{name} {version}" for name, version in facts["versions"].items()]
+    return {
+        "date": facts["started"][:10],
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "devices": sharding.describe(devices),
+        "system": facts["platform"],
+        "versions": ", ".join([f"Python {facts['python']}", *versions]),
+        "revision": facts["git_revision"] or "unknown",
+    }
+
+
+def _processor():
+    file = Path("/proc/cpuinfo")  # on Linux
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.processor() or "unknown processor"
+
+
+def matmul(devices, quick=False):
+    """Return a function that multiplies square float32 matrices, and its work.
+
+    Every device multiplies its own. The precision is JAX's default, as in networks.
+    """
+    n = MATRIX_QUICK if quick else MATRIX
+    x = jnp.full((len(devices), n, n), 1 / n)
+
+    def multiply(x):
+        return jax.lax.fori_loop(0, PRODUCTS, lambda _, y: y @ x, x)
+
+    work = {"FLOP": len(devices) * PRODUCTS * 2.0 * n**3}
+    return _on_each(devices, multiply, x), work
+
+
+def triad(devices, quick=False):
+    """Return a function that computes ``y += a x`` on large arrays, and its work.
+
+    Each number is moved three times (STREAM; McCalpin, 1995): x and y in, y out.
+    """
+    n = (ARRAY_QUICK if quick else ARRAY) // len(devices)
+    x = jnp.ones((len(devices), n))
+
+    def sweep(x, y):
+        return jax.lax.fori_loop(0, SWEEPS, lambda _, y: y + 0.5 * x, y)
+
+    work = {"B": len(devices) * SWEEPS * 3 * 4.0 * n}
+    return _on_each(devices, sweep, x, 2 * x), work
+
+
+def _on_each(devices, function, *args):
+    args = jax.pmap(lambda *args: args, devices=devices)(*args)
+    mapped = jax.pmap(function, devices=devices)
+    return lambda: mapped(*args)

@@ -1,0 +1,135 @@
+"""The benchmarks' reference computes what neuroevo computes; tables can be written."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from neuroevo import config, engine, training
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import contenders
+import plain
+import table
+import toy
+from cases import CASES, Compare
+from measure import configure
+
+
+class Walk:
+    name = "walk"
+
+    def build(self):
+        return toy.walk()
+
+
+def make_run(options, custom=None):
+    small = {"population": 4, "devices": 1, "policy.hidden": [8, 8]}
+    layers = [config.Layer("test", small | options)]
+    return training.Run(config.resolve(layers, custom=custom))
+
+
+DIRECT = {"encoding": "direct", "normalization": "running", "episodes": 3}
+# Orthogonal weights are drawn in two ways; these are drawn in one.
+PAIRS = {"policy.kernel_init": "lecun", "encoding.steps": 3, "seeds": 2, "episodes": 3}
+AGREEING = {
+    "cartpole, pairs": (PAIRS | {"env.max_steps_in_episode": 40}, None),
+    "walk, pairs": (
+        PAIRS
+        | {
+            "normalization": "episode",
+            "encoding.max_grad_norm": 0.5,
+            "encoding.init_scale": 1.0,
+        },
+        {"env": Walk()},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AGREEING)
+def test_plain_formulation_agrees_on_the_same_genomes(case):
+    run = make_run(*AGREEING[case])
+    run.initialize()
+    settings = run.config.settings
+    key, ask_key = jax.random.split(jax.random.key(1))
+    population, _ = jax.jit(run.parts.strategy.ask)(ask_key, run.state.strategy)
+    ours = run.engine.evaluate(
+        population,
+        run.state.task,
+        key,
+        seeds=settings.seeds,
+        episodes=settings.episodes,
+    )
+
+    init, _ = plain.make_generation(run)
+    *_, moments = init(key)
+    evaluate = jax.jit(plain.make_evaluate(run))
+    returns, lengths, *_ = evaluate(population, key, moments)
+
+    np.testing.assert_array_equal(lengths, ours.lengths)
+    np.testing.assert_allclose(returns, ours.returns, rtol=1e-3, atol=1e-3)
+    assert np.std(returns) > 0
+
+
+def test_first_generation_is_the_same_one():
+    run = make_run(DIRECT, {"env": Walk()})
+    key = jax.random.key(3)
+    limits = engine.Limits(np.int32(1), np.int32(2**31 - 1), np.float32(np.inf))
+    _, _, report = run.engine.advance(run.engine.init(key), limits)
+
+    init, generation = plain.make_generation(run)
+    _, (fitness, _) = generation(init(key))
+
+    assert fitness == pytest.approx(float(report.fitness_mean[0]), rel=1e-4)
+
+
+def test_cases_have_names_of_their_own_and_options_that_exist():
+    assert len({case.name for case in CASES}) == len(CASES)
+    for case in CASES:
+        for contender in case.contenders if isinstance(case, Compare) else ():
+            assert hasattr(contenders, contender.kind)
+            if contender.options or contender is case.contenders[0]:
+                configure(case, contender, quick=True)
+
+
+def test_table_shows_what_was_measured_and_says_what_was_not():
+    rows = [
+        {
+            "contender": "neuroevo",
+            "bound": False,
+            "seconds": [1.0, 2.0, 3.0],
+            "fitness": [[1.0, 5.0]] * 3,
+            "work": {"FLOP": 4e9},
+            "ready": 7.0,
+        },
+        {
+            "contender": "plain",
+            "bound": False,
+            "seconds": [2.0, 8.0, 9.0],
+            "fitness": [[2.0, 6.0]] * 3,
+            "work": {"FLOP": 4e9},
+        },
+        {"contender": "evosax", "bound": False, "error": "ValueError: no | such"},
+        {
+            "contender": "machine",
+            "bound": True,
+            "seconds": [1.0],
+            "work": {"FLOP": 8e9},
+        },
+    ]
+    results = {CASES[0].name: {"machine": {"devices": "2 x cpu"}, "rows": rows}}
+    text = table.document(CASES, results)
+    ours, plainly, failed, machine = (
+        line for line in text.splitlines() if line.startswith(f"| {CASES[0].name} ")
+    )
+    assert "| 2 [1 to 3] | – | 2 GFLOP/s (25% of machine) | 3 ± 0 | 7.0 s | 3 |" in ours
+    assert "| 8 [2 to 9] | 3 [2 to 4] |" in plainly
+    assert "not measured: ValueError: no / such" in failed
+    assert "8 GFLOP/s" in machine
+    assert "- devices: 2 x cpu" in text
+    for case in CASES[1:]:
+        assert f"| {case.name} |  | not measured |" in text
+        assert f"`python benchmarks/run.py --cases {case.name}`" in text
