@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neuroevo.formatting import (
+    format_bytes,
     format_count,
     format_duration,
     format_value,
@@ -83,6 +84,7 @@ class Header:
     genome_size: int
     parameters: int
     devices: str
+    memory: int | None = None  # bytes, as estimated
     run_dir: str | None = None
     generations: int | None = None
     max_env_steps: float | None = None
@@ -97,6 +99,8 @@ class Header:
             f" × {self.episodes} episodes",
             self.devices,
         ]
+        if self.memory is not None:
+            facts.append(f"about {format_bytes(self.memory)}")
         if self.target is not None:
             facts.append(f"until the centre returns {self.target:g}")
         return facts + ([self.run_dir] if self.run_dir else [])

@@ -22,6 +22,11 @@ def format_count(number: float) -> str:
     return f"{number:.{digits}f}".removesuffix(".0") + unit
 
 
+def format_bytes(size: float) -> str:
+    """Abbreviates a size in memory: ``950B``, ``1.2GB``, in powers of a thousand."""
+    return f"{format_count(size)}B"
+
+
 def format_value(number: float | None) -> str:
     """Formats a return to about four digits; what is missing is a dash."""
     if number is None or not math.isfinite(number):

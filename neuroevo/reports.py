@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neuroevo.formatting import (
+    format_bytes,
     format_count,
     format_duration,
     format_value,
@@ -82,7 +83,7 @@ def render_summary(summary: Mapping, console: Console) -> None:
         ("collapsed", _COLLAPSED if get("collapsed") else None),
         ("spent", ", ".join(spent) or None),
         ("time", seconds),
-        ("peak memory", f"{format_count(memory)}B" if memory else None),
+        ("peak memory", format_bytes(memory) if memory else None),
         ("stopped by", get("stopped_by")),
         ("run", get("run_dir")),
     ]

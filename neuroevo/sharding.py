@@ -7,13 +7,16 @@ is done by every device alike, so its state is replicated without being communic
 and the results do not depend on the number of devices.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 
 from neuroevo.errors import UserError
 
@@ -69,6 +72,26 @@ def describe(devices: Sequence[jax.Device]) -> str:
     """Return, for example, ``"2 x cpu"``."""
     kind = devices[0].device_kind if devices[0].platform != "cpu" else "cpu"
     return f"{len(devices)} x {kind}"
+
+
+def memory(devices: Sequence[jax.Device]) -> tuple[int, int | None]:
+    """Return how many of `devices` share their memory, and its bytes that are free.
+
+    None where that cannot be known.
+    """
+    if devices[0].platform == "cpu":
+        return len(devices), min(psutil.virtual_memory().available, _memory_limit())
+    facts = [device.memory_stats() or {} for device in devices]
+    free = [f["bytes_limit"] - f["bytes_in_use"] for f in facts if "bytes_limit" in f]
+    return 1, min(free, default=None)
+
+
+def _memory_limit() -> float:
+    """Return the bytes that this process' control group may use, or infinity."""
+    try:
+        return int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):  # not on Linux, or no limit
+        return math.inf
 
 
 def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:

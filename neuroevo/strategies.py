@@ -526,7 +526,7 @@ def _check_size(options: EvosaxStrategy, population: int, dims: int) -> None:
             f"{name}: subspace_dims must not exceed the genome's size, {dims}: "
             f"{subspace}"
         )
-    floats = population * dims
+    floats = 0  # beyond the population, which all algorithms hold
     if name in _SQUARE:
         floats = dims**2 * getattr(options, "num_populations", 1)
     if name in _CUBIC:
@@ -534,7 +534,7 @@ def _check_size(options: EvosaxStrategy, population: int, dims: int) -> None:
     if name == "DiffusionEvolution":
         floats = dims * (options.num_latent_dims or dims)
     if name == "EvoTF_ES":  # measured
-        floats *= 80 * (options.max_context_len or 100)
+        floats = 80 * (options.max_context_len or 100) * population * dims
     if floats > _MOST_FLOATS:
         raise UserError(
             f"{name} would need {floats * 4e-9:.3g} GB or more for a genome of {dims} "

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from neuroevo import build, engine, genome_file, measures, runs, sharding
+from neuroevo import build, engine, genome_file, measures, memory, runs, sharding
 from neuroevo.config import Config
 from neuroevo.display import Display, Header
 from neuroevo.genome_file import GenomeFile
@@ -44,6 +44,7 @@ class Run:
         path: the run's directory, or None.
         metrics: a mapping for each generation, as in ``metrics.jsonl``.
         progress: environment steps and seconds so far.
+        memory: estimate of the bytes that the run needs.
         summary: the results, as in ``summary.json``; empty before the end.
         signal: the number of the signal that asked the run to end, or None.
     """
@@ -60,7 +61,7 @@ class Run:
         where the encoding says.
 
         Raises:
-            UserError: if they do not go together.
+            UserError: if they do not go together, or do not fit into memory.
         """
         build.set_up_jax(config)
         observation = None
@@ -71,6 +72,8 @@ class Run:
         self.config = build.resolve_auto(config, self.parts)
         self.path = path
         self.devices = sharding.select(config.devices)
+        shared = sharding.memory(self.devices)
+        self.memory = memory.check(self.config, self.parts, *shared)
         self.engine = build.build_engine(self.config, self.parts, self.devices)
         self.metrics: list[dict[str, Any]] = []
         self.progress = Progress()
@@ -355,6 +358,7 @@ def header(run: Run) -> Header:
         genome_size=build.count(build.shapes(run.parts.encoding.init)),
         parameters=build.count(build.shapes(run.parts.policy.init)),
         devices=sharding.describe(run.devices),
+        memory=run.memory,
         run_dir=str(run.path) if run.path else None,
         **{limit: getattr(settings, limit) for limit in limits},
     )

@@ -37,6 +37,7 @@ UPPER = [
     "zoo",
     "runs",
     "build",
+    "memory",
     "solution",
     "training",
     "api",

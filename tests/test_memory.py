@@ -1,0 +1,61 @@
+"""A run's need of memory is told before it compiles; too much of it is refused."""
+
+import jax
+import pytest
+
+from neuroevo import config, memory, sharding, training
+from neuroevo.errors import UserError
+
+
+def run_with(**options):
+    layer = config.Layer("test", {"devices": 1, "policy.hidden": [8], **options})
+    return training.Run(config.resolve([layer]))
+
+
+def needs(**options):
+    run = run_with(**options)
+    return memory.estimate(run.config, run.parts)
+
+
+def test_it_grows_with_what_it_is_for():
+    direct = {"encoding": "direct", "chunk": 4, "population": 10}
+    few, many = needs(**direct), needs(**direct | {"population": 100})
+    assert many["population"] == 10 * few["population"]
+    assert needs(**direct | {"chunk": 8})["chunk"] > few["chunk"]
+    full = needs(**direct, strategy="CMA_ES")
+    numbers = few["population"] // memory._POPULATION // 10 // 4
+    assert full["strategy"] > 2 * 4 * numbers**2 > 10 * few["strategy"]
+    large = needs(**direct | {"policy.hidden": [80]})
+    assert large["population"] > 9 * few["population"]
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"population": 10**4}, ["for the population", "smaller --population"]),
+        ({"strategy": "CMA_ES"}, ["for the strategy", "such as SNES"]),
+        ({"chunk": 10**4}, ["for the chunk", "smaller --chunk"]),
+    ],
+)
+def test_what_cannot_fit_is_refused_with_advice(options, words, monkeypatch):
+    monkeypatch.setattr(sharding, "memory", lambda devices: (1, memory.PROGRAM))
+    with pytest.raises(UserError) as refused:
+        run_with(encoding="direct", **options | {"policy.hidden": [64]})
+    for word in ["of memory needed", "are free", *words]:
+        assert word in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_free_memory_is_known():
+    devices, free = sharding.memory(jax.devices())
+    assert devices == len(jax.devices()), "those of a CPU share its memory"
+    assert 2**28 < free < 2**50
+
+
+def test_devices_that_share_memory_need_it_each():
+    run = run_with()
+    one, two = (memory.check(run.config, run.parts, n, None) for n in (1, 2))
+    assert two - memory.PROGRAM == 2 * (one - memory.PROGRAM)
+    with pytest.raises(UserError, match="--devices 1"):
+        memory.check(run.config, run.parts, 2, two - 1)
+    assert memory.check(run.config, run.parts, 2, two) == two
