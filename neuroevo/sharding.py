@@ -1,21 +1,29 @@
-"""The only module that knows about devices.
+"""The only module that knows about devices and processes.
 
 A program is written once for one device and runs on any number of them: `spread` runs
 it on every device with the same arguments, and inside it `map_items` divides work among
 the devices and gives every device all the results. Whatever else the program does is
 done by every device alike, so its state is replicated without being communicated, and
 the results do not depend on the number of devices.
+
+The devices may belong to several processes, which run the same program. What only one
+of them can know (files, times, signals) process 0 decides for all: see `agree`.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.errors import UserError
+# jax has no public access to the processes' messages; pyproject.toml bounds the version.
+from jax._src.distributed import global_state as _world
+
+from neuroevo.errors import ProcessError, UserError
 from neuroevo.types import CHUNK
 
 AXIS = "population"
@@ -52,31 +60,46 @@ def _cores() -> int:
 
 
 def select(devices: int | None) -> tuple[jax.Device, ...]:
-    """Return the first `devices` devices of the default backend, or all of them.
+    """Return the first `devices` devices of every process, or all of them.
 
     Raises:
-        UserError: if there are fewer.
+        UserError: if one has fewer, or not as many as another.
     """
-    available = jax.local_devices()
-    if devices is not None and devices > len(available):
+    by_process: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device)
+    counts = [len(by_process[process]) for process in sorted(by_process)]
+    if devices is None and len(set(counts)) > 1:
         raise UserError(
-            f"--devices {devices}: expected at most {len(available)}, the number of "
-            f"{available[0].platform} devices of this process"
+            f"--devices auto: expected as many devices in every process, got {counts}; "
+            f"expected --devices {min(counts)} or less"
         )
-    return tuple(available[:devices])
+    if devices is not None and devices > min(counts):
+        platform = jax.local_devices()[0].platform
+        whose = "every process" if len(counts) > 1 else "this process"
+        raise UserError(
+            f"--devices {devices}: expected at most {min(counts)}, the number of "
+            f"{platform} devices of {whose}"
+        )
+    return tuple(
+        device for process in sorted(by_process) for device in by_process[process][:devices]
+    )
 
 
 def describe(devices: Sequence[jax.Device]) -> str:
-    """Return, for example, ``"2 x cpu"``."""
+    """Return, for example, ``"2 x cpu"`` or ``"4 x cpu in 2 processes"``."""
     kind = devices[0].device_kind if devices[0].platform != "cpu" else "cpu"
-    return f"{len(devices)} x {kind}"
+    processes = len({device.process_index for device in devices})
+    where = f" in {processes} processes" if processes > 1 else ""
+    return f"{len(devices)} x {kind}{where}"
 
 
 def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     """Return `function`, run by every device with the same arguments.
 
     `function` may call `map_items`; its result must be the same on every device, as it
-    is when everything else is computed from the arguments.
+    is when everything else is computed from the arguments. With the devices of several
+    processes, each must call it, with the same arguments, and has the result.
     """
     # The inner jit matters: with more than one CPU device jax 0.11's partitioner
     # crashes on the data-dependent loops of a physics engine that stand directly in
@@ -87,9 +110,11 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
         in_axes=(0, None),
         out_axes=None,
         devices=devices,
+        axis_size=len(devices),
     )
-    index = jnp.arange(len(devices))
-    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    # What goes in and comes out lies on the devices of this process.
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,)).local_mesh
+    index = jnp.arange(mesh.size)
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
     def run(*args):
@@ -179,3 +204,185 @@ def _like(leaf: jax.Array, shape: jax.ShapeDtypeStruct) -> jax.Array:
         impl = jax.random.key_impl(jnp.empty((), shape.dtype))
         return jax.random.wrap_key_data(leaf, impl=impl)
     return leaf
+
+
+# ------------------------------------------------------------------------- processes
+
+
+def connect(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+) -> None:
+    """Join the processes of a distributed run; call it before the backend starts.
+
+    Without arguments, JAX takes them from the cluster that it runs on.
+
+    Args:
+        coordinator: address and port that process 0 can be reached at.
+        processes: how many there are.
+        process: which one this is, from 0.
+
+    Raises:
+        UserError: if there is no such cluster, or the arguments cannot be right.
+    """
+    given = {
+        "--distributed.coordinator": coordinator,
+        "--distributed.processes": processes,
+        "--distributed.process": process,
+    }
+    missing = [option for option, value in given.items() if value is None]
+    if 0 < len(missing) < len(given):
+        raise UserError(
+            f"{missing[0]} is missing: expected all of {', '.join(given)}, or "
+            "--distributed alone on a cluster"
+        )
+    explicit = not missing
+    if explicit:
+        _check_address(coordinator)
+        if processes < 1:
+            raise UserError(
+                f"--distributed.processes: expected at least 1, got {processes}"
+            )
+        if not 0 <= process < processes:
+            raise UserError(
+                f"--distributed.process: expected an integer from 0 to {processes - 1}, "
+                f"got {process}"
+            )
+    # It would replace our handler of SIGTERM.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            cluster_detection_method="deactivate" if explicit else None,
+        )
+    except ValueError:
+        if explicit:
+            raise
+        raise UserError(
+            "--distributed: no cluster found (Slurm, Open MPI, Kubernetes, TPU); "
+            f"expected to run on one, or {', '.join(given)}"
+        ) from None
+    except RuntimeError as error:
+        where = f" at {coordinator}" if explicit else ""
+        raise UserError(
+            f"--distributed: the processes did not meet{where}: {_first_line(error)}"
+        ) from None
+
+
+def _check_address(address: str) -> None:
+    """Raise a `UserError` unless `address` is a host that is known, and a port."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise UserError(
+            f"--distributed.coordinator: expected HOST:PORT, got {address!r}"
+        )
+    try:
+        socket.getaddrinfo(host.strip("[]"), port)
+    except OSError as error:
+        raise UserError(
+            f"--distributed.coordinator: host {host!r} not found: {error.strerror}"
+        ) from None
+
+
+def is_main() -> bool:
+    """Return whether this is process 0, which alone writes files and shows anything."""
+    return _world.process_id == 0
+
+
+def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
+    """Return, in every process, what `decide` makes of every process' `value`.
+
+    Every process must call it. Process 0 alone calls `decide`, with a list in the order
+    of the processes. Values and result are plain data (mappings, lists, texts, numbers,
+    None) and numpy arrays.
+    """
+    global _round
+    if _world.num_processes == 1:
+        return decide([value])
+    if is_main():
+        others = range(1, _world.num_processes)
+        values = [value, *(_receive(str(process)) for process in others)]
+        # Who is in this round has read the reply of the one before.
+        _world.client.key_value_delete(f"neuroevo/{_round - 1}/")
+        agreed = decide(values)
+        _send(_REPLY, value=agreed)
+    else:
+        _send(str(_world.process_id), value=value)
+        agreed = _receive(_REPLY)
+    _round += 1
+    return agreed
+
+
+def from_main(function: Callable[[], Any]) -> Any:
+    """Return, in every process, what `function` returns in process 0; see `agree`."""
+    return agree(lambda _: function())
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Have all processes complete what is inside, or none.
+
+    An error in one of them ends the others, at the latest when they next `agree`.
+
+    Raises:
+        UserError: if another process has raised one.
+        ProcessError: if another process has failed otherwise.
+    """
+    try:
+        yield
+        agree(lambda _: None)
+    except BaseException as error:
+        if _world.num_processes > 1:
+            _tell(error)
+            if isinstance(error, jax.errors.JaxRuntimeError):
+                raise ProcessError(
+                    f"process {_world.process_id} failed, or lost another: "
+                    f"{_first_line(error)}"
+                ) from error
+        raise
+
+
+_REPLY = "reply"
+_FOREVER = 10**12  # milliseconds
+_round = 0  # of messages: one from each process to process 0, then the reply
+
+
+def _send(name: str, **message: Any) -> None:
+    """Leave a message for the other processes under `name`, once in a round."""
+    from flax import serialization  # takes a while
+
+    _world.client.key_value_set_bytes(
+        f"neuroevo/{_round}/{name}",
+        serialization.msgpack_serialize(message),
+        allow_overwrite=True,
+    )
+
+
+def _receive(name: str) -> Any:
+    """Return the value sent under `name`, once it is there; raise a failure."""
+    from flax import serialization
+
+    sent = _world.client.blocking_key_value_get_bytes(
+        f"neuroevo/{_round}/{name}", _FOREVER
+    )
+    message = serialization.msgpack_restore(sent)
+    if "failure" in message:
+        raise (UserError if message["mistake"] else ProcessError)(message["failure"])
+    return message["value"]
+
+
+def _tell(error: BaseException) -> None:
+    """Let the other processes fail, too."""
+    told = isinstance(error, UserError | ProcessError)
+    what = str(error) if told else f"{type(error).__name__}: {_first_line(error)}"
+    who = f"process {_world.process_id}"
+    name = _REPLY if is_main() else str(_world.process_id)
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # nobody is there any more
+        _send(name, failure=f"{who}: {what}", mistake=isinstance(error, UserError))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
