@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -190,6 +191,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    sharding = sys.modules.get("neuroevo.sharding")  # if the command needed it
+    if sharding and sharding.is_distributed():
+        sharding.leave(code)
     sys.exit(code)
 
 

@@ -11,10 +11,13 @@ of them can know (files, times, signals) process 0 decides for all: see `agree`.
 """
 
 import contextlib
+import functools
 import os
 import socket
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +85,9 @@ def select(devices: int | None) -> tuple[jax.Device, ...]:
             f"{platform} devices of {whose}"
         )
     return tuple(
-        device for process in sorted(by_process) for device in by_process[process][:devices]
+        device
+        for process in sorted(by_process)
+        for device in by_process[process][:devices]
     )
 
 
@@ -112,6 +117,7 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
         devices=devices,
         axis_size=len(devices),
     )
+    _meet(tuple(devices))
     # What goes in and comes out lies on the devices of this process.
     mesh = jax.sharding.Mesh(np.array(devices), (AXIS,)).local_mesh
     index = jnp.arange(mesh.size)
@@ -124,6 +130,41 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
         return jax.block_until_ready(mapped(index, args))
 
     return run
+
+
+@functools.cache
+def _meet(devices: tuple[jax.Device, ...]) -> None:
+    """Connect the processes that have `devices`, all at the same time.
+
+    A process waits 30 s for the others to connect, which it would do in its first
+    compiled call, and they may still be compiling theirs.
+    """
+    local = [d for d in devices if d.process_index == _world.process_id]
+    if len(local) == len(devices):
+        return
+    agree(lambda _: None)
+    gather = jax.pmap(
+        lambda x: jax.lax.all_gather(x, AXIS),
+        axis_name=AXIS,
+        devices=devices,
+        axis_size=len(devices),
+    )
+    with _silenced():
+        jax.block_until_ready(gather(jnp.zeros(len(local))))
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what a library written in C++ has to say off the standard output."""
+    sys.stdout.flush()
+    stdout, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(null)
 
 
 def map_items(
@@ -345,6 +386,29 @@ def together() -> Iterator[None]:
         raise
 
 
+def is_distributed() -> bool:
+    """Return whether this process has joined others."""
+    return _world.client is not None
+
+
+def leave(code: int) -> NoReturn:
+    """Exit; JAX would wait for minutes for a process that is lost, and then abort.
+
+    Process 0, which carries the messages, goes last.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    deadline = time.monotonic() + _PARTING_SECONDS
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        if not is_main():
+            _world.client.key_value_set(f"neuroevo/gone/{_world.process_id}", "")
+        for process in range(1, _world.num_processes) if is_main() else ():
+            left = max(int(1000 * (deadline - time.monotonic())), 1)
+            _world.client.blocking_key_value_get(f"neuroevo/gone/{process}", left)
+    os._exit(code)
+
+
+_PARTING_SECONDS = 10
 _REPLY = "reply"
 _FOREVER = 10**12  # milliseconds
 _round = 0  # of messages: one from each process to process 0, then the reply

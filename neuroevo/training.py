@@ -63,6 +63,7 @@ class Run:
             UserError: if they do not go together.
         """
         sharding.configure(config.devices)
+        self.devices = sharding.select(config.devices)
         observation = None
         if start and config.names["normalization"] in ("constant", "running"):
             observation = genome_file.statistics(start.arrays)
@@ -70,7 +71,6 @@ class Run:
         self._first = build.first_genome(self.parts, start) if start else None
         self.config = build.resolve_auto(config, self.parts)
         self.path = path
-        self.devices = sharding.select(config.devices)
         self.engine = build.build_engine(self.config, self.parts, self.devices)
         self.metrics: list[dict[str, Any]] = []
         self.progress = Progress()
@@ -230,15 +230,14 @@ def launch(
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(sharding.together())
-        writes = path is not None and sharding.is_main()
-        if writes and not resume:
-            runs.check_new(path)
+        if path and not resume:
+            sharding.from_main(lambda: runs.check_new(path))
         if resume:
             start = _read_start(path)
         run = Run(config, path, start)
         stop = stack.enter_context(interruptible())
         directory = None
-        if writes:
+        if path and sharding.is_main():
             directory = stack.enter_context(
                 RunDirectory(path, config.settings.checkpoint)
             )
