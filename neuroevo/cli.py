@@ -266,8 +266,7 @@ def _resume(arguments: list[str]) -> int:
     limits = ("generations", "max_env_steps", "max_seconds", "devices")
     changes = {name: getattr(options, name) for name in limits}
     changes = {name: value for name, value in changes.items() if value is not None}
-    with sharding.together():
-        written = sharding.from_main(lambda: dict(runs.read_config(options.run)))
+    written = sharding.from_main(lambda: runs.read_config(options.run))
     written = config.Layer(str(options.run / runs.CONFIG), written)
     resolved = config.resolve([written, config.Layer("neuroevo resume", changes)])
     return _launch(resolved, options.run, resume=True, quiet=options.quiet)

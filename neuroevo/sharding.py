@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# jax has no public access to the processes' messages; pyproject.toml bounds the version.
+# Messages between processes have no public interface; pyproject.toml bounds the version.
 from jax._src.distributed import global_state as _world
 
 from neuroevo.errors import ProcessError, UserError
@@ -287,8 +287,8 @@ def connect(
             )
         if not 0 <= process < processes:
             raise UserError(
-                f"--distributed.process: expected an integer from 0 to {processes - 1}, "
-                f"got {process}"
+                "--distributed.process: expected an integer from 0 to "
+                f"{processes - 1}, got {process}"
             )
     # It would replace our handler of SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
@@ -345,10 +345,13 @@ def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
         return decide([value])
     if is_main():
         others = range(1, _world.num_processes)
-        values = [value, *(_receive(str(process)) for process in others)]
-        # Who is in this round has read the reply of the one before.
+        try:
+            agreed = decide([value, *(_receive(str(process)) for process in others)])
+        except BaseException as error:
+            _tell(error)
+            raise
+        # Who was in this round has read the reply of the one before.
         _world.client.key_value_delete(f"neuroevo/{_round - 1}/")
-        agreed = decide(values)
         _send(_REPLY, value=agreed)
     else:
         _send(str(_world.process_id), value=value)

@@ -1,0 +1,229 @@
+"""Runs of several processes: the results of one, and one end for all of them."""
+
+import json
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pytest
+from test_runs import COMMAND, assert_same_run, wait_for_generation
+
+from neuroevo import cli, runs, sharding
+
+NEUROEVO = [sys.executable, "-m", "neuroevo"]
+TRAIN = COMMAND[len(NEUROEVO) :]
+NO_END = "1000000000"  # generations
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def start(environment, tmp_path):
+    """Start processes that run a command together; none of them outlives the test."""
+    started = []
+
+    def start(command, count, **variables):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        together = f"--distributed.coordinator {address} --distributed.processes"
+        for process in range(count):
+            options = f"{together} {count} --distributed.process {process}"
+            started.append(
+                subprocess.Popen(
+                    [*NEUROEVO, *map(str, command), *(options.split() * (count > 1))],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    env=environment | variables,
+                    cwd=tmp_path,
+                )
+            )
+        return started[-count:]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def finish(processes) -> list[Said]:
+    """Wait for processes, and return what they said."""
+    said = [process.communicate(timeout=240) for process in processes]
+    return [
+        Said(process.returncode, *texts)
+        for process, texts in zip(processes, said, strict=True)
+    ]
+
+
+def returns(path):
+    summary = json.loads((path / runs.SUMMARY).read_text())
+    return {key: value for key, value in summary.items() if "return" in key}
+
+
+def check_same_as_one(start, path, processes, devices):
+    options = ["--generations", 25, "--final-seeds", 2, "--run-dir"]
+    one = [*TRAIN, "--devices", processes * devices, *options, path / "one"]
+    several = [*TRAIN, "--devices", devices, *options, path / "several"]
+    (alone,) = finish(start(one, 1))
+    assert alone.code == 0, alone.err
+    first, *others = finish(start(several, processes))
+    assert first.code == 0, first.err
+    assert "generation 25/25" in first.err and first.out == ""
+    assert others == [Said(0, "", "")] * (processes - 1)
+    assert_same_run(path / "one", path / "several")
+    assert returns(path / "one") == returns(path / "several")
+    files = [
+        {file.name for file in (path / run).iterdir()} for run in ("one", "several")
+    ]
+    assert files[0] == files[1]
+
+
+def test_two_processes_do_what_one_does(start, tmp_path):
+    check_same_as_one(start, tmp_path, processes=2, devices=1)
+
+
+@pytest.mark.slow
+def test_four_processes_of_two_devices_do_what_one_does(start, tmp_path):
+    check_same_as_one(start, tmp_path, processes=4, devices=2)
+
+
+def interrupt(processes, path, generation, number, target):
+    """Send a signal to one process once all are past a generation."""
+    wait_for_generation(processes[0], path, generation)
+    processes[target].send_signal(number)
+    said = finish(processes)
+    assert {each.code for each in said} == {128 + number}, said
+    assert f"neuroevo resume {path}" in said[0].err
+    assert [each.out + each.err for each in said[1:]] == [""] * (len(processes) - 1)
+    return runs.read_metrics(path)[-1]["generation"]
+
+
+def check_interrupted_and_resumed(start, path, signals, counts):
+    """A run of changing processes, each time interrupted by a signal to one of them."""
+    command, generation = [*TRAIN, "--run-dir", path / "parts"], 0
+    for (number, target), count in zip(signals, counts, strict=False):
+        processes = start([*command, "--generations", NO_END], count)
+        generation = interrupt(
+            processes, path / "parts", generation + 30, number, target
+        )
+        command = ["resume", path / "parts"]
+    limit = ["--generations", generation + 7]
+    said = finish(start([*command, *limit], counts[-1]))
+    assert {each.code for each in said} == {0}, said
+    whole = [*TRAIN, "--run-dir", path / "whole", *limit]
+    (alone,) = finish(start(whole, 1))
+    assert alone.code == 0, alone.err
+    assert_same_run(path / "whole", path / "parts")
+
+
+def test_a_signal_to_any_process_ends_all_and_one_goes_on(start, tmp_path):
+    signals = [(signal.SIGTERM, 1), (signal.SIGINT, 0)]
+    check_interrupted_and_resumed(start, tmp_path, signals, [2, 2, 1])
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_other_processes(start, tmp_path):
+    signals = [(signal.SIGTERM, 0), (signal.SIGTERM, 0), (signal.SIGINT, 3)]
+    check_interrupted_and_resumed(start, tmp_path, signals, [2, 1, 4, 3])
+
+
+# --------------------------------------------------------------------------- failures
+
+
+def test_a_failure_of_process_0_ends_all(start, tmp_path):
+    """Here the run directory is taken; nothing in it changes."""
+    (tmp_path / "thesis.tex").touch()
+    first, second = finish(start([*TRAIN, "--run-dir", tmp_path], 2))
+    expected = f"--run-dir {tmp_path}: expected a new or an empty directory\n"
+    assert first == Said(2, "", f"neuroevo: {expected}")
+    assert second == Said(2, "", f"neuroevo: process 0: {expected}")
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_all(start, tmp_path):
+    path = tmp_path / "run"
+    processes = start([*TRAIN, "--run-dir", path, "--generations", NO_END], 3)
+    wait_for_generation(processes[0], path, 30)
+    processes[1].kill()
+    first, _, third = finish(processes)
+    for said in (first, third):
+        assert said.code == 1
+        assert "lost another" in said.err.splitlines()[-1]
+        assert "Traceback" not in said.err
+
+
+COORDINATOR = "--distributed.coordinator"
+MISTAKES = {
+    f"{COORDINATOR} localhost:1234": ["--distributed.processes is missing", "all of"],
+    "--distributed.process 0": [f"{COORDINATOR} is missing"],
+    "--distributed --distributed.processes 2": [f"{COORDINATOR} is missing"],
+    f"{COORDINATOR} localhost:1 --distributed.processes 2 --distributed.process 2": [
+        "--distributed.process: expected an integer from 0 to 1, got 2"
+    ],
+    f"{COORDINATOR} localhost:1 --distributed.processes 0 --distributed.process 0": [
+        "--distributed.processes: expected at least 1, got 0"
+    ],
+    f"{COORDINATOR} localhost --distributed.processes 2 --distributed.process 0": [
+        f"{COORDINATOR}: expected HOST:PORT, got 'localhost'"
+    ],
+    f"{COORDINATOR} no.such.invalid:1 --distributed.processes 2 "
+    "--distributed.process 0": [f"{COORDINATOR}: host 'no.such.invalid' not found"],
+    "--distributed.proces 1": ["unknown option", "'--distributed.process'?"],
+    "--distributed.process one": ["--distributed.process: expected an integer"],
+    "--distributed maybe": ["unexpected argument 'maybe'"],
+}
+
+
+@pytest.mark.parametrize("command", ["train", "resume ."])
+@pytest.mark.parametrize("options", MISTAKES)
+def test_mistakes_are_told_in_one_line(command, options, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(shlex.split(f"{command} {options}"))
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1), err
+    for text in MISTAKES[options]:
+        assert text in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_cluster_there_is_nothing_to_join(start, tmp_path):
+    (said,) = finish(start([*TRAIN, "--distributed"], 1))
+    assert said.code == 2 and said.out == "", said
+    assert said.err.startswith("neuroevo: --distributed: no cluster found (Slurm")
+    assert said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cluster_is_detected(start, tmp_path):
+    """A Slurm job of one task."""
+    variables = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        variables["JAX_COORDINATOR_PORT"] = str(free.getsockname()[1])
+    command = [*TRAIN, "--run-dir", tmp_path / "run", "--generations", 2]
+    (said,) = finish(start([*command, "--distributed"], 1, **variables))
+    assert said.code == 0, said.err
+    assert len(runs.read_metrics(tmp_path / "run")) == 2
+
+
+def test_one_process_agrees_with_itself():
+    assert sharding.is_main() and not sharding.is_distributed()
+    assert sharding.agree(sum, 3) == 3
+    with pytest.raises(KeyError), sharding.together():
+        raise KeyError
