@@ -79,7 +79,7 @@ class Settings:
     seed: int = 0
     """Seed of all randomness of the run."""
     devices: int | Literal["auto"] = "auto"
-    """Devices to spread the population over; auto for all (on a CPU, one a core)."""
+    """Devices to use, of each process; auto for all (on a CPU, one a core)."""
     seeds: int = 1
     """Fresh policies decoded from each candidate."""
     episodes: int = 4

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Messages between processes have no public interface; pyproject.toml bounds the version.
+# The only way to send messages before devices are known; pyproject.toml bounds jax.
 from jax._src.distributed import global_state as _world
 
 from neuroevo.errors import ProcessError, UserError
@@ -267,29 +267,9 @@ def connect(
     Raises:
         UserError: if there is no such cluster, or the arguments cannot be right.
     """
-    given = {
-        "--distributed.coordinator": coordinator,
-        "--distributed.processes": processes,
-        "--distributed.process": process,
-    }
-    missing = [option for option, value in given.items() if value is None]
-    if 0 < len(missing) < len(given):
-        raise UserError(
-            f"{missing[0]} is missing: expected all of {', '.join(given)}, or "
-            "--distributed alone on a cluster"
-        )
-    explicit = not missing
+    explicit = {coordinator, processes, process} != {None}
     if explicit:
-        _check_address(coordinator)
-        if processes < 1:
-            raise UserError(
-                f"--distributed.processes: expected at least 1, got {processes}"
-            )
-        if not 0 <= process < processes:
-            raise UserError(
-                "--distributed.process: expected an integer from 0 to "
-                f"{processes - 1}, got {process}"
-            )
+        _check_processes(coordinator, processes, process)
     # It would replace our handler of SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -300,11 +280,9 @@ def connect(
             cluster_detection_method="deactivate" if explicit else None,
         )
     except ValueError:
-        if explicit:
-            raise
         raise UserError(
             "--distributed: no cluster found (Slurm, Open MPI, Kubernetes, TPU); "
-            f"expected to run on one, or {', '.join(given)}"
+            f"expected to run on one, or {_EXPLICIT}"
         ) from None
     except RuntimeError as error:
         where = f" at {coordinator}" if explicit else ""
@@ -313,18 +291,42 @@ def connect(
         ) from None
 
 
-def _check_address(address: str) -> None:
-    """Raise a `UserError` unless `address` is a host that is known, and a port."""
-    host, _, port = address.rpartition(":")
+_EXPLICIT = (
+    "--distributed.coordinator HOST:PORT --distributed.processes N "
+    "--distributed.process I"
+)
+
+
+def _check_processes(
+    coordinator: str | None, processes: int | None, process: int | None
+) -> None:
+    """Raise a `UserError` for what JAX would wait for in vain, or crash at."""
+    if None in (coordinator, processes, process):
+        raise UserError(f"--distributed: expected all of {_EXPLICIT}")
+    if processes < 1:
+        raise UserError(
+            f"--distributed.processes: expected at least 1, got {processes}"
+        )
+    if not 0 <= process < processes:
+        raise UserError(
+            "--distributed.process: expected an integer from 0 to "
+            f"{processes - 1}, got {process}"
+        )
+    host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) < 2**16:
         raise UserError(
-            f"--distributed.coordinator: expected HOST:PORT, got {address!r}"
+            f"--distributed.coordinator: expected HOST:PORT, got {coordinator!r}"
         )
     try:
         socket.getaddrinfo(host.strip("[]"), port)
+        if process == 0:
+            with socket.socket() as free:
+                free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                free.bind(("", int(port)))
     except OSError as error:
         raise UserError(
-            f"--distributed.coordinator: host {host!r} not found: {error.strerror}"
+            f"--distributed.coordinator {coordinator}: {error.strerror}; expected a "
+            "host that can be found and a free port of it"
         ) from None
 
 

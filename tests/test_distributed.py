@@ -161,22 +161,25 @@ def test_a_process_that_is_killed_ends_all(start, tmp_path):
         assert "Traceback" not in said.err
 
 
-COORDINATOR = "--distributed.coordinator"
+def given(coordinator, processes, process):
+    return (
+        f"--distributed.coordinator {coordinator} --distributed.processes {processes} "
+        f"--distributed.process {process}"
+    )
+
+
+ALL = "expected all of --distributed.coordinator HOST:PORT --distributed.processes N"
 MISTAKES = {
-    f"{COORDINATOR} localhost:1234": ["--distributed.processes is missing", "all of"],
-    "--distributed.process 0": [f"{COORDINATOR} is missing"],
-    "--distributed --distributed.processes 2": [f"{COORDINATOR} is missing"],
-    f"{COORDINATOR} localhost:1 --distributed.processes 2 --distributed.process 2": [
+    "--distributed.coordinator localhost:1234": [ALL],
+    "--distributed.process 0": [ALL],
+    "--distributed --distributed.processes 2": [ALL],
+    given("localhost:1", 2, 2): [
         "--distributed.process: expected an integer from 0 to 1, got 2"
     ],
-    f"{COORDINATOR} localhost:1 --distributed.processes 0 --distributed.process 0": [
-        "--distributed.processes: expected at least 1, got 0"
-    ],
-    f"{COORDINATOR} localhost --distributed.processes 2 --distributed.process 0": [
-        f"{COORDINATOR}: expected HOST:PORT, got 'localhost'"
-    ],
-    f"{COORDINATOR} no.such.invalid:1 --distributed.processes 2 "
-    "--distributed.process 0": [f"{COORDINATOR}: host 'no.such.invalid' not found"],
+    given("localhost:1", 0, 0): ["--distributed.processes: expected at least 1, got 0"],
+    given("localhost", 2, 0): ["expected HOST:PORT, got 'localhost'"],
+    given("localhost:http", 2, 0): ["expected HOST:PORT, got 'localhost:http'"],
+    given("no.such.invalid:1", 2, 0): ["no.such.invalid:1: ", "a host that can be"],
     "--distributed.proces 1": ["unknown option", "'--distributed.process'?"],
     "--distributed.process one": ["--distributed.process: expected an integer"],
     "--distributed maybe": ["unexpected argument 'maybe'"],
@@ -194,6 +197,16 @@ def test_mistakes_are_told_in_one_line(command, options, tmp_path, monkeypatch, 
     for text in MISTAKES[options]:
         assert text in err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_told(tmp_path, capsys):
+    with socket.create_server(("", 0)) as taken, pytest.raises(SystemExit) as ended:
+        address = f"localhost:{taken.getsockname()[1]}"
+        options = given(address, 2, 0)
+        cli.main(shlex.split(f"train --run-dir {tmp_path / 'run'} {options}"))
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1), err
+    assert f"{address}: Address already in use; expected" in err
 
 
 def test_without_a_cluster_there_is_nothing_to_join(start, tmp_path):
