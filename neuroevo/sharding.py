@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import jax
@@ -267,30 +268,43 @@ def connect(
     Raises:
         UserError: if there is no such cluster, or the arguments cannot be right.
     """
+    global _met
     explicit = {coordinator, processes, process} != {None}
     if explicit:
         _check_processes(coordinator, processes, process)
     # It would replace our handler of SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
+    # JAX lets nobody interrupt it while it waits for the others, and then aborts.
+    meeting = ThreadPoolExecutor(1).submit(
+        jax.distributed.initialize,
+        coordinator,
+        processes,
+        process,
+        cluster_detection_method="deactivate" if explicit else None,
+        initialization_timeout=2 * _MEETING_SECONDS,
+    )
+    where = f" at {coordinator}" if explicit else ""
     try:
-        jax.distributed.initialize(
-            coordinator,
-            processes,
-            process,
-            cluster_detection_method="deactivate" if explicit else None,
-        )
+        meeting.result(_MEETING_SECONDS)
     except ValueError:
         raise UserError(
             "--distributed: no cluster found (Slurm, Open MPI, Kubernetes, TPU); "
             f"expected to run on one, or {_EXPLICIT}"
         ) from None
-    except RuntimeError as error:
-        where = f" at {coordinator}" if explicit else ""
+    except TimeoutError:
         raise UserError(
-            f"--distributed: the processes did not meet{where}: {_first_line(error)}"
+            f"--distributed: the processes did not meet{where} in {_MEETING_SECONDS} "
+            "s; expected all of them to be started, and process 0 to be found there"
         ) from None
+    except RuntimeError as error:
+        raise UserError(
+            f"--distributed: the processes cannot meet{where}: {_first_line(error)}"
+        ) from None
+    _met = True
 
 
+_MEETING_SECONDS = 300
+_met = False
 _EXPLICIT = (
     "--distributed.coordinator HOST:PORT --distributed.processes N "
     "--distributed.process I"
@@ -392,7 +406,7 @@ def together() -> Iterator[None]:
 
 
 def is_distributed() -> bool:
-    """Return whether this process has joined others."""
+    """Return whether this process has joined others, or tried to."""
     return _world.client is not None
 
 
@@ -403,14 +417,19 @@ def leave(code: int) -> NoReturn:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    deadline = time.monotonic() + _PARTING_SECONDS
     with contextlib.suppress(jax.errors.JaxRuntimeError):
-        if not is_main():
+        if _met and is_main():
+            _await_others()
+        elif _met:
             _world.client.key_value_set(f"neuroevo/gone/{_world.process_id}", "")
-        for process in range(1, _world.num_processes) if is_main() else ():
-            left = max(int(1000 * (deadline - time.monotonic())), 1)
-            _world.client.blocking_key_value_get(f"neuroevo/gone/{process}", left)
     os._exit(code)
+
+
+def _await_others() -> None:
+    deadline = time.monotonic() + _PARTING_SECONDS
+    for process in range(1, _world.num_processes):
+        left = max(int(1000 * (deadline - time.monotonic())), 1)
+        _world.client.blocking_key_value_get(f"neuroevo/gone/{process}", left)
 
 
 _PARTING_SECONDS = 10

@@ -209,6 +209,25 @@ def test_a_port_that_is_taken_is_told(tmp_path, capsys):
     assert f"{address}: Address already in use; expected" in err
 
 
+@pytest.mark.parametrize("process", [0, 1])
+def test_nobody_waits_forever_for_others(process, environment, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        options = given(f"127.0.0.1:{free.getsockname()[1]}", 2, process)
+    program = "from neuroevo import cli, sharding; sharding._MEETING_SECONDS = 2; "
+    said = subprocess.run(
+        [sys.executable, "-c", f"{program}cli.main()", "train", *options.split()],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert (said.returncode, said.stdout, said.stderr.count("\n")) == (2, "", 1), said
+    assert "the processes did not meet at 127.0.0.1:" in said.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_a_cluster_there_is_nothing_to_join(start, tmp_path):
     (said,) = finish(start([*TRAIN, "--distributed"], 1))
     assert said.code == 2 and said.out == "", said
