@@ -36,7 +36,7 @@ _Positional = tyro.conf.Positional
 
 @dataclasses.dataclass(frozen=True)
 class _Processes:
-    """The processes of a distributed run, where no cluster tells."""
+    """The processes of a run, where no cluster tells."""
 
     coordinator: str | None = None
     """HOST:PORT that process 0 can be reached at."""
@@ -46,12 +46,12 @@ class _Processes:
     """Which one this is, from 0."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Distributed:
     """Settings of a run of several processes."""
 
     in_cluster: Annotated[bool, tyro.conf.arg(name="distributed")] = False
-    """Run together with the other processes of this cluster job."""
+    """Run together with the other processes of this job."""
     distributed: _Processes = dataclasses.field(default_factory=_Processes)
 
     def connect(self) -> None:
@@ -83,7 +83,7 @@ class _Train(_Distributed, config.Settings):
 class _Resume(_Distributed):
     """Settings of ``resume``."""
 
-    run: _Positional[Path] = tyro.MISSING
+    run: _Positional[Path]
     """A run directory."""
     generations: int | None = None
     """A new limit of generations."""

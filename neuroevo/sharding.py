@@ -464,12 +464,13 @@ def _receive(name: str) -> Any:
 
 def _tell(error: BaseException) -> None:
     """Let the other processes fail, too."""
-    told = isinstance(error, UserError | ProcessError)
-    what = str(error) if told else f"{type(error).__name__}: {_first_line(error)}"
-    who = f"process {_world.process_id}"
+    what = [f"process {_world.process_id}", type(error).__name__, _first_line(error)]
+    if isinstance(error, UserError | ProcessError):
+        del what[1]
+    failure = ": ".join(filter(None, what))
     name = _REPLY if is_main() else str(_world.process_id)
     with contextlib.suppress(jax.errors.JaxRuntimeError):  # nobody is there any more
-        _send(name, failure=f"{who}: {what}", mistake=isinstance(error, UserError))
+        _send(name, failure=failure, mistake=isinstance(error, UserError))
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,12 +6,16 @@ import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import NamedTuple
 
+import jax
 import pytest
+from test_cli import SETTINGS
 from test_runs import COMMAND, assert_same_run, wait_for_generation
 
 from neuroevo import cli, runs, sharding
+from neuroevo.errors import UserError
 
 NEUROEVO = [sys.executable, "-m", "neuroevo"]
 TRAIN = COMMAND[len(NEUROEVO) :]
@@ -29,7 +33,7 @@ def start(environment, tmp_path):
     """Start processes that run a command together; none of them outlives the test."""
     started = []
 
-    def start(command, count, **variables):
+    def start(arguments, count, command=NEUROEVO, **variables):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -38,7 +42,7 @@ def start(environment, tmp_path):
             options = f"{together} {count} --distributed.process {process}"
             started.append(
                 subprocess.Popen(
-                    [*NEUROEVO, *map(str, command), *(options.split() * (count > 1))],
+                    [*command, *map(str, arguments), *(options.split() * (count > 1))],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -252,6 +256,59 @@ def test_a_cluster_is_detected(start, tmp_path):
     (said,) = finish(start([*command, "--distributed"], 1, **variables))
     assert said.code == 0, said.err
     assert len(runs.read_metrics(tmp_path / "run")) == 2
+
+
+def fake_devices(monkeypatch, *processes):
+    devices = [
+        SimpleNamespace(process_index=process, id=i, platform="gpu", device_kind="H100")
+        for i, process in enumerate(processes)
+    ]
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    return devices
+
+
+def test_devices_are_counted_in_each_process(monkeypatch):
+    a, b, c, d = fake_devices(monkeypatch, 0, 1, 0, 1)
+    assert sharding.select(None) == (a, c, b, d)
+    assert sharding.select(1) == (a, b)
+    assert sharding.describe((a, c, b, d)) == "4 x H100 in 2 processes"
+    with pytest.raises(UserError, match="--devices 3: expected at most 2, .* of every"):
+        sharding.select(3)
+    fake_devices(monkeypatch, 0, 0, 1)
+    assert len(sharding.select(1)) == 2
+    with pytest.raises(
+        UserError, match=r"auto: .* got \[2, 1\]; .* --devices 1 or less"
+    ):
+        sharding.select(None)
+
+
+PROGRAM = """
+import sys, jax, neuroevo
+address, process, path, settings = *sys.argv[1:3], sys.argv[3], eval(sys.argv[4])
+jax.distributed.initialize(address, 2, int(process))
+seen = []
+for generations in (2, 4):
+    settings |= {"generations": generations, "resume": True}
+    run = neuroevo.evolve(run_dir=path, callback=seen.append, **settings)
+print(len(run.metrics), len(seen), run.evaluate(2, 2)["return_mean"])
+"""
+
+
+@pytest.mark.slow
+def test_python_joins_processes_as_jax_does(start, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    said = []
+    for process in range(2):
+        path = tmp_path / "run" if process == 0 else "/nowhere"
+        arguments = [address, process, path, SETTINGS]
+        said += start(arguments, 1, command=[sys.executable, "-c", PROGRAM])
+    first, second = finish(said)
+    assert (first.code, second.code) == (0, 0), (first.err, second.err)
+    first, second = first.out.split(), second.out.split()
+    assert (first[:2], second[:2]) == (["4", "4"], ["4", "0"])
+    assert first[2] == second[2]
 
 
 def test_one_process_agrees_with_itself():
