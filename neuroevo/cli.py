@@ -192,12 +192,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:
+        if not _is_distributed():
+            raise
         traceback.print_exc()
         code = 1
-    sharding = sys.modules.get("neuroevo.sharding")  # if the command needed it
-    if sharding and sharding.is_distributed():
-        sharding.leave(code)
+    if _is_distributed():
+        sys.modules["neuroevo.sharding"].leave(code)
     sys.exit(code)
+
+
+def _is_distributed() -> bool:
+    """Return whether there are other processes, without importing anything for it."""
+    sharding = sys.modules.get("neuroevo.sharding")
+    return sharding is not None and sharding.is_distributed()
 
 
 def _dispatch(arguments: list[str]) -> int:

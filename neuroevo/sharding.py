@@ -69,27 +69,24 @@ def select(devices: int | None) -> tuple[jax.Device, ...]:
     Raises:
         UserError: if one has fewer, or not as many as another.
     """
-    by_process: dict[int, list[jax.Device]] = {}
+    of_process: dict[int, list[jax.Device]] = {}
     for device in jax.devices():
-        by_process.setdefault(device.process_index, []).append(device)
-    counts = [len(by_process[process]) for process in sorted(by_process)]
+        of_process.setdefault(device.process_index, []).append(device)
+    owned = [of_process[process] for process in sorted(of_process)]
+    counts = [len(each) for each in owned]
     if devices is None and len(set(counts)) > 1:
         raise UserError(
-            f"--devices auto: expected as many devices in every process, got {counts}; "
-            f"expected --devices {min(counts)} or less"
+            f"--devices auto: the processes have {counts} devices; expected as many in "
+            f"each: --devices {min(counts)} or less"
         )
     if devices is not None and devices > min(counts):
-        platform = jax.local_devices()[0].platform
-        whose = "every process" if len(counts) > 1 else "this process"
+        platform = owned[0][0].platform
+        whose = "every process" if len(owned) > 1 else "this process"
         raise UserError(
             f"--devices {devices}: expected at most {min(counts)}, the number of "
             f"{platform} devices of {whose}"
         )
-    return tuple(
-        device
-        for process in sorted(by_process)
-        for device in by_process[process][:devices]
-    )
+    return tuple(device for each in owned for device in each[:devices])
 
 
 def describe(devices: Sequence[jax.Device]) -> str:
