@@ -6,7 +6,16 @@ from typing import Any
 
 import jax
 
-from neuroevo import build, config, genome_file, runs, sharding, training, zoo
+from neuroevo import (
+    build,
+    config,
+    genome_file,
+    processes,
+    runs,
+    sharding,
+    training,
+    zoo,
+)
 from neuroevo.display import make_display
 from neuroevo.errors import UserError, unknown
 from neuroevo.solution import Solution
@@ -49,11 +58,12 @@ def evolve(
         UserError: for options that are unknown, or parts that do not go together.
     """
     path = Path(run_dir) if run_dir is not None else None
-    resume = resume and path is not None and runs.is_run(path)
+    resume = resume and path is not None
+    resume = resume and processes.from_main(lambda: runs.is_run(path))
     custom, options = _custom_parts(options)
     layers = []
     if resume:
-        written = config.read_yaml(path / runs.CONFIG)
+        written = processes.from_main(lambda: runs.read_config(path))
         written = {k: v for k, v in written.items() if k not in custom}
         layers.append(config.Layer(str(path / runs.CONFIG), written))
     first = None if resume else read_start(start)

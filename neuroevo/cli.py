@@ -6,15 +6,16 @@ import itertools
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 import neuroevo
 from neuroevo import config, parsing, zoo
-from neuroevo.errors import UserError, unknown
+from neuroevo.errors import ProcessError, UserError, unknown
 
 _USAGE = """\
 usage: neuroevo COMMAND [OPTIONS]
@@ -34,7 +35,36 @@ _Positional = tyro.conf.Positional
 
 
 @dataclasses.dataclass(frozen=True)
-class _Train(config.Settings):
+class _Processes:
+    """The processes of a run, where no cluster tells."""
+
+    coordinator: str | None = None
+    """HOST:PORT that process 0 can be reached at."""
+    processes: int | None = None
+    """How many processes there are."""
+    process: int | None = None
+    """Which one this is, from 0."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Distributed:
+    """Settings of a run of several processes."""
+
+    in_cluster: Annotated[bool, tyro.conf.arg(name="distributed")] = False
+    """Run together with the other processes of this job."""
+    distributed: _Processes = dataclasses.field(default_factory=_Processes)
+
+    def connect(self) -> None:
+        """Join the other processes, if there are any."""
+        from neuroevo import processes
+
+        given = dataclasses.asdict(self.distributed)
+        if self.in_cluster or set(given.values()) != {None}:
+            processes.connect(**given)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Train(_Distributed, config.Settings):
     """Settings of ``train``, besides those that ``config.yaml`` holds."""
 
     config: Path | None = None
@@ -50,7 +80,7 @@ class _Train(config.Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Resume:
+class _Resume(_Distributed):
     """Settings of ``resume``."""
 
     run: _Positional[Path]
@@ -144,13 +174,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"neuroevo: {error}", file=sys.stderr)
         code = 2
+    except ProcessError as error:
+        print(f"neuroevo: {error}", file=sys.stderr)
+        code = 1
     except KeyboardInterrupt:
         print("neuroevo: interrupted", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception:
+        if not _is_distributed():
+            raise
+        traceback.print_exc()
+        code = 1
+    if _is_distributed():
+        sys.modules["neuroevo.processes"].leave(code)
     sys.exit(code)
+
+
+def _is_distributed() -> bool:
+    """Return whether there are other processes, without importing anything for it."""
+    processes = sys.modules.get("neuroevo.processes")
+    return processes is not None and processes.is_distributed()
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -178,11 +224,12 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _switches(arguments: list[str]) -> list[str]:
-    """Let ``--json`` and ``--quiet`` stand for ``--json True``."""
+    """Let ``--json`` and the like stand for ``--json True``."""
+    switches = ("--json", "--quiet", "--distributed")
     switched = []
     for argument, following in itertools.zip_longest(arguments, arguments[1:]):
         switched.append(argument)
-        if argument in ("--json", "--quiet") and following not in ("True", "False"):
+        if argument in switches and following not in ("True", "False"):
             switched.append("True")
     return switched
 
@@ -205,23 +252,21 @@ def _train(arguments: list[str]) -> int:
     names = [field.name for field in dataclasses.fields(config.Settings)]
     settings = config.Settings(**{name: getattr(options, name) for name in names})
     resolved = dataclasses.replace(resolved, settings=settings)
+    options.connect()
     path = options.run_dir or runs.default_path(resolved.names, settings.seed)
     return _launch(resolved, path, start=start, quiet=options.quiet)
 
 
 def _resume(arguments: list[str]) -> int:
-    from neuroevo import runs
+    from neuroevo import processes, runs
 
     options = parsing.parse_command(_Resume, arguments, prog="neuroevo resume")
-    if not runs.is_run(options.run):
-        raise UserError(
-            f"{options.run}: not a run; expected a directory that neuroevo train made"
-        )
+    options.connect()
     limits = ("generations", "max_env_steps", "max_seconds", "devices")
     changes = {name: getattr(options, name) for name in limits}
     changes = {name: value for name, value in changes.items() if value is not None}
-    file = options.run / runs.CONFIG
-    written = config.Layer(str(file), config.read_yaml(file))
+    written = processes.from_main(lambda: runs.read_config(options.run))
+    written = config.Layer(str(options.run / runs.CONFIG), written)
     resolved = config.resolve([written, config.Layer("neuroevo resume", changes)])
     return _launch(resolved, options.run, resume=True, quiet=options.quiet)
 
@@ -232,7 +277,7 @@ def _launch(
     """Train in `path`, show the result, and return the exit code."""
     import numpy as np
 
-    from neuroevo import display, reports, training
+    from neuroevo import display, processes, reports, training
 
     run = training.launch(
         resolved,
@@ -241,21 +286,25 @@ def _launch(
         resume=resume,
         display=functools.partial(display.make_display, quiet=quiet),
     )
+    interrupted = run.summary["stopped_by"] == training.INTERRUPTED
+    code = 128 + run.signal if interrupted else 0
+    if not processes.is_main():
+        return code
     console = _console(stderr=True, force_terminal=sys.stderr.isatty())
-    if run.signal is not None and run.summary["stopped_by"] == training.INTERRUPTED:
+    if interrupted:
         console.print(
             f"interrupted at generation {run.generation}, checkpoint written; "
             f"continue with: neuroevo resume {path}",
             soft_wrap=True,
             highlight=False,
         )
-        return 128 + run.signal
+        return code
     reports.render_summary(run.summary, console)
     arrays = run.center.arrays()
     if "states" in arrays and len(arrays["states"]) <= 16:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         reports.render_dataset(arrays, console, env=resolved.names["env"])
-    return 0
+    return code
 
 
 def _console(**options: Any) -> Any:

@@ -67,7 +67,7 @@ class Machine:
     """What a command takes of the machine that it runs on."""
 
     devices: int | Literal["auto"] = "auto"
-    """Devices to spread policies over; auto for all (on a CPU, one a core)."""
+    """Devices to use, of each process; auto for all (on a CPU, one a core)."""
     chunk: int | Literal["auto"] = "auto"
     """Policies rolled out together; bounds memory."""
     decode_chunk: int | Literal["auto"] = "auto"

@@ -1,4 +1,4 @@
-"""What a user can do wrong, told in one line."""
+"""What a user, or another process, can do wrong, told in one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,6 +11,10 @@ class UserError(Exception):
     one, the nearest valid choice. The command line prints it without a traceback
     and exits with code 2.
     """
+
+
+class ProcessError(Exception):
+    """The failure of another process of the run, told in one line."""
 
 
 def did_you_mean(name: str, choices: Iterable[str], common: str = "") -> str:

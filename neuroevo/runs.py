@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 import neuroevo
-from neuroevo import genome_file
+from neuroevo import config, genome_file
 from neuroevo.errors import UserError
 
 CONFIG = "config.yaml"
@@ -59,6 +59,15 @@ def check_new(path: Path) -> None:
 def is_run(path: Path) -> bool:
     """Return whether `path` is a run directory."""
     return (path / CONFIG).is_file()
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """Return the configuration that a run was started with."""
+    if not is_run(path):
+        raise UserError(
+            f"{path}: not a run; expected a directory that neuroevo train made"
+        )
+    return config.read_yaml(path / CONFIG)
 
 
 def read_genome(path: Path) -> genome_file.GenomeFile:
@@ -117,11 +126,18 @@ class RunDirectory:
 
             best = keep.BestN(get_metric_fn=lambda metrics: metrics["center"], n=1)
             policies = [keep.LatestN(self._settings.keep), best]
+            path = (self.path / "checkpoints").absolute()
+            path.mkdir(exist_ok=True)
             self._manager = ocp.CheckpointManager(
-                (self.path / "checkpoints").absolute(),
+                path,
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=keep.AnyPreservationPolicy(policies),
                     cleanup_tmp_directories=True,
+                    create=False,
+                    # Of several processes, the first one alone has a run directory.
+                    multiprocessing_options=ocp.options.MultiprocessingOptions(
+                        primary_host=0, active_processes={0}
+                    ),
                 ),
             )
         return self._manager
@@ -190,11 +206,11 @@ class RunDirectory:
             force=True,
         )
 
-    def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+    def restore(self, like: Any) -> list[Any] | None:
         """Return state and counters of the newest checkpoint that can be read.
 
-        `like` has the structure, shapes and types of the state. None if there is no
-        checkpoint at all.
+        `like` has the structure, shapes and types of the state, which `from_host` makes
+        of the arrays. None if there is no checkpoint at all.
 
         Raises:
             UserError: if there are checkpoints and none can be read.
@@ -217,7 +233,7 @@ class RunDirectory:
             self._saved_generation = step
             for damaged in [s for s in steps if s > step]:
                 self.checkpoints.delete(damaged)
-            return _from_host(restored.state, like), restored.progress
+            return [jax.tree.leaves(restored.state), restored.progress]
         if steps:
             raise UserError(
                 f"{self.path}: none of its {len(steps)} checkpoints can be read with "
@@ -291,15 +307,17 @@ def _to_host(state: Any) -> Any:
     return jax.tree.map(to_host, state)
 
 
-def _from_host(state: Any, like: Any) -> Any:
-    """Return `state` as JAX arrays of the types of `like`."""
+def from_host(arrays: Sequence[np.ndarray], like: Any) -> Any:
+    """Return a state of the structure and types of `like`, see `restore`."""
 
-    def from_host(leaf, like):
+    def leaf_from_host(array, like):
         if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like))
-        return jax.numpy.asarray(leaf, like.dtype)
+            return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+        return jax.numpy.asarray(array, like.dtype)
 
-    return jax.tree.map(from_host, state, like)
+    leaves, structure = jax.tree.flatten(like)
+    leaves = map(leaf_from_host, arrays, leaves)
+    return jax.tree.unflatten(structure, leaves)
 
 
 def _write(path: Path, text: str) -> None:

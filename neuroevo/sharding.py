@@ -4,12 +4,16 @@ A program is written once for one device and runs on any number of them: `spread
 it on every device with the same arguments, and inside it `map_chunks` divides work
 among the devices and gives every device all the results. Whatever else the program does
 is done by every device alike, so its state is replicated without being communicated,
-and the results do not depend on the number of devices.
+and the results do not depend on the number of devices. These may belong to several
+processes, which run the same program: see `neuroevo.processes`.
 """
 
+import contextlib
+import functools
 import math
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 
+from neuroevo import processes
 from neuroevo.errors import UserError
 
 AXIS = "population"
@@ -54,24 +59,37 @@ def _cores() -> int:
 
 
 def select(devices: int | None) -> tuple[jax.Device, ...]:
-    """Return the first `devices` devices of the default backend, or all of them.
+    """Return the first `devices` devices of every process, or all of them.
 
     Raises:
-        UserError: if there are fewer.
+        UserError: if one has fewer, or not as many as another.
     """
-    available = jax.local_devices()
-    if devices is not None and devices > len(available):
+    of_process: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        of_process.setdefault(device.process_index, []).append(device)
+    owned = [of_process[process] for process in sorted(of_process)]
+    counts = [len(each) for each in owned]
+    if devices is None and len(set(counts)) > 1:
         raise UserError(
-            f"--devices {devices}: expected at most {len(available)}, the number of "
-            f"{available[0].platform} devices of this process"
+            f"--devices auto: the processes have {counts} devices; expected as many in "
+            f"each: --devices {min(counts)} or less"
         )
-    return tuple(available[:devices])
+    if devices is not None and devices > min(counts):
+        platform = owned[0][0].platform
+        whose = "every process" if len(owned) > 1 else "this process"
+        raise UserError(
+            f"--devices {devices}: expected at most {min(counts)}, the number of "
+            f"{platform} devices of {whose}"
+        )
+    return tuple(device for each in owned for device in each[:devices])
 
 
 def describe(devices: Sequence[jax.Device]) -> str:
-    """Return, for example, ``"2 x cpu"``."""
+    """Return, for example, ``"2 x cpu"`` or ``"4 x cpu in 2 processes"``."""
     kind = devices[0].device_kind if devices[0].platform != "cpu" else "cpu"
-    return f"{len(devices)} x {kind}"
+    processes = len({device.process_index for device in devices})
+    where = f" in {processes} processes" if processes > 1 else ""
+    return f"{len(devices)} x {kind}{where}"
 
 
 def memory(devices: Sequence[jax.Device]) -> tuple[int, int | None]:
@@ -98,7 +116,8 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     """Return `function`, run by every device with the same arguments.
 
     `function` may call `map_chunks`; its result must be the same on every device, as it
-    is when everything else is computed from the arguments.
+    is when everything else is computed from the arguments. With the devices of several
+    processes, each must call it, with the same arguments, and has the result.
     """
     # The inner jit matters: with more than one CPU device jax 0.11's partitioner
     # crashes on the data-dependent loops of a physics engine that stand directly in
@@ -109,9 +128,12 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
         in_axes=(0, None),
         out_axes=None,
         devices=devices,
+        axis_size=len(devices),
     )
-    index = jnp.arange(len(devices))
-    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    _meet(tuple(devices))
+    # What goes in and comes out lies on the devices of this process.
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,)).local_mesh
+    index = jnp.arange(mesh.size)
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
     def run(*args):
@@ -121,6 +143,41 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
         return jax.block_until_ready(mapped(index, args))
 
     return run
+
+
+@functools.cache
+def _meet(devices: tuple[jax.Device, ...]) -> None:
+    """Connect the processes that have `devices`, all at the same time.
+
+    A process waits 30 s for the others to connect, which it would do in its first
+    compiled call, and they may still be compiling theirs.
+    """
+    local = [d for d in devices if d.process_index == jax.process_index()]
+    if len(local) == len(devices):
+        return
+    processes.agree(lambda _: None)
+    gather = jax.pmap(
+        lambda x: jax.lax.all_gather(x, AXIS),
+        axis_name=AXIS,
+        devices=devices,
+        axis_size=len(devices),
+    )
+    with _silenced():
+        jax.block_until_ready(gather(jnp.zeros(len(local))))
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what a library written in C++ has to say off the standard output."""
+    sys.stdout.flush()
+    stdout, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(null)
 
 
 def map_chunks(

@@ -7,14 +7,23 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from neuroevo import build, engine, genome_file, measures, memory, runs, sharding
+from neuroevo import (
+    build,
+    engine,
+    genome_file,
+    measures,
+    memory,
+    processes,
+    runs,
+    sharding,
+)
 from neuroevo.config import Config
 from neuroevo.display import Display, Header
 from neuroevo.genome_file import GenomeFile
@@ -64,6 +73,7 @@ class Run:
             UserError: if they do not go together, or do not fit into memory.
         """
         build.set_up_jax(config)
+        self.devices = sharding.select(config.devices)
         observation = None
         if start and config.names["normalization"] in ("constant", "running"):
             observation = genome_file.statistics(start.arrays)
@@ -71,7 +81,6 @@ class Run:
         self._first = build.first_genome(self.parts, start) if start else None
         self.config = build.resolve_auto(config, self.parts)
         self.path = path
-        self.devices = sharding.select(config.devices)
         shared = sharding.memory(self.devices)
         self.memory = memory.check(self.config, self.parts, *shared)
         self.engine = build.build_engine(self.config, self.parts, self.devices)
@@ -87,12 +96,16 @@ class Run:
     def initialize(self, directory: RunDirectory | None = None) -> None:
         """Start at generation 0, or at the newest checkpoint in `directory`."""
         self.state = self.engine.init(self._search_key, self._first)
-        if directory:
-            restored = directory.restore(self.state)
-            if restored:
-                self.state, counters = restored
-                self.progress = Progress(**counters)
-            self.metrics = directory.trim_metrics(self.generation)
+        restored = processes.from_main(
+            lambda: directory and directory.restore(self.state)
+        )
+        if restored:
+            arrays, counters = restored
+            self.state = runs.from_host(arrays, self.state)
+            self.progress = Progress(**counters)
+        self.metrics = processes.from_main(
+            lambda: directory.trim_metrics(self.generation) if directory else []
+        )
 
     @property
     def generation(self) -> int:
@@ -132,7 +145,7 @@ def train(
     directory: RunDirectory | None = None,
     *,
     display: Callable[[Header], Display] | None = None,
-    stop: Callable[[], Any] = lambda: False,
+    stop: Callable[[], int | None] = lambda: None,
     callback: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> None:
     """Run generations until a limit of the configuration is met; fill `run.summary`.
@@ -141,7 +154,8 @@ def train(
         run: an initialized run.
         directory: where metrics, checkpoints and results go, if anywhere.
         display: makes what shows the run, if anything does.
-        stop: asked after every compiled call; anything true ends the run there.
+        stop: asked after every compiled call; returns the signal that ends the run
+            there, if any.
         callback: called with the metrics of each generation.
     """
     settings, progress = run.config.settings, run.progress
@@ -166,15 +180,25 @@ def train(
             run.state, dataclasses.asdict(progress), latest.get("center_return")
         )
 
+    def decide(signals: Sequence[int | None]) -> list[Any]:
+        """Return why the run ends here, if it does, or how far it goes on."""
+        signal = next(filter(None, signals), None)
+        reason = _limit_reached(run) or (INTERRUPTED if signal else None)
+        return [reason, signal, pace.generations(run.generation)]
+
     with show:
         show.compiling("the generation")
         before = progress.seconds
         advance(0)  # compiles without running anything
         progress.compile_seconds += progress.seconds - before
 
-        while (reason := _limit_reached(run)) is None and not stop():
+        while True:
+            # Clocks and signals differ between processes.
+            reason, run.signal, generations = processes.agree(decide, stop())
+            if reason:
+                break
             before = progress.seconds
-            rows = advance(pace.generations(run.generation))
+            rows = advance(generations)
             pace.measure(len(rows), progress.seconds - before)
             run.metrics += rows
             if directory:
@@ -188,14 +212,14 @@ def train(
             checkpoint()
 
         results = {}
-        if reason is not None and settings.final_seeds:
+        if reason != INTERRUPTED and settings.final_seeds:
             show.compiling("the final evaluation")
             shape = {"seeds": settings.final_seeds, "episodes": settings.final_episodes}
             for name, solution in (("final", run.center), ("best", run.best)):
                 results[name] = solution.evaluate(**shape)
             progress.seconds = time.monotonic() - began
-    run.summary = _summary(run, results, reason or INTERRUPTED)
-    if directory and reason is not None:
+    run.summary = _summary(run, results, reason)
+    if directory and reason != INTERRUPTED:
         directory.write_summary(run.summary)
 
 
@@ -216,15 +240,16 @@ def launch(
     Raises:
         UserError: if the parts do not go together, or `path` is not fit for the run.
     """
-    if path and not resume:
-        runs.check_new(path)
-    if resume and (path / runs.START).exists():
-        start = genome_file.load(path / runs.START)
-    run = Run(config, path, start)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(processes.together())
+        if path and not resume:
+            processes.from_main(lambda: runs.check_new(path))
+        if resume:
+            start = _read_start(path)
+        run = Run(config, path, start)
         stop = stack.enter_context(interruptible())
         directory = None
-        if path:
+        if path and processes.is_main():
             directory = stack.enter_context(
                 RunDirectory(path, config.settings.checkpoint)
             )
@@ -234,9 +259,20 @@ def launch(
                 genome_file.save(path / runs.START, start.arrays, start.meta)
             directory.write_config(run.config.to_dict())
             directory.write_environment(sharding.describe(run.devices))
-        train(run, directory, stop=stop, **options)
-        run.signal = stop()
+        train(run, directory, stop=stop, **(options if processes.is_main() else {}))
     return run
+
+
+def _read_start(path: Path) -> GenomeFile | None:
+    """Return the genome that the run in `path` started at, if it was given one."""
+
+    def read():
+        if (path / runs.START).exists():
+            file = genome_file.load(path / runs.START)
+            return [file.arrays, dict(file.meta)]
+
+    found = processes.from_main(read)
+    return found and GenomeFile(path / runs.START, *found)
 
 
 def _limit_reached(run: Run) -> str | None:

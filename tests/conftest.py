@@ -49,3 +49,13 @@ def _forget_programs():
         if _MAPS.read_bytes().count(b"\n") > 20_000:
             jax.clear_caches()
             gc.collect()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Processes that share what they compile."""
+    return os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }

@@ -1,7 +1,6 @@
 """Run directories: what a run leaves behind, and that nothing of it is lost."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -159,16 +158,6 @@ COMMAND = [
     *("--final-seeds", "0"),
     *("--checkpoint.every-generations", "20"),
 ]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """Processes that share what they compile."""
-    return os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
 
 
 def start(environment, path, *more):

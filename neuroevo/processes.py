@@ -1,0 +1,247 @@
+"""The processes of a distributed run: how they meet, agree and end.
+
+They run the same program. What only one of them can know (files, times, signals)
+process 0 decides for all: see `agree`. Without others, everything here is at once.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import jax
+
+# The only way to send messages before devices are known; pyproject.toml bounds jax.
+from jax._src.distributed import global_state as _world
+
+from neuroevo.errors import ProcessError, UserError
+
+
+def connect(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+) -> None:
+    """Join the processes of a distributed run; call it before the backend starts.
+
+    Without arguments, JAX takes them from the cluster that it runs on.
+
+    Args:
+        coordinator: address and port that process 0 can be reached at.
+        processes: how many there are.
+        process: which one this is, from 0.
+
+    Raises:
+        UserError: if there is no such cluster, or the arguments cannot be right.
+    """
+    global _met
+    explicit = {coordinator, processes, process} != {None}
+    if explicit:
+        _check_processes(coordinator, processes, process)
+    # It would replace our handler of SIGTERM.
+    jax.config.update("jax_enable_preemption_service", False)
+    # JAX lets nobody interrupt it while it waits for the others, and then aborts.
+    meeting = ThreadPoolExecutor(1).submit(
+        jax.distributed.initialize,
+        coordinator,
+        processes,
+        process,
+        cluster_detection_method="deactivate" if explicit else None,
+        initialization_timeout=2 * _MEETING_SECONDS,
+    )
+    where = f" at {coordinator}" if explicit else ""
+    try:
+        meeting.result(_MEETING_SECONDS)
+    except ValueError:
+        raise UserError(
+            "--distributed: no cluster found (Slurm, Open MPI, Kubernetes, TPU); "
+            f"expected to run on one, or {_EXPLICIT}"
+        ) from None
+    except TimeoutError:
+        raise UserError(
+            f"--distributed: the processes did not meet{where} in {_MEETING_SECONDS} "
+            "s; expected all of them to be started, and process 0 to be found there"
+        ) from None
+    except RuntimeError as error:
+        raise UserError(
+            f"--distributed: the processes cannot meet{where}: {_first_line(error)}"
+        ) from None
+    _met = True
+
+
+_MEETING_SECONDS = 300
+_met = False
+_EXPLICIT = (
+    "--distributed.coordinator HOST:PORT --distributed.processes N "
+    "--distributed.process I"
+)
+
+
+def _check_processes(
+    coordinator: str | None, processes: int | None, process: int | None
+) -> None:
+    """Raise a `UserError` for what JAX would wait for in vain, or crash at."""
+    if None in (coordinator, processes, process):
+        raise UserError(f"--distributed: expected all of {_EXPLICIT}")
+    if processes < 1:
+        raise UserError(
+            f"--distributed.processes: expected at least 1, got {processes}"
+        )
+    if not 0 <= process < processes:
+        raise UserError(
+            "--distributed.process: expected an integer from 0 to "
+            f"{processes - 1}, got {process}"
+        )
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise UserError(
+            f"--distributed.coordinator: expected HOST:PORT, got {coordinator!r}"
+        )
+    try:
+        socket.getaddrinfo(host.strip("[]"), port)
+        if process == 0:
+            with socket.socket() as free:
+                free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                free.bind(("", int(port)))
+    except OSError as error:
+        raise UserError(
+            f"--distributed.coordinator {coordinator}: {error.strerror}; expected a "
+            "host that can be found and a free port of it"
+        ) from None
+
+
+def is_main() -> bool:
+    """Return whether this is process 0, which alone writes files and shows anything."""
+    return _world.process_id == 0
+
+
+def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
+    """Return, in every process, what `decide` makes of every process' `value`.
+
+    Every process must call it. Process 0 alone calls `decide`, with a list in the order
+    of the processes. Values and result are plain data (mappings, lists, texts, numbers,
+    None) and numpy arrays.
+    """
+    global _round
+    if _world.num_processes == 1:
+        return decide([value])
+    if is_main():
+        others = range(1, _world.num_processes)
+        try:
+            agreed = decide([value, *(_receive(str(process)) for process in others)])
+        except BaseException as error:
+            _tell(error)
+            raise
+        # Who was in this round has read the reply of the one before.
+        _world.client.key_value_delete(f"neuroevo/{_round - 1}/")
+        _send(_REPLY, value=agreed)
+    else:
+        _send(str(_world.process_id), value=value)
+        agreed = _receive(_REPLY)
+    _round += 1
+    return agreed
+
+
+def from_main(function: Callable[[], Any]) -> Any:
+    """Return, in every process, what `function` returns in process 0; see `agree`."""
+    return agree(lambda _: function())
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Have all processes complete what is inside, or none.
+
+    An error in one of them ends the others, at the latest when they next `agree`.
+
+    Raises:
+        UserError: if another process has raised one.
+        ProcessError: if another process has failed otherwise.
+    """
+    try:
+        yield
+        agree(lambda _: None)
+    except BaseException as error:
+        if _world.num_processes > 1:
+            _tell(error)
+            if isinstance(error, jax.errors.JaxRuntimeError):
+                raise ProcessError(
+                    f"process {_world.process_id} failed, or lost another: "
+                    f"{_first_line(error)}"
+                ) from error
+        raise
+
+
+def is_distributed() -> bool:
+    """Return whether this process has joined others, or tried to."""
+    return _world.client is not None
+
+
+def leave(code: int) -> NoReturn:
+    """Exit; JAX would wait for minutes for a process that is lost, and then abort.
+
+    Process 0, which carries the messages, goes last.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        if _met and is_main():
+            _await_others()
+        elif _met:
+            _world.client.key_value_set(f"neuroevo/gone/{_world.process_id}", "")
+    os._exit(code)
+
+
+def _await_others() -> None:
+    deadline = time.monotonic() + _PARTING_SECONDS
+    for process in range(1, _world.num_processes):
+        left = max(int(1000 * (deadline - time.monotonic())), 1)
+        _world.client.blocking_key_value_get(f"neuroevo/gone/{process}", left)
+
+
+_PARTING_SECONDS = 10
+_REPLY = "reply"
+_FOREVER = 10**12  # milliseconds
+_round = 0  # of messages: one from each process to process 0, then the reply
+
+
+def _send(name: str, **message: Any) -> None:
+    """Leave a message for the other processes under `name`, once in a round."""
+    from flax import serialization  # takes a while
+
+    _world.client.key_value_set_bytes(
+        f"neuroevo/{_round}/{name}",
+        serialization.msgpack_serialize(message),
+        allow_overwrite=True,
+    )
+
+
+def _receive(name: str) -> Any:
+    """Return the value sent under `name`, once it is there; raise a failure."""
+    from flax import serialization
+
+    sent = _world.client.blocking_key_value_get_bytes(
+        f"neuroevo/{_round}/{name}", _FOREVER
+    )
+    message = serialization.msgpack_restore(sent)
+    if "failure" in message:
+        raise (UserError if message["mistake"] else ProcessError)(message["failure"])
+    return message["value"]
+
+
+def _tell(error: BaseException) -> None:
+    """Let the other processes fail, too."""
+    what = [f"process {_world.process_id}", type(error).__name__, _first_line(error)]
+    if isinstance(error, UserError | ProcessError):
+        del what[1]
+    failure = ": ".join(filter(None, what))
+    name = _REPLY if is_main() else str(_world.process_id)
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # nobody is there any more
+        _send(name, failure=failure, mistake=isinstance(error, UserError))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
