@@ -72,7 +72,7 @@ class Machine:
     """Policies rolled out together; bounds memory."""
     decode_chunk: int | Literal["auto"] = "auto"
     """Policies trained together, at most as many as are rolled out together."""
-    compilation_cache: Path | Literal["auto"] | None = "auto"
+    compilation_cache: Literal["auto"] | Path | None = "auto"
     """Folder for compiled programs; auto for the user's cache folder, None for none."""
 
 
