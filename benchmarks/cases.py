@@ -81,8 +81,8 @@ class Still:
 
 
 # Held-out evaluations of the centre, which the others do not make, are kept away but
-# for one policy in the first generation.
-COMMON = {"center_every": 10**6, "center_seeds": 1}
+# for one policy in the first generation. All compile anew.
+COMMON = {"center_every": 10**6, "center_seeds": 1, "compilation_cache": None}
 
 HADES = {  # the preset hades-brax, smaller
     "preset": "hades-brax",

@@ -93,7 +93,8 @@ def _chunk(settings: Any, parameters: int) -> int:
     """
     floats, most = (2**17, 64) if jax.default_backend() == "cpu" else (2**30, 4096)
     least = -(-_PARALLEL // getattr(settings, "episodes", _PARALLEL))
-    return max(least, min(most, floats // parameters))
+    chunk = max(least, min(most, floats // parameters))
+    return chunk if chunk < engine.WIDTH else chunk // engine.WIDTH * engine.WIDTH
 
 
 def _decode_chunk(settings: Any, parameters: int) -> int:

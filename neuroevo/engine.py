@@ -5,6 +5,7 @@ It knows no environment, no encoding and no device. Everything here is a pure fu
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -104,15 +105,22 @@ def make_engine(
     The results do not depend on the number of devices.
     """
 
-    def play(pick, genomes, rows, seeds, keys, episodes, task_state, active=None):
-        """Return the outcomes of policies.
+    def play(pick, genomes, blocks, keys, episodes, task_state, active=None):
+        """Return the outcomes of policies, (genomes, seeds, …) for each block.
 
-        Item i is decoded from the genome ``pick(genomes, rows[i])``.
-        Items with the same ``seeds[i]`` share the policy's initialisation and the
-        episodes' randomness: common random numbers, which make candidates comparable.
+        A block ``(rows, seeds)`` has policies of every genome ``pick(genomes, row)``
+        with as many seeds, which take their keys from `keys` in turn. The policies of a
+        seed share their initialisation and the episodes' randomness: common random
+        numbers, which make candidates comparable. Of the blocks, the first `active`
+        are played, by default all.
         """
         start_keys, episode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-        num_starts = None if active is None else active[1]
+        width = WIDTH if fits(plan.chunk, len(blocks[0][0])) else 1
+        layout = lay_out(blocks, width)
+        num_items, num_starts = (
+            None if active is None else jnp.asarray(ends)[active]
+            for ends in (layout.item_ends, layout.seed_ends)
+        )
         starts = sharding.map_chunks(
             jax.vmap(lambda keys, i: encoding.start(keys[i]), in_axes=(None, 0)),
             start_keys,
@@ -120,7 +128,7 @@ def make_engine(
             1,
             num_starts,
         )
-        rows, seeds = jnp.asarray(rows), jnp.asarray(seeds)
+        rows, seeds = jnp.asarray(layout.rows), jnp.asarray(layout.seeds)
 
         def chunk(args, items):
             genomes, starts, episode_keys, task_state = args
@@ -129,31 +137,31 @@ def make_engine(
                 start = take(starts, seeds[i])
                 return encoding.decode(pick(genomes, rows[i]), start)
 
-            def rollout(params, i):
+            def rollout(params, keys):
                 def act(observation, key):
                     return policy.act(policy.apply(params, observation), key)
 
-                keys = jax.random.split(episode_keys[seeds[i]], episodes)
                 return task.evaluate(act, task_state, keys)
 
             params = map_batches(decode, items, plan.decode_chunk)
-            return jax.vmap(rollout, axis_name=CHUNK)(params, items)
+            # What depends on keys alone is computed once for the policies of a seed.
+            params = jax.tree.map(lambda x: x.reshape(-1, width, *x.shape[1:]), params)
+            keys = episode_keys[seeds[items[::width]]]
+            keys = jax.vmap(jax.random.split, (0, None))(keys, episodes)
+            of_a_seed = jax.vmap(rollout, (0, None), axis_name=CHUNK[1])
+            outcomes = jax.vmap(of_a_seed, axis_name=CHUNK[0])(params, keys)
+            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcomes)
 
         args = (genomes, starts, episode_keys, task_state)
-        num_items = None if active is None else active[0]
-        return sharding.map_chunks(chunk, args, len(rows), plan.chunk, num_items)
+        outcomes = sharding.map_chunks(chunk, args, len(rows), plan.chunk, num_items)
+        return [jax.tree.map(part, outcomes) for part in layout.parts]
 
     # The centre rides along with the population as one more genome, on seeds of its
     # own: one compiled rollout serves both, and its return is held out because the
     # strategy never learns of it.
-    num_items = plan.population * plan.seeds
-    rows = np.r_[
-        np.repeat(np.arange(plan.population), plan.seeds),
-        np.full(plan.center_seeds, plan.population),
-    ]
-    seeds = np.r_[
-        np.tile(np.arange(plan.seeds), plan.population),
-        plan.seeds + np.arange(plan.center_seeds),
+    blocks = [
+        (np.arange(plan.population), plan.seeds),
+        (np.array([plan.population]), plan.center_seeds),
     ]
 
     def generation(state: State, target: Array) -> tuple[State, Report]:
@@ -164,13 +172,8 @@ def make_engine(
 
         genomes, asked = alone(ask, ask_key, state.strategy)
         keys = jax.random.split(play_key, plan.seeds + plan.center_seeds)
-        active = (
-            num_items + center_due * plan.center_seeds,
-            plan.seeds + center_due * plan.center_seeds,
-        )
-        outcomes = play(
-            pick, genomes, rows, seeds, keys, plan.episodes, state.task, active
-        )
+        active = 1 + center_due
+        outcomes = play(pick, genomes, blocks, keys, plan.episodes, state.task, active)
         return alone(
             tell, tell_key, genomes, outcomes, asked, state, target, center_due
         )
@@ -190,8 +193,7 @@ def make_engine(
         """Return the state that the outcomes lead to, and what they showed."""
         population, center = genomes
         center = Answer(center, state.task)
-        played = jax.tree.map(lambda x: x[:num_items], outcomes)
-        played_by_center = jax.tree.map(lambda x: x[num_items:], outcomes)
+        played, played_by_center = outcomes
         fitness = played.returns.reshape(plan.population, -1).mean(axis=1)
         center_return = jnp.where(center_due, played_by_center.returns.mean(), jnp.nan)
         improved = center_return >= state.best_return  # among equals the later one
@@ -205,7 +207,7 @@ def make_engine(
             failures=jnp.sum(~finite),
             center_return=center_return,
         )
-        stats = jax.tree.map(lambda x: x.sum(axis=0), played.stats)
+        stats = jax.tree.map(lambda x: x.sum(axis=(0, 1)), played.stats)
         state = State(
             key=state.key,
             generation=state.generation + 1,
@@ -273,9 +275,9 @@ def make_engine(
         """
         count = jax.tree.leaves(genomes)[0].shape[0]
         keys = jax.random.split(key, seeds)
-        rows, order = np.divmod(np.arange(count * seeds), seeds)
-        outcomes = play(take, genomes, rows, order, keys, episodes, task_state)
-        return jax.tree.map(lambda x: x.reshape(count, seeds, *x.shape[1:]), outcomes)
+        blocks = [(np.arange(count), seeds)]
+        (outcomes,) = play(take, genomes, blocks, keys, episodes, task_state)
+        return outcomes
 
     def center(state: State) -> Answer:
         return Answer(strategy.center(state.strategy), state.task)
@@ -290,6 +292,57 @@ def make_engine(
         center=jax.jit(center),
         evaluate=lambda *args, seeds, episodes: evaluation(seeds, episodes)(*args),
     )
+
+
+class Layout(NamedTuple):
+    """The items that blocks of policies amount to, in the order of their evaluation."""
+
+    rows: np.ndarray  # of an item, its genome
+    seeds: np.ndarray  # of an item, its seed
+    item_ends: np.ndarray  # with none of the blocks, the first one, two of them, …
+    seed_ends: np.ndarray
+    parts: list[Callable[[Array], Array]]  # of all items, a block's (genomes, seeds, …)
+
+
+def lay_out(blocks: Sequence[tuple[np.ndarray, int]], width: int) -> Layout:
+    """Return the items of blocks ``(rows, seeds)``, see `make_engine`.
+
+    Every `width` items in succession have the same seed, for which rows are repeated.
+    """
+    rows, seeds, parts, item_ends, seed_ends = [], [], [], [0], [0]
+    for block_rows, count in blocks:
+        size = len(block_rows)
+        padded = np.pad(block_rows, (0, -size % width), mode="edge")
+        rows.append(np.tile(padded, count))
+        seeds.append(np.repeat(seed_ends[-1] + np.arange(count), len(padded)))
+        shape = (count, len(padded))
+        parts.append(functools.partial(_part, item_ends[-1], shape, size))
+        item_ends.append(item_ends[-1] + len(rows[-1]))
+        seed_ends.append(seed_ends[-1] + count)
+    return Layout(
+        np.concatenate(rows),
+        np.concatenate(seeds),
+        np.array(item_ends),
+        np.array(seed_ends),
+        parts,
+    )
+
+
+def _part(begin: int, shape: tuple[int, int], size: int, x: Array) -> Array:
+    """Return what `x` has for a block, without what was repeated."""
+    x = x[begin : begin + math.prod(shape)].reshape(*shape, *x.shape[1:])
+    return x[:, :size].swapaxes(0, 1)
+
+
+WIDTH = 8  # policies of one seed in succession, where there are enough of them
+
+
+def fits(chunk: int, genomes: int) -> bool:
+    """Return whether to evaluate `WIDTH` policies of a seed in succession.
+
+    Chunks must be made of them, and at most an eighth of the work may be repetition.
+    """
+    return chunk % WIDTH == 0 and 8 * (-genomes % WIDTH) <= genomes
 
 
 def take(tree: Any, row: Array) -> Any:

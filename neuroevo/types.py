@@ -23,9 +23,10 @@ TaskState = Any  # pytree of arrays: what a task learns during a run
 Stats = Any  # pytree of arrays that can be summed over evaluations
 StrategyState = Any  # pytree of arrays
 
-# The name of the axis along which policies that are evaluated together are batched. A
-# loop whose condition is reduced over it is one loop for all of them, with no masking.
-CHUNK = "chunk"
+# The names of the axes along which policies that are evaluated together are batched:
+# by their seed and by their genome. A loop whose condition is reduced over those that
+# exist is one loop for all of them, with no masking.
+CHUNK = ("seed", "genome")
 
 
 class Discrete(NamedTuple):

@@ -102,6 +102,19 @@ def test_chunks_and_devices_change_no_more_than_last_digits(changes, normalizati
     )
 
 
+@pytest.mark.parametrize("devices", [1, 3])
+def test_what_policies_of_a_seed_share_changes_no_more_than_last_digits(devices):
+    """The population is no multiple of the policies that are evaluated together."""
+    options = {"population": 8 * engine.WIDTH - 3, "normalization": "running"}
+    together = make_run(**options, chunk=2 * engine.WIDTH, devices=devices)
+    assert engine.fits(together.config.settings.chunk, options["population"])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+        advance(make_run(**options, chunk=3), 3),
+        advance(together, 3),
+    )
+
+
 def test_generation_agrees_with_plain_loops():
     """The engine's fitness is the mean return over seeds and episodes, one by one."""
     run = make_run(center_every=1)

@@ -131,7 +131,7 @@ def test_vmap_over_policies_equals_a_loop(name):
         return task.evaluate(linear(weights), state, KEYS)
 
     loop = jax.jit(lambda: jax.lax.map(evaluate, WEIGHTS))()
-    for axis in (None, CHUNK):
+    for axis in (None, *CHUNK):
         together = jax.jit(jax.vmap(evaluate, axis_name=axis))(WEIGHTS)
         jax.tree.map(
             functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5),

@@ -1,5 +1,6 @@
 """The one rollout: parallel episodes of one policy, masked and stopped early."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -65,7 +66,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
 
     Returns:
         The task. Its `evaluate` may be wrapped in ``vmap`` over policies, best with
-        the axis name `CHUNK`: then they share one loop condition and step counter, and
+        axis names of `CHUNK`: then they share one loop condition and step counter, and
         what depends on keys alone is computed once for policies given the same keys.
     """
     is_box = isinstance(environment.spec.action, Box)
@@ -184,11 +185,12 @@ def _split(keys: Key) -> tuple[Key, Key, Key]:
 
 
 def _any(alive: Array) -> Array:
-    """Return whether any episode goes on, of any policy if their axis has a name."""
-    try:
-        return jax.lax.psum(alive.any().astype(jnp.int32), CHUNK) > 0
-    except NameError:  # no such axis
-        return alive.any()
+    """Return whether any episode goes on, of any policy if their axes have names."""
+    count = alive.any().astype(jnp.int32)
+    for axis in CHUNK:
+        with contextlib.suppress(NameError):  # no such axis
+            count = jax.lax.psum(count, axis)
+    return count > 0
 
 
 def _strong(tree: Any) -> Any:
