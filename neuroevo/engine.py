@@ -144,10 +144,12 @@ def make_engine(
                 return task.evaluate(act, task_state, keys)
 
             params = map_batches(decode, items, plan.decode_chunk)
-            # What depends on keys alone is computed once for the policies of a seed.
-            params = jax.tree.map(lambda x: x.reshape(-1, width, *x.shape[1:]), params)
             keys = episode_keys[seeds[items[::width]]]
             keys = jax.vmap(jax.random.split, (0, None))(keys, episodes)
+            if width == 1:
+                return jax.vmap(rollout, axis_name=CHUNK[0])(params, keys)
+            # What depends on keys alone is computed once for the policies of a seed.
+            params = jax.tree.map(lambda x: x.reshape(-1, width, *x.shape[1:]), params)
             of_a_seed = jax.vmap(rollout, (0, None), axis_name=CHUNK[1])
             outcomes = jax.vmap(of_a_seed, axis_name=CHUNK[0])(params, keys)
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcomes)

@@ -200,6 +200,8 @@ def map_chunks(
     chunks = -(-count // chunk)
     rounds = -(-chunks // devices)
 
+    function = jax.jit(function)  # or it would be traced for every use below
+
     def evaluate(args, items):
         return jax.tree.map(_raw, function(args, items))
 

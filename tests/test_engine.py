@@ -115,6 +115,19 @@ def test_what_policies_of_a_seed_share_changes_no_more_than_last_digits(devices)
     )
 
 
+def test_an_environment_is_traced_once():
+    """Tracing a physics engine takes seconds, which no compilation cache saves."""
+    calls = []
+
+    def step(*args):
+        calls.append(args)
+        return WALK.step(*args)
+
+    run = make_run(env=WALK._replace(step=step))
+    advance(run, 2)
+    assert len(calls) == 1
+
+
 def test_generation_agrees_with_plain_loops():
     """The engine's fitness is the mean return over seeds and episodes, one by one."""
     run = make_run(center_every=1)
