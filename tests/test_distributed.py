@@ -90,7 +90,6 @@ def check_same_as_one(start, path, processes, devices):
     assert files[0] == files[1]
 
 
-@pytest.mark.slow
 def test_two_processes_do_what_one_does(start, tmp_path):
     check_same_as_one(start, tmp_path, processes=2, devices=1)
 
@@ -132,6 +131,7 @@ def check_interrupted_and_resumed(start, path, signals, counts):
     assert returns(path / "whole") == returns(path / "parts")
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_ends_all_and_they_go_on(start, tmp_path):
     check_interrupted_and_resumed(start, tmp_path, [(signal.SIGTERM, 1)], [2, 2])
 

@@ -293,6 +293,7 @@ def test_each_task_is_seen_as_its_genome_saw_it(folder):
         assert before[env] == again | {"own": before[env]["own"]}
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_python_does(discrete, folder, run_cli):
     expected = discrete.evaluate(**SMALL, seed=0)
     line = "merge CartPole-v1.npz Acrobot-v1.npz --out again.npz"
