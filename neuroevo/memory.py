@@ -11,7 +11,7 @@ from neuroevo.formatting import format_bytes
 
 # Copies of an array that exist at once, from what compiled programs were seen to use.
 _STATE = 2  # a strategy's state: the present one and the next
-_POPULATION = 3  # asked for, evaluated, and what `tell` makes of it
+_POPULATION = 5  # asked for, evaluated, and what `tell` makes of it: 5.2 with SNES
 _TRAINED = 4  # parameters, their gradient and an optimizer's two statistics
 PROGRAM = 10**9  # what JAX, its compiler and an environment take, about
 
