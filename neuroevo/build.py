@@ -72,9 +72,12 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     The size of chunks can change the last digits of results; recorded, a run repeats.
     """
     parameters = count(shapes(parts.policy.init))
-    automatic = {"chunk": _chunk, "decode_chunk": _decode_chunk}
+    automatic = {
+        "chunk": _chunk(parameters, getattr(config.settings, "episodes", _PARALLEL)),
+        "decode_chunk": _decode_chunk(parameters),
+    }
     sizes = {
-        name: size(config.settings, parameters)
+        name: size
         for name, size in automatic.items()
         if getattr(config.settings, name) == "auto"
     }
@@ -85,25 +88,24 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
 _PARALLEL = 8  # episodes in a chunk, at least: fewer leave a processor idle
 
 
-def _chunk(settings: Any, parameters: int) -> int:
-    """Return how many policies with as many `parameters` to roll out together.
+def _chunk(parameters: int, episodes: int) -> int:
+    """Return how many policies, with `episodes` each, to roll out together.
 
     On a CPU so many that their parameters stay in its cache; on an accelerator many
     more, to hide latency.
     """
     floats, most = (2**17, 64) if jax.default_backend() == "cpu" else (2**30, 4096)
-    least = -(-_PARALLEL // getattr(settings, "episodes", _PARALLEL))
+    least = -(-_PARALLEL // episodes)
     chunk = max(least, min(most, floats // parameters))
     return chunk if chunk < engine.WIDTH else chunk // engine.WIDTH * engine.WIDTH
 
 
-def _decode_chunk(settings: Any, parameters: int) -> int:
+def _decode_chunk(parameters: int) -> int:
     """Return how many policies with as many `parameters` to train together.
 
     On a CPU large ones one by one: an optimizer's statistics leave less of them in the
     cache, and matrix products are fast alone.
     """
-    del settings
     floats, most = (2**15, 16) if jax.default_backend() == "cpu" else (2**30, 4096)
     return max(1, min(most, floats // parameters))
 

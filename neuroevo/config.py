@@ -134,7 +134,9 @@ class Config:
             part: {"name": self.names[part]} | _plain(options)
             for part, options in self.parts.items()
         }
-        return parts | _plain(self.settings)
+        settings = _plain(self.settings)
+        settings.pop(_CACHE, None)  # a matter of this machine
+        return parts | settings
 
 
 def resolve(
@@ -270,7 +272,15 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of options, got {values!r:.60}")
+    if any(str(key).replace("-", "_") == _CACHE for key in values):
+        # Compiled programs are code: a file must not say where to load them from.
+        raise UserError(
+            f"{path}: {_CACHE}: expected on the command line, not in a file"
+        )
     return values
+
+
+_CACHE = "compilation_cache"
 
 
 class _Loader(yaml.SafeLoader):

@@ -92,16 +92,22 @@ def describe(devices: Sequence[jax.Device]) -> str:
     return f"{len(devices)} x {kind}{where}"
 
 
-def memory(devices: Sequence[jax.Device]) -> tuple[int, int | None]:
+def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
     """Return how many of `devices` share their memory, and its bytes that are free.
 
-    None where that cannot be known.
+    Those of other processes do not count. None where it cannot be known.
     """
+    devices = _local(devices)
     if devices[0].platform == "cpu":
         return len(devices), min(psutil.virtual_memory().available, _memory_limit())
     facts = [device.memory_stats() or {} for device in devices]
     free = [f["bytes_limit"] - f["bytes_in_use"] for f in facts if "bytes_limit" in f]
     return 1, min(free, default=None)
+
+
+def _local(devices: Sequence[jax.Device]) -> list[jax.Device]:
+    """Return those of `devices` that belong to this process."""
+    return [d for d in devices if d.process_index == jax.process_index()]
 
 
 def _memory_limit() -> float:
@@ -152,7 +158,7 @@ def _meet(devices: tuple[jax.Device, ...]) -> None:
     A process waits 30 s for the others to connect, which it would do in its first
     compiled call, and they may still be compiling theirs.
     """
-    local = [d for d in devices if d.process_index == jax.process_index()]
+    local = _local(devices)
     if len(local) == len(devices):
         return
     processes.agree(lambda _: None)

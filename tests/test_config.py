@@ -219,6 +219,17 @@ def test_ranges(name, wrong):
     assert mistake(**{name: wrong}) == message
 
 
+@pytest.mark.parametrize("key", ["compilation_cache", "compilation-cache"])
+def test_no_file_says_where_compiled_programs_are_loaded_from(key, tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{key}: /somewhere")
+    with pytest.raises(UserError, match="compilation_cache: expected on the command"):
+        config.read_yaml(file)
+    resolved = config.resolve([], ["--compilation-cache", str(tmp_path)])
+    assert resolved.settings.compilation_cache == tmp_path
+    assert "compilation_cache" not in resolved.to_dict()
+
+
 def test_every_setting_has_a_range():
     fields = {field.name for field in dataclasses.fields(Settings)} - {"checkpoint"}
     unbounded = {"target", "compilation_cache"}

@@ -287,9 +287,15 @@ def test_devices_are_counted_in_each_process(monkeypatch):
         sharding.select(None)
 
 
+def test_memory_is_that_of_this_process(monkeypatch):
+    mine, _ = fake_devices(monkeypatch, 0, 1)
+    mine.memory_stats = lambda: {"bytes_limit": 10, "bytes_in_use": 4}
+    assert sharding.memory(jax.devices()) == (1, 6)
+
+
 PROGRAM = """
-import sys, jax, neuroevo
-address, process, path, settings = *sys.argv[1:3], sys.argv[3], eval(sys.argv[4])
+import json, sys, jax, neuroevo
+address, process, path, settings = *sys.argv[1:4], json.loads(sys.argv[4])
 jax.distributed.initialize(address, 2, int(process))
 seen = []
 for generations in (2, 4):
@@ -307,7 +313,7 @@ def test_python_joins_processes_as_jax_does(start, tmp_path):
     said = []
     for process in range(2):
         path = tmp_path / "run" if process == 0 else "/nowhere"
-        arguments = [address, process, path, SETTINGS]
+        arguments = [address, process, path, json.dumps(SETTINGS)]
         said += start(arguments, 1, command=[sys.executable, "-c", PROGRAM])
     first, second = finish(said)
     assert (first.code, second.code) == (0, 0), (first.err, second.err)
