@@ -19,7 +19,8 @@ _EXPORTS = {
     "Environment": "neuroevo.tasks.episode",
     "UserError": "neuroevo.errors",
     **dict.fromkeys(
-        ("Box", "Discrete", "Encoding", "Policy", "Spec", "Strategy"), "neuroevo.types"
+        "Box Discrete Encoding Logger Policy Session Spec Strategy".split(),
+        "neuroevo.types",
     ),
 }
 __all__ = list(_EXPORTS)

@@ -19,7 +19,7 @@ from neuroevo import (
 from neuroevo.display import make_display
 from neuroevo.errors import UserError, unknown
 from neuroevo.solution import Solution
-from neuroevo.types import Genome, Spec
+from neuroevo.types import Genome, Logger, Spec
 
 
 def evolve(
@@ -31,6 +31,7 @@ def evolve(
     resume: bool = False,
     display: bool = False,
     callback: Callable[[Mapping[str, Any]], None] | None = None,
+    log: Any = None,
     **options: Any,
 ) -> training.Run:
     """Evolve policies and return the run.
@@ -47,6 +48,8 @@ def evolve(
             was started with; parts made in Python must be given again.
         display: show the run on stderr.
         callback: called with the metrics of each generation.
+        log: a logger or a list of them, each by its name or made in Python: a function
+            of a `Session` that returns a `Logger`, or an object whose ``build`` is one.
         **options: as on the command line, which they take the names from: settings
             such as ``population=64``, and the parts ``env``, ``encoding``, ``policy``,
             ``normalization`` and ``strategy``. A part is a name, a mapping of a
@@ -61,6 +64,7 @@ def evolve(
     resume = resume and path is not None
     resume = resume and processes.from_main(lambda: runs.is_run(path))
     custom, options = _custom_parts(options)
+    loggers, options = _custom_loggers(log, options)
     layers = []
     if resume:
         written = processes.from_main(lambda: runs.read_config(path))
@@ -77,6 +81,7 @@ def evolve(
         resume=resume,
         display=make_display if display else None,
         callback=callback,
+        loggers=loggers,
     )
 
 
@@ -223,6 +228,21 @@ def _custom_parts(
         if part in config.PARTS and not isinstance(value, str | Mapping)
     }
     return custom, {k: v for k, v in options.items() if k not in custom}
+
+
+def _custom_loggers(
+    log: Any, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split loggers into those made in Python, by name, and `options` for the rest."""
+    if log is None:
+        return {}, dict(options)
+    many = isinstance(log, list | tuple) and not isinstance(log, Logger)
+    loggers = log if many else [log]
+    names = [each for each in loggers if isinstance(each, str)]
+    made = [each for each in loggers if not isinstance(each, str)]
+    made = [each if hasattr(each, "build") else _Fixed(each) for each in made]
+    custom = {getattr(each, "name", type(each).__name__): each for each in made}
+    return custom, {**options, "log": names}
 
 
 class _Fixed:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 import neuroevo
-from neuroevo import config, parsing, zoo
+from neuroevo import config, parsing, registry, zoo
 from neuroevo.errors import ProcessError, UserError, unknown
 
 _USAGE = """\
@@ -461,6 +461,7 @@ def _list(arguments: list[str]) -> int:
         "strategies": config.PARTS["strategy"],
         "policies": config.PARTS["policy"],
         "normalizations": config.PARTS["normalization"],
+        "loggers": registry.loggers,
         "presets": None,
         "zoo": zoo,
     }

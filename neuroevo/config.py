@@ -10,7 +10,7 @@ value passes through the same typed parser, whatever door it came in by.
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,7 +19,13 @@ import yaml
 
 from neuroevo import registry
 from neuroevo.errors import UserError, unknown
-from neuroevo.parsing import option_in, option_names, parse, unknown_option
+from neuroevo.parsing import (
+    option_in,
+    option_names,
+    parse,
+    unknown_option,
+    values_of,
+)
 
 PARTS = {
     "env": registry.envs,
@@ -104,6 +110,8 @@ class Settings(Machine):
     """Fresh policies for the evaluation at the end of the run; 0 for none."""
     final_episodes: int = 8
     """Episodes of each of those."""
+    log: tuple[str, ...] = ()
+    """Where figures go besides the run directory (neuroevo list loggers)."""
     checkpoint: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
 
@@ -116,11 +124,12 @@ class Layer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A resolved configuration: the parts by name, their options, the settings."""
+    """A resolved configuration: parts by name, their options, settings, loggers."""
 
     names: Mapping[str, str]
     parts: Mapping[str, Any]
     settings: Any
+    loggers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def devices(self) -> int | None:
@@ -136,7 +145,8 @@ class Config:
         }
         settings = _plain(self.settings)
         settings.pop(_CACHE, None)  # a matter of this machine
-        return parts | settings
+        loggers = {name: _plain(logger) for name, logger in self.loggers.items()}
+        return parts | settings | loggers
 
 
 def resolve(
@@ -181,7 +191,8 @@ def resolve(
         part: _Custom if part in custom else PARTS[part].get(name)
         for part, name in names.items()
     }
-    kind = _command_type(classes, schema)
+    loggers, layers = _choose_loggers(layers, arguments, schema)
+    kind = _command_type(classes | loggers, schema)
     known = set(option_names(kind))
 
     value = kind(**{f"{part}_name": name for part, name in names.items()})
@@ -197,6 +208,7 @@ def resolve(
         settings=schema(
             **{f.name: getattr(value, f.name) for f in dataclasses.fields(schema)}
         ),
+        loggers={name: getattr(value, name) for name in loggers},
     )
 
 
@@ -250,7 +262,7 @@ def without_settings(layer: Layer) -> Layer:
         for key, value in layer.values.items()
         if str(key).partition(".")[0].replace("-", "_") not in settings
     }
-    return Layer(layer.source, values)
+    return _without_loggers(Layer(layer.source, values))
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:
@@ -385,6 +397,36 @@ def _choose(
             chosen[part] = name
         kept.append(Layer(source, values))
     return chosen, kept[:-1]
+
+
+def _choose_loggers(
+    layers: Sequence[Layer], arguments: Sequence[str], schema: type
+) -> tuple[dict[str, type], list[Layer]]:
+    """Return the chosen loggers' options, and the layers without those of others."""
+    chosen: Sequence[str] = ()
+    for source, values in layers:
+        given = values.get("log", chosen)
+        chosen = (given,) if isinstance(given, str) else given
+        if not isinstance(chosen, list | tuple):
+            raise UserError(f"{source}: log: expected a list of names, got {given!r}")
+    if option_in(arguments, "--log") is not None:
+        chosen = values_of("--log", arguments).split()
+    if not issubclass(schema, Settings):
+        chosen = ()
+    classes = {name: registry.loggers.get(str(name)) for name in chosen}
+    return classes, [_without_loggers(layer, keep=classes) for layer in layers]
+
+
+def _without_loggers(layer: Layer, keep: Collection[str] = ()) -> Layer:
+    """Return `layer` without the options of loggers other than those to `keep`."""
+    others = {
+        key
+        for key, value in layer.values.items()
+        if isinstance(value, Mapping) and key not in {*PARTS, *keep}
+    }
+    others &= {*registry.loggers.names()} if others else set()
+    values = {key: value for key, value in layer.values.items() if key not in others}
+    return Layer(layer.source, values)
 
 
 def take_name(

@@ -160,7 +160,7 @@ def _explain(
             | InstantiationFailure(argument=argument)
         ) if argument is not None:
             flag = argument.lowered.name_or_flags[-1]
-            given = _values_of(flag, arguments)
+            given = values_of(flag, arguments)
             close = did_you_mean(given, getattr(event, "choices", ())) if given else ""
             got = repr(given) if given else "nothing"
             return f"{flag}: expected {_expected(argument)}, got {got}{close}"
@@ -190,7 +190,7 @@ def _before(word: str, arguments: Sequence[str]) -> str:
     return " ".join(before[flags[-1] :]) if flags else ""
 
 
-def _values_of(flag: str, arguments: Sequence[str]) -> str:
+def values_of(flag: str, arguments: Sequence[str]) -> str:
     """Return what was given for `flag`, as it was written."""
     given = ""
     for position, argument in enumerate(arguments):

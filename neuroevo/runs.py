@@ -28,6 +28,7 @@ CENTER = "genome.npz"
 BEST = "best.npz"
 START = "start.npz"
 SUMMARY = "summary.json"
+LOGGERS = "loggers.json"
 
 
 def default_path(names: Mapping[str, str], seed: int) -> Path:
@@ -252,6 +253,20 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
+
+
+def read_loggers(path: Path) -> dict[str, Any]:
+    """Return what the loggers of a run have to know of its sessions before."""
+    file = path / LOGGERS
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        raise UserError(f"{file}: not readable: {error}") from None
+
+
+def write_loggers(path: Path, known: Mapping[str, Any]) -> None:
+    """Write what `read_loggers` returns."""
+    _write(path / LOGGERS, json.dumps(known, indent=2) + "\n")
 
 
 def environment() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from neuroevo import (
     measures,
     memory,
     processes,
+    recording,
     runs,
     sharding,
 )
 from neuroevo.config import Config
 from neuroevo.display import Display, Header
 from neuroevo.genome_file import GenomeFile
+from neuroevo.recording import Recorder
 from neuroevo.runs import RunDirectory
 from neuroevo.solution import Solution
 
@@ -147,6 +150,7 @@ def train(
     display: Callable[[Header], Display] | None = None,
     stop: Callable[[], int | None] = lambda: None,
     callback: Callable[[Mapping[str, Any]], None] | None = None,
+    recorder: Recorder | None = None,
 ) -> None:
     """Run generations until a limit of the configuration is met; fill `run.summary`.
 
@@ -157,11 +161,17 @@ def train(
         stop: asked after every compiled call; returns the signal that ends the run
             there, if any.
         callback: called with the metrics of each generation.
+        recorder: the open loggers, if there are any.
     """
     settings, progress = run.config.settings, run.progress
     began = time.monotonic() - progress.seconds
     pace = _Pace(settings)
     show = display(header(run)) if display else _Silent()
+    recorder = recorder or Recorder()
+
+    def warn(problems: Sequence[str]) -> None:
+        for problem in problems:
+            show.note(problem, warning=True)
 
     def advance(generations: int) -> list[dict[str, Any]]:
         limits = _limits(settings, progress, generations)
@@ -187,6 +197,7 @@ def train(
         return [reason, signal, pace.generations(run.generation)]
 
     with show:
+        warn(recorder.catch_up())
         show.compiling("the generation")
         before = progress.seconds
         advance(0)  # compiles without running anything
@@ -203,8 +214,9 @@ def train(
             run.metrics += rows
             if directory:
                 directory.append_metrics(rows)
-                if directory.due(run.generation):
-                    checkpoint()
+            warn(recorder.update(rows))
+            if directory and directory.due(run.generation):
+                checkpoint()
             show.update(rows)
             for row in rows if callback else ():
                 callback(row)
@@ -218,9 +230,11 @@ def train(
             for name, solution in (("final", run.center), ("best", run.best)):
                 results[name] = solution.evaluate(**shape)
             progress.seconds = time.monotonic() - began
-    run.summary = _summary(run, results, reason)
-    if directory and reason != INTERRUPTED:
-        directory.write_summary(run.summary)
+        run.summary = _summary(run, results, reason)
+        if reason != INTERRUPTED:
+            if directory:
+                directory.write_summary(run.summary)
+            warn(recorder.finish(run.summary))
 
 
 def launch(
@@ -229,13 +243,14 @@ def launch(
     *,
     start: GenomeFile | None = None,
     resume: bool = False,
+    loggers: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Run:
     """Train the run that `config` describes, in `path` if given; return it.
 
     `start` is a genome to begin with. `resume` continues from the newest checkpoint in
-    `path`. Further options are those of `train`. Nothing is written before the parts
-    have been built.
+    `path`. `loggers` are those made in Python, besides the configured ones. Further
+    options are those of `train`. Nothing is written before the parts have been built.
 
     Raises:
         UserError: if the parts do not go together, or `path` is not fit for the run.
@@ -247,6 +262,8 @@ def launch(
         if resume:
             start = _read_start(path)
         run = Run(config, path, start)
+        loggers = {**config.loggers, **(loggers or {})}
+        processes.from_main(lambda: recording.check(loggers, path))
         stop = stack.enter_context(interruptible())
         directory = None
         if path and processes.is_main():
@@ -259,8 +276,17 @@ def launch(
                 genome_file.save(path / runs.START, start.arrays, start.meta)
             directory.write_config(run.config.to_dict())
             directory.write_environment(sharding.describe(run.devices))
+        if processes.is_main():
+            options["recorder"] = stack.enter_context(_open(run, loggers))
         train(run, directory, stop=stop, **(options if processes.is_main() else {}))
     return run
+
+
+def _open(run: Run, loggers: Mapping[str, Any]) -> Recorder:
+    """Return the open `loggers` of a run, options by name."""
+    names = run.config.names
+    name = run.path.name if run.path else f"{names['env']}-{names['encoding']}"
+    return Recorder(loggers, run.path, run.config.to_dict(), name)
 
 
 def _read_start(path: Path) -> GenomeFile | None:
@@ -408,6 +434,11 @@ class _Silent(contextlib.nullcontext):
 
     def update(self, rows: Any) -> None:
         """Show nothing."""
+
+    def note(self, message: str, warning: bool = False) -> None:
+        """Show warnings in Python's way."""
+        if warning:
+            warnings.warn(message, stacklevel=2)
 
 
 @contextlib.contextmanager

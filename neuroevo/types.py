@@ -5,7 +5,8 @@ with these fields is a part, whether or not it is registered under a name. Shape
 given without batch dimensions unless stated; the engine adds them with ``vmap``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -124,3 +125,27 @@ class Strategy(NamedTuple):
     ask: Callable[[Key, StrategyState], tuple[Genome, StrategyState]]
     tell: Callable[[Key, Genome, Array, StrategyState], StrategyState]
     center: Callable[[StrategyState], Genome]
+
+
+class Session(NamedTuple):
+    """What a logger is told of a run, whenever it starts or goes on."""
+
+    name: str
+    path: Path | None  # the run's directory
+    config: Mapping[str, Any]  # as in config.yaml
+    generation: int  # the last one that this logger has logged, in sessions before
+    memo: Mapping[str, Any]  # what `Logger.memo` was then
+
+
+class Logger(NamedTuple):
+    """A place, besides the run directory, that the figures of a run go to.
+
+    `log` takes further rows of ``metrics.jsonl`` in order, each generation once however
+    often the run was interrupted, and returns when they are safe. `finish` is the last
+    call: with what ``summary.json`` holds, empty if nothing in it is new, or with None
+    if the run was interrupted. `memo` is plain data for the run's next session.
+    """
+
+    log: Callable[[Sequence[Mapping[str, Any]]], None]
+    finish: Callable[[Mapping[str, Any] | None], None] = lambda summary: None
+    memo: Mapping[str, Any] = {}
