@@ -13,6 +13,7 @@ _EXPORTS = {
     "evolve": "neuroevo.api",
     "load": "neuroevo.api",
     "merge": "neuroevo.merging",
+    "save_metrics": "neuroevo.export",
     "save_policy": "neuroevo.export",
     "transfer": "neuroevo.transferring",
     "Run": "neuroevo.training",

@@ -26,6 +26,7 @@ usage: neuroevo COMMAND [OPTIONS]
   merge     one data set of several:  neuroevo merge A B --out MERGED.npz
   transfer  train other networks from a genome:  neuroevo transfer GENOME.npz
   train-policy  write the parameters of a policy trained from a genome to a file
+  metrics   the figures of runs as CSV or Parquet:  neuroevo metrics RUN [--out FILE]
   list      show what there is: encodings, envs, strategies, policies, presets
 
 neuroevo COMMAND --help shows a command's options, with those of the chosen parts.
@@ -207,6 +208,7 @@ def _dispatch(arguments: list[str]) -> int:
         "merge": _merge,
         "transfer": _transfer,
         "train-policy": _train_policy,
+        "metrics": _metrics,
         "list": _list,
     }
     match arguments:
@@ -440,6 +442,30 @@ def _train_policy(arguments: list[str]) -> int:
     solution = api.make_solution(resolved, file)
     export.save_policy(solution, out, seed=resolved.settings.seed)
     print(out)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Metrics:
+    """Settings of ``metrics``."""
+
+    runs: _Positional[tuple[Path, ...]]
+    """Run directories."""
+    out: Path | None = None
+    """New file to write, .csv or .parquet; None for CSV on stdout."""
+
+
+def _metrics(arguments: list[str]) -> int:
+    from neuroevo import export
+
+    options = parsing.parse_command(_Metrics, arguments, prog="neuroevo metrics")
+    if not options.runs:
+        raise UserError("expected a run first: neuroevo metrics RUN [RUN …]")
+    if options.out is None:
+        export.write_csv(export.collect_metrics(options.runs), sys.stdout)
+    else:
+        export.save_metrics(options.runs, options.out)
+        print(options.out)
     return 0
 
 

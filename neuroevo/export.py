@@ -1,13 +1,16 @@
-"""Policies for other programs: parameters by name, and what the network is."""
+"""What other programs read: policies by their parameters, and metrics as a table."""
 
+import csv
+import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from neuroevo import genome_file
+from neuroevo import genome_file, runs
+from neuroevo.errors import UserError
 from neuroevo.solution import Solution
 
 
@@ -55,3 +58,58 @@ _WRITERS: dict[str, Callable[[Path, dict, Any], None]] = {
     ".npz": genome_file.save,
     ".safetensors": _save_safetensors,
 }
+
+
+def check_metrics_path(path: Path) -> None:
+    """Raise a `UserError` unless `save_metrics` can write to `path`."""
+    genome_file.check_new(path, (".csv", ".parquet"))
+    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError(
+            f"{path}: pyarrow is not installed: expected a .csv, or "
+            "pip install 'neuroevo[parquet]'"
+        )
+
+
+def collect_metrics(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the rows of all generations of the runs in `paths`, each with its `run`.
+
+    All rows have the same keys; what a generation did not measure is None.
+
+    Raises:
+        UserError: if one of them is not a run.
+    """
+    for path in paths:
+        runs.read_config(path)
+    rows = [
+        {"run": str(path)} | row for path in paths for row in runs.read_metrics(path)
+    ]
+    empty = dict.fromkeys(key for row in rows for key in row)
+    return [empty | row for row in rows]
+
+
+def save_metrics(paths: Sequence[Path], path: Path) -> None:
+    """Write the metrics of the runs in `paths` as one table to `path`.
+
+    Args:
+        paths: run directories.
+        path: a new file, .csv or .parquet.
+
+    Raises:
+        UserError: if it cannot be written, or one of `paths` is not a run.
+    """
+    check_metrics_path(path)
+    rows = collect_metrics(paths)
+    if path.suffix == ".parquet":
+        from pyarrow import Table, parquet
+
+        parquet.write_table(Table.from_pylist(rows), path)
+        return
+    with path.open("w", newline="") as file:
+        write_csv(rows, file)
+
+
+def write_csv(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
+    """Write `rows`, which all have the same keys, as CSV under a header."""
+    writer = csv.DictWriter(file, list(rows[0]) if rows else ["run", "generation"])
+    writer.writeheader()
+    writer.writerows(rows)
