@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -23,6 +23,7 @@ usage: neuroevo COMMAND [OPTIONS]
   train     evolve policies:  neuroevo train --encoding dataset --env CartPole-v1
   resume    continue a run:   neuroevo resume RUN [--generations N]
   evaluate  measure a run or a genome file on fresh policies and episodes
+  sweep     train every run of a grid, one after the other:  neuroevo sweep SWEEP.yaml
   merge     one data set of several:  neuroevo merge A B --out MERGED.npz
   transfer  train other networks from a genome:  neuroevo transfer GENOME.npz
   train-policy  write the parameters of a policy trained from a genome to a file
@@ -204,6 +205,7 @@ def _dispatch(arguments: list[str]) -> int:
     commands: dict[str, Callable[[list[str]], int]] = {
         "train": _train,
         "resume": _resume,
+        "sweep": _sweep,
         "evaluate": _evaluate,
         "merge": _merge,
         "transfer": _transfer,
@@ -227,7 +229,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _switches(arguments: list[str]) -> list[str]:
     """Let ``--json`` and the like stand for ``--json True``."""
-    switches = ("--json", "--quiet", "--distributed")
+    switches = ("--json", "--quiet", "--distributed", "--dry-run")
     switched = []
     for argument, following in itertools.zip_longest(arguments, arguments[1:]):
         switched.append(argument)
@@ -318,6 +320,51 @@ def _console(**options: Any) -> Any:
             raise BrokenPipeError
 
     return Plain(**options)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sweep:
+    """Settings of ``sweep``."""
+
+    file: _Positional[Path]
+    """A sweep file: options of train, and under sweep what varies."""
+    out: Path | None = None
+    """Folder for the runs (default: runs/ and the file's name)."""
+    submit: Literal["slurm", "local"] | None = None
+    """Submit the runs as jobs, to Slurm or all at once to this machine (submitit)."""
+    dry_run: bool = False
+    """Run nothing: show what there is, and what is missing."""
+    quiet: bool = False
+    """Plain lines instead of the live display."""
+    json: bool = False
+    """Print one JSON object on stdout and nothing else."""
+
+
+def _sweep(arguments: list[str]) -> int:
+    from neuroevo import reports, sweeping
+
+    options = parsing.parse_command(_Sweep, arguments, prog="neuroevo sweep")
+    sweep = sweeping.read(options.file, options.out)
+    code = 0
+    if options.submit and not options.dry_run:
+        jobs = sweeping.submit(sweep, options.submit)
+        _tell(f"submitted {len(jobs)} runs: {', '.join(job.job_id for job in jobs)}")
+        if options.submit == "slurm":
+            _tell(f"see how far they are: neuroevo sweep {options.file} --dry-run")
+            return 0
+        code = int(any([job.result() for job in jobs]))
+    elif not options.dry_run:
+        code = sweeping.run(sweep, _tell, quiet=options.quiet)
+    rows = sweeping.table(sweep)
+    if options.json:
+        print(json.dumps({"sweep": str(sweep.path), "variants": rows}))
+    else:
+        reports.render_sweep(str(sweep.path), rows, _console())
+    return code
+
+
+def _tell(line: str) -> None:
+    print(f"neuroevo: {line}", file=sys.stderr, flush=True)
 
 
 _EVALUATE = "neuroevo evaluate RUN|GENOME.npz"

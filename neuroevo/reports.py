@@ -184,6 +184,29 @@ def render_transfer(result: Mapping, console: Console) -> None:
     console.print(Text(", ".join([*fixed, spent]), "dim"), soft_wrap=True)
 
 
+def render_sweep(path: str, rows: Sequence[Mapping], console: Console) -> None:
+    """Prints a sweep: a row for each variant; keys as in `sweeping.table`."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("variant", overflow="fold")
+    for title in ("runs", "final return", "95 % interval", "env steps", "time"):
+        table.add_column(title, justify="right", no_wrap=title != "time")
+    for row in rows:
+        interval = map(format_value, row.get("return_interval", ()))
+        unfinished = [s for s in row["states"].values() if s not in ("done", "missing")]
+        done = f"{row['done']}/{row['runs']}" + "".join(f" ({s})" for s in unfinished)
+        table.add_row(
+            row["variant"].replace(",", "\n") or "all",
+            done,
+            _spread(row, "return") or "–",
+            " to ".join(interval) or "–",
+            format_count(row["env_steps"]) if row["done"] else "–",
+            format_duration(row["seconds"]) if row["done"] else "–",
+        )
+    console.print(Text(f"sweep {path}", "bold"))
+    console.print(table)
+    console.print(Text("± and interval: over runs, of their final returns", "dim"))
+
+
 def render_card(name: str, card: Mapping, console: Console) -> None:
     """Prints how a genome of the zoo was made and what it achieves; see `zoo`."""
     low, high = map(format_value, card["return_interval"])

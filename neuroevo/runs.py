@@ -255,6 +255,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return the results of a run; none if it has not ended yet."""
+    file = path / SUMMARY
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
 def read_loggers(path: Path) -> dict[str, Any]:
     """Return what the loggers of a run have to know of its sessions before."""
     file = path / LOGGERS

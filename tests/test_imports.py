@@ -43,6 +43,7 @@ UPPER = [
     "solution",
     "training",
     "api",
+    "sweeping",
     "export",
     "merging",
     "pictures",
