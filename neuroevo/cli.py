@@ -28,6 +28,8 @@ usage: neuroevo COMMAND [OPTIONS]
   transfer  train other networks from a genome:  neuroevo transfer GENOME.npz
   train-policy  write the parameters of a policy trained from a genome to a file
   metrics   the figures of runs as CSV or Parquet:  neuroevo metrics RUN [--out FILE]
+  doctor    what is installed here, and whether it works
+  completion  a script that completes commands and options in your shell
   list      show what there is: encodings, envs, strategies, policies, presets
 
 neuroevo COMMAND --help shows a command's options, with those of the chosen parts.
@@ -212,6 +214,8 @@ def _dispatch(arguments: list[str]) -> int:
         "train-policy": _train_policy,
         "metrics": _metrics,
         "list": _list,
+        "doctor": _doctor,
+        "completion": _completion,
     }
     match arguments:
         case [] | ["-h" | "--help", *_]:
@@ -523,6 +527,58 @@ def _take_path(arguments: list[str], usage: str) -> tuple[Path | None, list[str]
     if {"-h", "--help"} & set(arguments):
         return None, arguments
     raise UserError(f"expected a run or a genome file first: {usage}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Doctor:
+    """Settings of ``doctor``."""
+
+    json: bool = False
+    """Print one JSON object on stdout and nothing else."""
+
+
+def _doctor(arguments: list[str]) -> int:
+    from neuroevo import doctor, reports
+
+    options = parsing.parse_command(_Doctor, arguments, prog="neuroevo doctor")
+    found = doctor.examine()
+    try:
+        found["self_test"] = doctor.self_test()
+    except Exception:
+        traceback.print_exc()
+        found["self_test"] = None
+    if options.json:
+        print(json.dumps(found))
+    else:
+        reports.render_doctor(found, _console())
+    return 0 if found["self_test"] else 1
+
+
+def _completion(arguments: list[str]) -> int:
+    from neuroevo import completion
+
+    match arguments:
+        case [shell] if not shell.startswith("-"):
+            pass
+        case _:
+            shells = "|".join(completion.SHELLS)
+            print(f"usage: neuroevo completion {shells}  (see docs/command-line.md)")
+            return 0
+    kinds = {
+        "train": _Train,
+        "resume": _Resume,
+        "sweep": _Sweep,
+        "evaluate": _Evaluate,
+        "merge": _Merge,
+        "transfer": _Transfer,
+        "train-policy": _TrainPolicy,
+        "metrics": _Metrics,
+        "doctor": _Doctor,
+        "completion": None,
+        "list": None,
+    }
+    print(completion.script(shell, kinds))
+    return 0
 
 
 def _list(arguments: list[str]) -> int:

@@ -207,6 +207,37 @@ def render_sweep(path: str, rows: Sequence[Mapping], console: Console) -> None:
     console.print(Text("± and interval: over runs, of their final returns", "dim"))
 
 
+def render_doctor(found: Mapping, console: Console) -> None:
+    """Prints how an installation is; keys as in `doctor.examine`, and `self_test`."""
+
+    def listed(versions):
+        return ", ".join(f"{name} {v}" for name, v in versions.items() if v)
+
+    test, free = found["self_test"], found["free_memory_bytes"]
+    plugins = [f"{kind} {n}" for kind, names in found["plugins"].items() for n in names]
+    cache = (
+        found["cache"] and f"{found['cache']} ({format_bytes(found['cache_bytes'])})"
+    )
+    outcome = "FAILED, see above"
+    if test:
+        compiling = format_duration(test["compile_seconds"])
+        outcome = (
+            f"passed in {format_duration(test['seconds'])}, {compiling} to compile"
+        )
+    rows = [
+        ("neuroevo", f"{found['neuroevo']}, {found['from']}"),
+        ("python", f"{found['python']}, {found['platform']}"),
+        ("devices", found["devices"]),
+        ("free memory", format_bytes(free) if free else None),
+        ("packages", listed(found["versions"])),
+        ("extras", listed(found["extras"]) or "none"),
+        ("plug-ins", ", ".join(plugins) or "none besides ours"),
+        ("cache", cache),
+        ("self-test", outcome),
+    ]
+    _print_facts(console, "neuroevo doctor", rows)
+
+
 def render_card(name: str, card: Mapping, console: Console) -> None:
     """Prints how a genome of the zoo was made and what it achieves; see `zoo`."""
     low, high = map(format_value, card["return_interval"])

@@ -14,7 +14,16 @@ import pytest
 import yaml
 
 import neuroevo
-from neuroevo import api, cli, config, genome_file, runs, solution, training
+from neuroevo import (
+    api,
+    cli,
+    config,
+    doctor,
+    genome_file,
+    runs,
+    solution,
+    training,
+)
 
 SETTINGS = {  # of a run that takes seconds, nearly all of them to compile
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 10},
@@ -526,3 +535,36 @@ def test_a_pipe_that_closes_early(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# ----------------------------------------------------------- the shell and the machine
+
+
+def test_doctor(run_cli):
+    said = run_cli("doctor --json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["neuroevo"] == neuroevo.__version__
+    assert found["versions"]["jax"] and found["devices"].endswith("x cpu")
+    assert 0 < found["self_test"]["compile_seconds"] < found["self_test"]["seconds"]
+
+
+def test_doctor_tells_of_a_failure(run_cli, monkeypatch):
+    def fail():
+        raise RuntimeError("no returns")
+
+    monkeypatch.setattr(doctor, "self_test", fail)
+    said = run_cli("doctor")
+    assert said.code == 1
+    assert "RuntimeError: no returns" in said.err and "FAILED" in said.out
+
+
+def test_completion_knows_every_command(run_cli):
+    commands = re.findall(r"^  ([a-z][a-z-]+) ", cli._USAGE, re.MULTILINE)
+    said = run_cli("completion bash")
+    assert said.code == 0 and len(commands) > 8
+    words = set(re.findall(r"[\w.-]+", said.out))
+    some = {"--encoding.size", "--strategy.std", "CMA_ES", "hopper", "wandb"}
+    assert not {*commands, *some} - words
+    assert run_cli("completion").out.startswith("usage")
+    assert "expected one of bash" in run_cli("completion powershell").err

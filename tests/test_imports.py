@@ -43,6 +43,8 @@ UPPER = [
     "solution",
     "training",
     "api",
+    "doctor",
+    "completion",
     "sweeping",
     "export",
     "merging",
