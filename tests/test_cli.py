@@ -564,7 +564,7 @@ def test_completion_knows_every_command(run_cli):
     said = run_cli("completion bash")
     assert said.code == 0 and len(commands) > 8
     words = set(re.findall(r"[\w.-]+", said.out))
-    some = {"--encoding.size", "--strategy.std", "CMA_ES", "hopper", "wandb"}
+    some = {"--encoding.size", "--strategy.std", "CMA_ES", "hopper", "--wandb.mode"}
     assert not {*commands, *some} - words
     assert run_cli("completion").out.startswith("usage")
     assert "expected one of bash" in run_cli("completion powershell").err
