@@ -1,6 +1,7 @@
 # make train   evolve two state-action pairs that teach a network to balance CartPole
 # make test    run the tests
-# make lint    check style
+# make lint    check style and types
+# make docs    build the documentation site in site/
 #
 # The first call makes a virtual environment in .venv and installs into it. ARGS goes to
 # the command: make train ARGS="--seed 1", make test ARGS="-m slow". PYTHON names the
@@ -21,6 +22,10 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Versions as in pyproject.toml. Debian and Ubuntu ship ensurepip apart, and without it
 # a virtual environment has no pip.
@@ -52,4 +57,4 @@ $(INSTALLED): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(INSTALLED)
 
-.PHONY: train test lint
+.PHONY: train test lint docs

@@ -35,6 +35,7 @@ class TensorBoard:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+        assert session.path is not None  # as checked
         folder = session.path / "tensorboard"
         folder.mkdir(exist_ok=True)
         writer = EventsWriter(str(folder / "events"), f".{session.generation}")
@@ -156,11 +157,9 @@ class MLflow:
 
         def finish(summary: Mapping[str, Any] | None) -> None:
             now = int(1000 * time.time())
-            metrics = [
-                Metric(name, value, now, summary["generations"])
-                for name, value in _results(summary)
-            ]
-            client.log_batch(run, metrics=metrics)
+            step = summary["generations"] if summary else 0
+            results = [Metric(k, v, now, step) for k, v in _results(summary)]
+            client.log_batch(run, metrics=results)
             ended = summary is not None
             client.set_terminated(run, "FINISHED" if ended else "KILLED")
 

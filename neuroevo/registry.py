@@ -34,7 +34,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return every name that `get` accepts, without family prefixes."""
-        names = []
+        names: list[str] = []
         for name in self._entry_points:
             part = self._load(name)
             names.extend(part.names() if _is_family(part) else [name])

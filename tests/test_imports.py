@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import neuroevo
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("neuroevo", "genomes")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
@@ -138,6 +140,18 @@ def test_no_module_names_an_encoding_or_the_command_line(name):
 def test_the_package_itself_imports_nothing():
     """The command line must be able to configure JAX before anything else."""
     assert imports("neuroevo") <= {"importlib", "importlib.metadata"}
+
+
+def test_type_checkers_see_what_the_package_exports():
+    """It imports on first use, which they cannot follow: a stub tells them."""
+    stub = ast.parse((ROOT / "neuroevo" / "__init__.pyi").read_text())
+    told = {
+        alias.asname: node.module
+        for node in stub.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told == neuroevo._EXPORTS
 
 
 def test_types_import_jax_only():

@@ -1,0 +1,19 @@
+from neuroevo.api import evolve as evolve
+from neuroevo.api import load as load
+from neuroevo.errors import UserError as UserError
+from neuroevo.export import save_metrics as save_metrics
+from neuroevo.export import save_policy as save_policy
+from neuroevo.merging import merge as merge
+from neuroevo.tasks.episode import Environment as Environment
+from neuroevo.training import Run as Run
+from neuroevo.transferring import transfer as transfer
+from neuroevo.types import Box as Box
+from neuroevo.types import Discrete as Discrete
+from neuroevo.types import Encoding as Encoding
+from neuroevo.types import Logger as Logger
+from neuroevo.types import Policy as Policy
+from neuroevo.types import Session as Session
+from neuroevo.types import Spec as Spec
+from neuroevo.types import Strategy as Strategy
+
+__version__: str
