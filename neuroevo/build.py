@@ -127,6 +127,7 @@ def build_engine(
 
     Without a strategy it can only evaluate.
     """
+    compilation.make_room()
     settings = config.settings
     fields = engine.Plan._fields
     plan = engine.Plan(*(getattr(settings, field, 1) for field in fields))
