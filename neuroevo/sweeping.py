@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from neuroevo import config, measures, runs
+from neuroevo import config, measures, registry, runs
 from neuroevo.errors import UserError, unknown
 
 KEY = "sweep"
@@ -130,23 +130,16 @@ def _check(trial: Trial) -> None:
     """Raise a `UserError` if there is a run in its place that is another."""
     if not runs.is_run(trial.path):
         return runs.check_new(trial.path)
-    was, now = map(_flat, (runs.read_config(trial.path), trial.config))
+    was, now = map(runs.flat, (runs.read_config(trial.path), trial.config))
+    free = _FREE | {*registry.loggers.names()}
     for key, value in now.items():
-        if key.partition(".")[0] in _FREE or value == "auto":
+        if key.partition(".")[0] in free or value == "auto":
             continue
         if was.get(key) != value:
             raise UserError(
                 f"{trial.path}: holds a run with {key} {was.get(key)!r}, not "
                 f"{value!r}; expected the same sweep, or another --out"
             )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
 
 
 # What there is of a run
