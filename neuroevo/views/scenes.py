@@ -1,0 +1,212 @@
+"""How a state of an environment looks, drawn by matplotlib.
+
+The first of these that there is: the ``draw(axes, observation)`` of the environment's
+options, a drawing from the table below, the environment's bodies, an image with a colour
+for each channel, bars.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neuroevo.config import Config
+from neuroevo.types import Spec
+from neuroevo.views import bodies
+from neuroevo.views.colors import color
+
+Axes = Any  # matplotlib.axes.Axes
+
+_CART, _POLE, _ARROW = color(0), color(1), color(2)
+
+
+class Scene(NamedTuple):
+    """How an environment looks.
+
+    Attributes:
+        draw: takes axes, an observation as the environment gave it and, if there is
+            one, the state that it is of; what it draws is the state where it can.
+        legend: what the colours stand for, as names and colours.
+        text: whether figures beside the drawing say more than it does.
+    """
+
+    draw: Callable[[Axes, np.ndarray, Any], None]
+    legend: Sequence[tuple[str, str]] = ()
+    text: bool = True
+
+
+def make_scene(
+    config: Config,
+    spec: Spec,
+    *,
+    states: bool,
+    scale: float = 1,
+    renderer: str = "outlines",
+) -> Scene:
+    """Return how the environment of `config` looks.
+
+    Args:
+        config: of a run or a genome.
+        spec: of the environment.
+        states: whether there are states to draw, or observations alone.
+        scale: the value in an image that has the full colour.
+        renderer: of bodies, see `bodies`.
+    """
+    options = config.parts["env"]
+    name = config.names["env"].rpartition(":")[2]
+    features = getattr(options, "features", None)
+    draw = getattr(options, "draw", None) or _DRAWINGS.get(name)
+    if draw is not None:
+        return Scene(lambda axes, observation, state: draw(axes, observation))
+    if getattr(options, "bodies", None) is not None:
+        found = options.bodies()
+        if states or found.pose is not None:
+            return Scene(_draw_bodies(found, renderer))
+    if len(spec.observation) in (2, 3):
+        return _image(spec.observation, features, scale)
+    return Scene(_draw_bars(features), text=False)
+
+
+# Classic control, as in gymnax (and in Gym, where the pictures come from). An arrow says
+# where the thing would be a little later.
+
+
+def _draw_cart_pole(axes: Axes, observation: np.ndarray) -> None:
+    x, velocity, angle, spin = map(float, observation)
+    up = np.array([np.sin(angle), np.cos(angle)])
+    tip = np.array([x, 0.2]) + up
+    across = np.array([up[1], -up[0]])
+    axes.axhline(0, color="grey", linewidth=1)
+    for limit in (-2.4, 2.4):
+        axes.axvline(limit, color="lightgrey", linestyle="--", linewidth=1)
+    _patch(axes, "Rectangle", (x - 0.3, -0.15), 0.6, 0.35, color=_CART)
+    axes.plot([x, tip[0]], [0.2, tip[1]], color=_POLE, linewidth=4)
+    _arrow(axes, (x, 0), (velocity / 4, 0))
+    _arrow(axes, tip, spin / 4 * across)
+    reach = max(2.8, abs(x) + 1.2)
+    _frame(axes, (-reach, reach), (-1.1, 1.6))
+
+
+def _draw_mountain_car(axes: Axes, observation: np.ndarray) -> None:
+    x, velocity = map(float, observation)
+    road = np.linspace(min(-1.2, x), max(0.6, x), 100)
+
+    def height(x):
+        return 0.45 * np.sin(3 * x) + 0.55
+
+    axes.plot(road, height(road), color="grey", linewidth=1.5)
+    axes.plot([0.5, 0.5], [height(0.5), height(0.5) + 0.2], color=_POLE, linewidth=2)
+    slope = np.array([1, 1.35 * np.cos(3 * x)])
+    axes.plot(x, height(x) + 0.03, "o", color=_CART, markersize=9)
+    _arrow(axes, (x, height(x) + 0.03), 5 * velocity * slope / np.linalg.norm(slope))
+    _frame(axes, (road[0] - 0.1, road[-1] + 0.1), (0, 1.35))
+
+
+def _draw_pendulum(axes: Axes, observation: np.ndarray) -> None:
+    cos, sin, spin = map(float, observation)
+    angle = np.arctan2(sin, cos)
+    tip = np.array([-np.sin(angle), np.cos(angle)])  # anticlockwise from upright
+    axes.plot([0, tip[0]], [0, tip[1]], color=_POLE, linewidth=6)
+    axes.plot(0, 0, "o", color="black", markersize=5)
+    _arrow(axes, tip, spin / 10 * np.array([-tip[1], tip[0]]))
+    _frame(axes, (-1.5, 1.5), (-1.3, 1.3))
+
+
+def _draw_acrobot(axes: Axes, observation: np.ndarray) -> None:
+    cos_1, sin_1, cos_2, sin_2, *spins = map(float, observation)
+    first = np.arctan2(sin_1, cos_1)
+    angles = np.array([first, first + np.arctan2(sin_2, cos_2)])
+    links = np.stack([np.sin(angles), -np.cos(angles)], 1)
+    joints = np.concatenate([np.zeros((1, 2)), np.cumsum(links, 0)])
+    axes.axhline(1, color="lightgrey", linestyle="--", linewidth=1)
+    axes.plot(*joints[:2].T, color=_CART, linewidth=5)
+    axes.plot(*joints[1:].T, color=_POLE, linewidth=5)
+    axes.plot(*joints[:2].T, "o", color="black", markersize=4)
+    spins = np.cumsum(spins)
+    for joint, link, spin in zip(joints[1:], links, spins, strict=True):
+        _arrow(axes, joint, spin / 10 * np.array([-link[1], link[0]]))
+    _frame(axes, (-2.6, 2.6), (-2.3, 2.3))
+
+
+_DRAWINGS: dict[str, Callable[[Axes, np.ndarray], None]] = {
+    "CartPole-v1": _draw_cart_pole,
+    "MountainCar-v0": _draw_mountain_car,
+    "MountainCarContinuous-v0": _draw_mountain_car,
+    "Pendulum-v1": _draw_pendulum,
+    "Acrobot-v1": _draw_acrobot,
+}
+
+
+# What fits many environments
+
+
+def _draw_bodies(
+    found: Any, renderer: str
+) -> Callable[[Axes, np.ndarray, Any], None]:
+    draw = bodies.make_painter(found, renderer)
+
+    def draw_either(axes, observation, state):
+        if state is None:
+            draw(axes, found.pose(observation))
+        else:
+            draw(axes, np.asarray(found.coordinates(state)))
+
+    return draw_either
+
+
+def _image(shape: Sequence[int], channels: Sequence[str] | None, scale: float) -> Scene:
+    """Return the scene of a grid whose cells have the colour of their top channel."""
+    from matplotlib.colors import to_rgb
+
+    count = shape[2] if len(shape) == 3 else 1
+    names = channels or [f"channel {i}" for i in range(count)]
+    palette = np.array([to_rgb(color(i)) for i in range(count)])
+
+    def draw(axes, observation, state):
+        values = np.asarray(observation, float).reshape(*shape[:2], count)
+        top = count - 1 - values[..., ::-1].argmax(-1)  # of equals, the last
+        share = np.clip(values.max(-1, keepdims=True) / scale, 0, 1)
+        axes.imshow(1 - share * (1 - palette[top]), interpolation="nearest")
+        axes.set_xticks(np.arange(-0.5, shape[1]), [])
+        axes.set_yticks(np.arange(-0.5, shape[0]), [])
+        axes.grid(color="gainsboro", linewidth=0.5)
+        axes.tick_params(length=0)
+
+    legend = [(name, color(i)) for i, name in enumerate(names)] if count > 1 else []
+    return Scene(draw, legend, text=False)
+
+
+def _draw_bars(names: Sequence[str] | None) -> Callable[[Axes, np.ndarray, Any], None]:
+    def draw(axes, observation, state):
+        values = np.asarray(observation, float).ravel()
+        rows = np.arange(len(values))
+        axes.barh(rows, values, color=[_POLE if v < 0 else _CART for v in values])
+        axes.axvline(0, color="grey", linewidth=0.5)
+        axes.set_ylim(len(values) - 0.5, -0.5)
+        known = names is not None and len(names) == len(values)
+        labels = names if known else [str(i) for i in rows]
+        every = -(-len(rows) // 24)  # more do not fit
+        axes.set_yticks(rows[::every], labels[::every], fontsize=6)
+        axes.tick_params(labelsize=6)
+
+    return draw
+
+
+def _arrow(axes: Axes, start: Any, by: Any) -> None:
+    if np.linalg.norm(by) > 0.02:
+        end = np.asarray(start) + by
+        style = {"arrowstyle": "->", "color": _ARROW, "linewidth": 2}
+        axes.annotate("", end, start, arrowprops=style, annotation_clip=False)
+
+
+def _patch(axes: Axes, kind: str, *args: Any, **options: Any) -> None:
+    from matplotlib import patches
+
+    axes.add_patch(getattr(patches, kind)(*args, zorder=2, **options))
+
+
+def _frame(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    axes.set_xlim(*x)
+    axes.set_ylim(*y)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
