@@ -1,10 +1,8 @@
 """A page about a run, or one that compares several; it needs no network."""
 
-import json
 import shlex
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -174,30 +172,90 @@ def _commands(run: curves.Run) -> list[tuple[str, str]]:
 # Plots
 
 
+class Trace(NamedTuple):
+    """A line of a plot: how it looks, and its points over any of `curves.AXES`."""
+
+    style: Mapping[str, Any]
+    points: Callable[[str], tuple[np.ndarray, np.ndarray]]
+
+
 def _plot_run(run: curves.Run) -> Any:
+    """Return the returns of a run's population and of its centre."""
+
+    def band(x):
+        xs, mean = curves.one(run, "fitness_mean", x)
+        spread = curves.one(run, "fitness_std", x)[1]
+        return _outline(xs, mean - spread, mean + spread)
+
+    def line(key, name, mode="lines", **style):
+        style = {"name": name, "mode": mode, "line": style, "marker": {"size": 5}}
+        return Trace(style, lambda x: curves.one(run, key, x))
+
+    traces = [
+        Trace(_shade(color(0)), band),
+        line("fitness_mean", "population, mean ± sd", color=color(0)),
+        line("fitness_max", "best candidate", color=color(0), dash="dot"),
+        line("center_return", "centre, held out", "lines+markers", color=color(1)),
+    ]
+    return _plot(traces, "return")
+
+
+def _plot_groups(groups: Mapping[str, Sequence[curves.Run]]) -> Any:
+    """Return the held-out returns of settings: means, and bands over their runs."""
+    traces = []
+    for i, (label, members) in enumerate(groups.items()):
+
+        def several(x, members=members):
+            empty = curves.Curve(*[np.array([])] * 4)
+            return curves.several(members, "center_return", x) or empty
+
+        def band(x, several=several):
+            curve = several(x)
+            return _outline(curve.x, curve.low, curve.high)
+
+        if len(members) > 1:
+            traces.append(Trace(_shade(color(i)), band))
+            label = f"{label} ({len(members)} seeds)"
+        style = {"name": label, "mode": "lines", "line": {"color": color(i)}}
+        traces.append(Trace(style, lambda x, several=several: several(x)[:2]))
+    return _plot(traces, curves.METRICS["center_return"])
+
+
+def _plot(traces: Sequence[Trace], title: str) -> Any:
+    """Return a plot with a button for each x axis."""
     import plotly.graph_objects as go
 
-    figure = go.Figure(layout=_LAYOUT)
-    xs, mean = curves.one(run, "fitness_mean", "generation")
-    at, spread = curves.one(run, "fitness_std", "generation")
-    if len(at) == len(xs):
-        _add_band(figure, xs, mean - spread, mean + spread, color(0))
-    lines = (
-        ("fitness_mean", "population, mean ± sd", {"color": color(0)}),
-        ("fitness_max", "best candidate", {"color": color(0), "dash": "dot"}),
-        ("center_return", "centre, held out", {"color": color(1)}),
+    figure, buttons = go.Figure(layout=_LAYOUT), []
+    for trace in traces:
+        x, y = trace.points("generation")
+        figure.add_scatter(x=x, y=y, **trace.style)
+    for name, label in curves.AXES.items():
+        x, y = zip(*(trace.points(name) for trace in traces), strict=True)
+        layout = {"xaxis.title.text": label, "xaxis.autorange": True}
+        args = [{"x": x, "y": y}, layout]
+        label = label.partition(" (")[0]
+        buttons.append({"label": label, "method": "update", "args": args})
+    menu = {"type": "buttons", "direction": "left", "buttons": buttons}
+    menu |= {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+    return figure.update_layout(
+        updatemenus=[menu | {"font": {"size": 11}}],
+        xaxis_title=curves.AXES["generation"],
+        yaxis_title=title,
     )
-    for key, name, line in lines:
-        x, y = curves.one(run, key, "generation")
-        mode = "lines+markers" if key == "center_return" else "lines"
-        figure.add_scatter(
-            x=x, y=y, name=name, line=line, mode=mode, marker={"size": 5}
-        )
-    figure.update_layout(yaxis_title="return")
-    keys = ["fitness_mean"] * (len(figure.data) - len(lines))
-    keys += [key for key, *_ in lines]
-    _let_choose_x(figure, lambda x: [curves.one(run, key, x)[0] for key in keys])
-    return figure
+
+
+def _outline(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple:
+    """Return the points around a band."""
+    return np.concatenate([x, x[::-1]]), np.concatenate([low, high[::-1]])
+
+
+def _shade(line: str) -> dict[str, Any]:
+    """Return how a band about a line of this colour looks."""
+    red, green, blue = (int(line[i : i + 2], 16) for i in (1, 3, 5))
+    fill = {"fill": "toself", "fillcolor": f"rgba({red}, {green}, {blue}, 0.2)"}
+    line = {"width": 0}
+    fill |= {"hoverinfo": "skip"}
+    return fill | {"line": line, "mode": "lines", "showlegend": False}
 
 
 def _plot_statistics(run: curves.Run) -> Any:
@@ -232,83 +290,6 @@ def _plot_statistics(run: curves.Run) -> Any:
     return figure
 
 
-def _plot_groups(groups: Mapping[str, Sequence[curves.Run]]) -> Any:
-    """Return the held-out return of settings, each with its mean and band."""
-    import plotly.graph_objects as go
-
-    figure, shown = go.Figure(layout=_LAYOUT), []
-    for i, (label, members) in enumerate(groups.items()):
-        for key in ("center_return", "fitness_mean"):  # the second where it must be
-            curve = curves.several(members, key, "generation")
-            if curve is not None:
-                break
-        else:
-            continue
-        count = len(members)
-        band = count > 1
-        if band:
-            _add_band(figure, curve.x, curve.low, curve.high, color(i))
-        name = label + (f" ({count} seeds)" if band else "")
-        name += "" if key == "center_return" else f": {curves.METRICS[key]}"
-        figure.add_scatter(
-            x=curve.x, y=curve.mean, name=name, line={"color": color(i)}, mode="lines"
-        )
-        shown.append((members, key, band))
-
-    def data(x):
-        found = []
-        for members, key, band in shown:
-            curve = curves.several(members, key, x)
-            if band:
-                both = np.concatenate([curve.low, curve.high[::-1]])
-                found.append((np.concatenate([curve.x, curve.x[::-1]]), both))
-            found.append((curve.x, curve.mean))
-        return [x for x, _ in found], [y for _, y in found]
-
-    figure.update_layout(yaxis_title=curves.METRICS["center_return"])
-    _let_choose_x(figure, lambda x: data(x)[0], lambda x: data(x)[1])
-    return figure
-
-
-def _add_band(figure: Any, x: np.ndarray, low: Any, high: Any, shade: str) -> None:
-    figure.add_scatter(
-        x=np.concatenate([x, x[::-1]]),
-        y=np.concatenate([low, high[::-1]]),
-        fill="toself",
-        fillcolor=f"rgba({int(shade[1:3], 16)}, {int(shade[3:5], 16)}, "
-        f"{int(shade[5:], 16)}, 0.2)",
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-    )
-
-
-def _let_choose_x(figure: Any, xs: Any, ys: Any = None) -> None:
-    """Add buttons for what is on the x axis.
-
-    Args:
-        figure: what to change.
-        xs: takes a name of `curves.AXES` to the x of each trace; a band's may be that
-            of one of its sides.
-        ys: the same of y, where that changes, too.
-    """
-    buttons = []
-    for name, title in curves.AXES.items():
-        columns = []
-        for trace, x in zip(figure.data, xs(name), strict=True):
-            twice = trace.fill is not None and len(x) * 2 == len(trace.x)
-            columns.append(np.concatenate([x, x[::-1]]) if twice else x)
-        changes = {"x": columns} | ({"y": ys(name)} if ys else {})
-        layout = {"xaxis.title.text": title, "xaxis.autorange": True}
-        label = title.partition(" (")[0]
-        buttons.append({"label": label, "method": "update", "args": [changes, layout]})
-    menu = {"type": "buttons", "direction": "left", "buttons": buttons}
-    place = {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
-    menu |= place | {"pad": {"t": 0, "b": 0}, "font": {"size": 11}, "showactive": True}
-    figure.update_layout(updatemenus=[menu], xaxis_title=curves.AXES["generation"])
-
-
 # The genome
 
 
@@ -319,10 +300,9 @@ def _show_genome(solution: Solution) -> dict[str, Any]:
         picture = pages.data_uri(pairs.make_picture(solution, found), "png")
         return {"picture": picture, "count": len(found.order)}
     arrays = {k: np.asarray(v, float) for k, v in solution.arrays().items()}
-    rows = [
-        (name, " × ".join(map(str, a.shape)) or "1")
-        + tuple(map(format_value, (a.mean(), a.std(), a.min(), a.max())))
-        for name, a in arrays.items()
-    ]
+    rows = []
+    for name, a in arrays.items():
+        summary = map(format_value, (a.mean(), a.std(), a.min(), a.max()))
+        rows.append((name, " × ".join(map(str, a.shape)) or "1", list(summary)))
     numbers = sum(a.size for a in arrays.values())
     return {"picture": None, "arrays": rows, "numbers": f"{numbers:,}"}
