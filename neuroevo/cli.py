@@ -519,7 +519,9 @@ def _inspect(arguments: list[str]) -> int:
     if options.picture is not None:
         pictures.check_path(options.picture)
         if "states" not in file.arrays:
-            raise UserError(f"{file.path}: expected a data set to draw, it has no states")
+            raise UserError(
+                f"{file.path}: expected a data set to draw, it has no states"
+            )
     solution = api.make_solution(resolved, file)
     found, console = pairs.read_pairs(solution), _console()
     if found is None:

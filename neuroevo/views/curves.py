@@ -89,7 +89,9 @@ def group(found: Sequence[Run]) -> dict[str, list[Run]]:
     by_setting: dict[str, tuple[dict, list[Run]]] = {}
     for run in found:
         setting = _setting(run.config)
-        by_setting.setdefault(repr(sorted(setting.items())), (setting, []))[1].append(run)
+        by_setting.setdefault(repr(sorted(setting.items())), (setting, []))[1].append(
+            run
+        )
     settings = [setting for setting, _ in by_setting.values()]
     names = _differing(settings, [f"{part}.name" for part in _PARTS])
     names = names or ["env.name", "encoding.name", "strategy.name"]

@@ -141,7 +141,7 @@ def make_gif(film: Film, *, fps: float = 25, renderer: str = "outlines") -> byte
     # One palette for all, that of a few of them: else colours flicker.
     few = frames[:: -(-len(frames) // 8)]
     palette = Image.fromarray(np.concatenate([np.asarray(frame) for frame in few]))
-    palette = palette.quantize(_COLORS)
+    palette = palette.quantize(_COLORS, Image.Quantize.FASTOCTREE)
     first, *others = (
         frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
     )
@@ -235,7 +235,11 @@ def make_page(film: Film, fps: float = 25) -> str:
                 {
                     "currentvalue": {"prefix": "step "},
                     "steps": [
-                        {"label": f.name, "method": "animate", "args": [[f.name], pause]}
+                        {
+                            "label": f.name,
+                            "method": "animate",
+                            "args": [[f.name], pause],
+                        }
                         for f in frames
                     ],
                 }
@@ -250,7 +254,11 @@ def make_page(film: Film, fps: float = 25) -> str:
                     "yanchor": "top",
                     "buttons": [
                         {"label": "play", "method": "animate", "args": [None, play]},
-                        {"label": "pause", "method": "animate", "args": [[None], pause]},
+                        {
+                            "label": "pause",
+                            "method": "animate",
+                            "args": [[None], pause],
+                        },
                     ],
                 }
             ],

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-_CONFIG = {"responsive": True, "displaylogo": False}
+_CONFIG = {"responsive": True, "displayModeBar": False}
 
 
 def render(template: str, **values: Any) -> str:

@@ -82,13 +82,13 @@ def denormalize(states: np.ndarray, arrays: Any, config: Any) -> np.ndarray | No
     """Return states in the environment's units, or None where these are not known."""
     if "obs_mean" in arrays:
         floor = getattr(config.parts["normalization"], "var_floor", 0)
-        return states * np.sqrt(np.maximum(arrays["obs_var"], floor)) + arrays["obs_mean"]
+        return (
+            states * np.sqrt(np.maximum(arrays["obs_var"], floor)) + arrays["obs_mean"]
+        )
     return states if config.names["normalization"] == "none" else None
 
 
-def _cut(
-    array: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]
-) -> np.ndarray:
+def _cut(array: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]) -> np.ndarray:
     """Return rows of a `shape` cut down to those that the environment has."""
     array = array.reshape(-1, *shape)
     if len(shape) == len(own):

@@ -90,7 +90,9 @@ def _headline(run: curves.Run) -> list[tuple[str, str, str]]:
             low, high = map(format_value, summary[f"{which}_return_interval"])
             count = len(summary[f"{which}_return_per_seed"])
             spread = format_value(summary[f"{which}_return_std"])
-            remark = f"± {spread}; 95 % interval {low} to {high}; {count} fresh policies"
+            remark = (
+                f"± {spread}; 95 % interval {low} to {high}; {count} fresh policies"
+            )
             if which == "best" and summary.get("best_generation") is not None:
                 remark += f"; generation {summary['best_generation']:,}"
             figures.append((f"{which} held-out return", format_value(mean), remark))
@@ -233,7 +235,7 @@ def _plot(traces: Sequence[Trace], title: str) -> Any:
         x, y = zip(*(trace.points(name) for trace in traces), strict=True)
         layout = {"xaxis.title.text": label, "xaxis.autorange": True}
         args = [{"x": x, "y": y}, layout]
-        label = label.partition(" (")[0]
+        label = {"env_steps": "env steps", "seconds": "time"}.get(name, name)
         buttons.append({"label": label, "method": "update", "args": args})
     menu = {"type": "buttons", "direction": "left", "buttons": buttons}
     menu |= {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}

@@ -140,9 +140,7 @@ _DRAWINGS: dict[str, Callable[[Axes, np.ndarray], None]] = {
 # What fits many environments
 
 
-def _draw_bodies(
-    found: Any, renderer: str
-) -> Callable[[Axes, np.ndarray, Any], None]:
+def _draw_bodies(found: Any, renderer: str) -> Callable[[Axes, np.ndarray, Any], None]:
     draw = bodies.make_painter(found, renderer)
 
     def draw_either(axes, observation, state):
