@@ -587,7 +587,7 @@ _PLOT = "neuroevo plot RUN [RUN ...] --out CURVES.pdf"
 
 def _plot(arguments: list[str]) -> int:
     from neuroevo import pictures
-    from neuroevo.views import curves, plots
+    from neuroevo.views import plots
 
     paths, arguments = _take_paths(arguments)
     options = parsing.parse_command(_Plot, arguments, prog=_PLOT)

@@ -13,6 +13,7 @@ from neuroevo.formatting import (
     format_bytes,
     format_count,
     format_duration,
+    format_signed,
     format_value,
     frame,
     sparkline,
@@ -365,7 +366,7 @@ def _answers(
 
 
 def _number(value: float) -> Text:
-    """A signed number with two decimals: green above zero, red below."""
-    text = f"{value:+.2f}" if abs(value) < 100 else f"{value:+.1e}"
+    """A signed number: green above zero, red below."""
     near = abs(value) < 0.1
-    return Text(text, "dim" if near else "green" if value > 0 else "red")
+    style = "dim" if near else "green" if value > 0 else "red"
+    return Text(format_signed(value), style)

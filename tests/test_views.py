@@ -144,7 +144,8 @@ def test_shapes_are_where_mujoco_puts_them():
     model = mujoco.MjModel.from_xml_string(
         "<mujoco><worldbody><geom type='plane' size='1 1 1'/><body pos='0 0 1'>"
         "<joint type='hinge' axis='0 1 0'/>"
-        "<geom type='capsule' size='.1' fromto='0 0 0 .5 0 0'/></body></worldbody></mujoco>"
+        "<geom type='capsule' size='.1' fromto='0 0 0 .5 0 0'/>"
+        "</body></worldbody></mujoco>"
     )
     (shape,) = bodies.shapes(model)
     points = bodies.locate(shape, bodies.place(model, np.zeros(1)))
@@ -322,8 +323,8 @@ OWN = ("update.googleapis.com", "clients2.google.com", "accounts.google.com")
 PROBE = """<script>addEventListener("load", () => setTimeout(() => parent.postMessage([
 document.documentElement.scrollWidth - innerWidth,
 document.querySelectorAll(".main-svg").length], "*"), 1000))</script>"""
-FRAME = """<title>none</title><iframe src="page.html" style="width: {}px; height: 900px">
-</iframe><script>
+FRAME = """<title>none</title>
+<iframe src="page.html" style="width: {}px; height: 900px"></iframe><script>
 addEventListener("message", event => document.title = event.data)</script>"""
 
 

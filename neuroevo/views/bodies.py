@@ -166,10 +166,14 @@ def _draw_ground(
             ends = np.full((2, 3), level)
             ends[:, along] = low[along], high[along]
             ends[:, 1 - along] = at
-            axes.plot(*(ends @ project.T)[:, :2].T, color="lightgrey", linewidth=0.8)
+            axes.plot(
+                *(ends @ project.T)[:, :2].T, color="lightgrey", linewidth=0.8, zorder=0
+            )
     if abs(project[1, 2]) > 0.99:  # from the side it is a line: mark the metres
         marks = np.arange(low[0], high[0] + 1)
-        axes.plot(marks, np.full(len(marks), level), "|", color="grey", markersize=8)
+        axes.plot(
+            marks, np.full(len(marks), level), "|", color="grey", markersize=8, zorder=0
+        )
 
 
 def _surface(model: Any, geom: int) -> np.ndarray | None:

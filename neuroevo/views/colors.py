@@ -1,6 +1,6 @@
 """Colours that the colour-blind tell apart."""
 
-# Okabe and Ito, "Color Universal Design", 2008; then three of Tol's, for more than it has.
+# Okabe and Ito, "Color Universal Design", 2008; then three of Tol's, as it has eight.
 COLORS = (
     "#0072B2",  # blue
     "#D55E00",  # vermillion

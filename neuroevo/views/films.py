@@ -86,7 +86,8 @@ def record(
     middle = int(np.argsort(results, kind="stable")[(policies - 1) // 2])
     trajectory = found[middle]
     length = int(trajectory.alive.sum())
-    shown = range(0, length, -(-length // frames))
+    every = -(-length // frames)
+    shown = range((length - 1) % every, length, every)  # the last step is one of them
     result = results[middle]
     return Film(solution, trajectory, length, result, shown, seed + middle, results)
 
@@ -126,6 +127,7 @@ def draw_frames(film: Film, renderer: str = "outlines") -> Iterator[np.ndarray]:
         _draw_legend(figure, axes, scene)
         state = jax.tree.map(lambda x, t=t: x[t], steps.states)
         scene.draw(axes, steps.observations[t], state)
+        axes.set_anchor("C")
         said = f"{name_action(steps.actions[t])}   return {format_value(returns[t])}"
         figure.text(0.02, 0.93, f"{film.name}   step {t + 1}", va="center")
         figure.text(0.98, 0.93, said, va="center", ha="right")

@@ -1,4 +1,4 @@
-"""Pages that work without a network: styles, pictures and plotly's bundle are in them."""
+"""Pages that need no network: styles, pictures and plotly's bundle are in them."""
 
 import base64
 from typing import Any

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from neuroevo.formatting import format_signed
 from neuroevo.solution import Solution
-from neuroevo.views.colors import color
 from neuroevo.views.films import draw_legend
 from neuroevo.views.scenes import Scene, make_scene
 
@@ -96,8 +96,8 @@ def _cut(array: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]) -> np.
     return array.reshape(len(array), -1)[:, : math.prod(own)].reshape(-1, *own)
 
 
-def _answers(pairs: Pairs) -> list[tuple[str, str, list[str]]]:
-    """Return what is to be done in each state: a title, its colour, further lines."""
+def _answers(pairs: Pairs) -> list[tuple[str, list[str]]]:
+    """Return what is to be done in each state: a title and further lines."""
     names = dict(enumerate(pairs.actions or ()))
     kind, array = next(iter(pairs.targets.items()))
     if kind == "actions":
@@ -105,7 +105,7 @@ def _answers(pairs: Pairs) -> list[tuple[str, str, list[str]]]:
         if len(names) != rows.shape[1]:
             names = {i: f"action {i}" for i in range(rows.shape[1])}
         return [
-            ("", "black", [_line(names[i], a) for i, a in enumerate(row)])
+            ("", [_line(names[i], value) for i, value in enumerate(row)])
             for row in rows
         ]
     labels, shares = array, None
@@ -116,7 +116,7 @@ def _answers(pairs: Pairs) -> list[tuple[str, str, list[str]]]:
     said = [names.get(int(label), f"action {label}") for label in labels]
     if shares is not None:
         said = [f"{t} {s:.0%}" for t, s in zip(said, shares.max(-1), strict=True)]
-    return [(t, color(int(i)), []) for t, i in zip(said, labels, strict=True)]
+    return [(title, []) for title in said]
 
 
 def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any:
@@ -135,7 +135,7 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
         renderer=renderer,
     )
     answers, count = _answers(pairs)[:MOST], len(pairs.order)
-    lines = [[*below] for _, _, below in answers]
+    lines = [below for _, below in answers]
     if scene.text:
         lines = [
             [*(["ACTION", *a, "", "STATE"] if a else a), *_features(pairs, v)]
@@ -143,19 +143,20 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
         ]
     columns = min(len(answers), 4 if scene.text or count < 8 else 8)
     rows = -(-len(answers) // columns)
-    panel = (2.7, 1.6) if scene.text else (1.7, 1.7)  # inches
+    panel = (1.7, 1.7)  # inches
+    if scene.text:
+        panel = (3.5, 1.6) if columns < 3 else (2.7, 1.6)
     text = 0.135 * max(map(len, lines))
     size = (max(panel[0] * columns, 4.5), (panel[1] + text + 0.3) * rows + 0.7)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     cells = figure.add_gridspec(rows, columns)
-    for i, (title, shade, _) in enumerate(answers):
+    for i, (title, _) in enumerate(answers):
         cell = cells[i].subgridspec(2, 1, height_ratios=[panel[1], text + 1e-3])
         axes = figure.add_subplot(cell[0])
         scene.draw(axes, values[i], None)
-        axes.set_title(
-            f"{pairs.order[i]}   {title}", color=shade, fontsize="medium", weight="bold"
-        )
+        title = f"{pairs.order[i]}   {title}"
+        axes.set_title(title, fontsize="medium", weight="bold")
         below = figure.add_subplot(cell[1])
         below.set_axis_off()
         place = {"va": "top", "ha": "center", "transform": below.transAxes}
@@ -188,12 +189,15 @@ def _features(pairs: Pairs, values: np.ndarray, most: int = 32) -> list[str]:
 
 
 def _line(name: str, value: float) -> str:
-    return f"{name:<17.17} {value:>+8.3g}"
+    return f"{name:<17.17} {format_signed(value):>8}"
 
 
 def _caption(pairs: Pairs, scene: Scene, scale: float) -> str:
     if scene.legend:
         return f"each cell in the colour of its top channel, full at {scale:.2g}"
-    if pairs.observations is None:
-        return "states as the policy sees them"
-    return "states in the environment's units"
+    known = pairs.observations is not None
+    kind = "in the environment's units" if known else "as the policy sees them"
+    played = (
+        "; actions beyond ±1 are played as ±1" if "actions" in pairs.targets else ""
+    )
+    return f"states {kind}{played}"

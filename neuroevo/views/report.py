@@ -261,7 +261,7 @@ def _shade(line: str) -> dict[str, Any]:
 
 
 def _plot_statistics(run: curves.Run) -> Any:
-    """Return the population's spread, its failures and the speed, one above the other."""
+    """Return the population's spread, the speed, and failures if there were any."""
     from plotly.subplots import make_subplots
 
     generation, steps, seconds = map(run.column, curves.AXES)

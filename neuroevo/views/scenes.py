@@ -1,10 +1,11 @@
 """How a state of an environment looks, drawn by matplotlib.
 
 The first of these that there is: the ``draw(axes, observation)`` of the environment's
-options, a drawing from the table below, the environment's bodies, an image with a colour
-for each channel, bars.
+options, a drawing from the table below, the environment's bodies, an image with a
+colour for each channel, bars.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def make_scene(
     features = getattr(options, "features", None)
     draw = getattr(options, "draw", None) or _DRAWINGS.get(name)
     if draw is not None:
-        return Scene(lambda axes, observation, state: draw(axes, observation))
+        return Scene(functools.partial(_draw_still, draw))
     if getattr(options, "bodies", None) is not None:
         found = options.bodies()
         if states or found.pose is not None:
@@ -67,11 +68,27 @@ def make_scene(
     return Scene(_draw_bars(features), text=False)
 
 
-# Classic control, as in gymnax (and in Gym, where the pictures come from). An arrow says
-# where the thing would be a little later.
+# Classic control, as in gymnax (and in Gym, where the pictures come from). Drawings
+# return arrows, (start, by), that say where a thing would be a little later.
+
+_Arrows = Sequence[tuple[Any, Any]]
 
 
-def _draw_cart_pole(axes: Axes, observation: np.ndarray) -> None:
+def _draw_still(draw: Callable, axes: Axes, observation: np.ndarray, state: Any):
+    """Draw an observation, with arrows unless it is one of a film, which moves."""
+    arrows = draw(axes, observation)
+    if state is not None or arrows is None:
+        return
+    style = {"arrowstyle": "-|>", "color": _ARROW, "linewidth": 2}
+    for start, by in arrows:
+        if np.linalg.norm(by) > 0.02:
+            end = np.asarray(start) + by
+            axes.annotate("", end, start, arrowprops=style, annotation_clip=False)
+
+
+def _draw_cart_pole(axes: Axes, observation: np.ndarray) -> _Arrows:
+    from matplotlib.patches import Rectangle
+
     x, velocity, angle, spin = map(float, observation)
     up = np.array([np.sin(angle), np.cos(angle)])
     tip = np.array([x, 0.2]) + up
@@ -79,15 +96,14 @@ def _draw_cart_pole(axes: Axes, observation: np.ndarray) -> None:
     axes.axhline(0, color="grey", linewidth=1)
     for limit in (-2.4, 2.4):
         axes.axvline(limit, color="lightgrey", linestyle="--", linewidth=1)
-    _patch(axes, "Rectangle", (x - 0.3, -0.15), 0.6, 0.35, color=_CART)
+    axes.add_patch(Rectangle((x - 0.3, -0.15), 0.6, 0.35, color=_CART, zorder=2))
     axes.plot([x, tip[0]], [0.2, tip[1]], color=_POLE, linewidth=4)
-    _arrow(axes, (x, 0), (velocity / 4, 0))
-    _arrow(axes, tip, spin / 4 * across)
-    reach = max(2.8, abs(x) + 1.2)
-    _frame(axes, (-reach, reach), (-1.1, 1.6))
+    _frame(axes, (min(-2.6, x - 1.1), max(2.6, x + 1.1)), (-1, 1.4))
+    side = (x + np.copysign(0.3, velocity), 0)
+    return (side, (velocity / 4, 0)), (tip, spin / 4 * across)
 
 
-def _draw_mountain_car(axes: Axes, observation: np.ndarray) -> None:
+def _draw_mountain_car(axes: Axes, observation: np.ndarray) -> _Arrows:
     x, velocity = map(float, observation)
     road = np.linspace(min(-1.2, x), max(0.6, x), 100)
 
@@ -97,22 +113,23 @@ def _draw_mountain_car(axes: Axes, observation: np.ndarray) -> None:
     axes.plot(road, height(road), color="grey", linewidth=1.5)
     axes.plot([0.5, 0.5], [height(0.5), height(0.5) + 0.2], color=_POLE, linewidth=2)
     slope = np.array([1, 1.35 * np.cos(3 * x)])
-    axes.plot(x, height(x) + 0.03, "o", color=_CART, markersize=9)
-    _arrow(axes, (x, height(x) + 0.03), 5 * velocity * slope / np.linalg.norm(slope))
+    car = (x, height(x) + 0.03)
+    axes.plot(*car, "o", color=_CART, markersize=9)
     _frame(axes, (road[0] - 0.1, road[-1] + 0.1), (0, 1.35))
+    return ((car, 5 * velocity * slope / np.linalg.norm(slope)),)
 
 
-def _draw_pendulum(axes: Axes, observation: np.ndarray) -> None:
+def _draw_pendulum(axes: Axes, observation: np.ndarray) -> _Arrows:
     cos, sin, spin = map(float, observation)
     angle = np.arctan2(sin, cos)
     tip = np.array([-np.sin(angle), np.cos(angle)])  # anticlockwise from upright
     axes.plot([0, tip[0]], [0, tip[1]], color=_POLE, linewidth=6)
     axes.plot(0, 0, "o", color="black", markersize=5)
-    _arrow(axes, tip, spin / 10 * np.array([-tip[1], tip[0]]))
     _frame(axes, (-1.5, 1.5), (-1.3, 1.3))
+    return ((tip, spin / 10 * np.array([-tip[1], tip[0]])),)
 
 
-def _draw_acrobot(axes: Axes, observation: np.ndarray) -> None:
+def _draw_acrobot(axes: Axes, observation: np.ndarray) -> _Arrows:
     cos_1, sin_1, cos_2, sin_2, *spins = map(float, observation)
     first = np.arctan2(sin_1, cos_1)
     angles = np.array([first, first + np.arctan2(sin_2, cos_2)])
@@ -122,13 +139,12 @@ def _draw_acrobot(axes: Axes, observation: np.ndarray) -> None:
     axes.plot(*joints[:2].T, color=_CART, linewidth=5)
     axes.plot(*joints[1:].T, color=_POLE, linewidth=5)
     axes.plot(*joints[:2].T, "o", color="black", markersize=4)
-    spins = np.cumsum(spins)
-    for joint, link, spin in zip(joints[1:], links, spins, strict=True):
-        _arrow(axes, joint, spin / 10 * np.array([-link[1], link[0]]))
     _frame(axes, (-2.6, 2.6), (-2.3, 2.3))
+    across = np.stack([-links[:, 1], links[:, 0]], 1)
+    return list(zip(joints[1:], np.cumsum(spins)[:, None] / 10 * across, strict=True))
 
 
-_DRAWINGS: dict[str, Callable[[Axes, np.ndarray], None]] = {
+_DRAWINGS: dict[str, Callable[[Axes, np.ndarray], _Arrows]] = {
     "CartPole-v1": _draw_cart_pole,
     "MountainCar-v0": _draw_mountain_car,
     "MountainCarContinuous-v0": _draw_mountain_car,
@@ -190,21 +206,8 @@ def _draw_bars(names: Sequence[str] | None) -> Callable[[Axes, np.ndarray, Any],
     return draw
 
 
-def _arrow(axes: Axes, start: Any, by: Any) -> None:
-    if np.linalg.norm(by) > 0.02:
-        end = np.asarray(start) + by
-        style = {"arrowstyle": "->", "color": _ARROW, "linewidth": 2}
-        axes.annotate("", end, start, arrowprops=style, annotation_clip=False)
-
-
-def _patch(axes: Axes, kind: str, *args: Any, **options: Any) -> None:
-    from matplotlib import patches
-
-    axes.add_patch(getattr(patches, kind)(*args, zorder=2, **options))
-
-
 def _frame(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
     axes.set_xlim(*x)
     axes.set_ylim(*y)
-    axes.set_aspect("equal")
+    axes.set_aspect("equal", anchor="N")
     axes.set_axis_off()
