@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -68,6 +69,31 @@ def run_cli(tmp_path, monkeypatch, capsys):
         return ended.value.code, *capsys.readouterr()
 
     return run
+
+
+TRAIN = """
+import sys
+from neuroevo import cli, training
+
+def train(*_, **__):
+    print({"plotly", "jinja2", "matplotlib", "PIL", "neuroevo.views"} & {*sys.modules})
+    sys.exit(0)
+
+training.train = train
+cli.main(sys.argv[1:])
+"""
+
+
+def test_to_begin_training_imports_nothing_to_draw_with(environment, tmp_path):
+    """An environment of our own: gymnax imports matplotlib itself."""
+    trained = subprocess.run(
+        [sys.executable, "-c", TRAIN, "train", "--env", "toy"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (trained.stdout, trained.returncode) == ("set()\n", 0), trained.stderr
 
 
 # -------------------------------------------------------------------- what states mean

@@ -225,7 +225,7 @@ def make_page(film: Film, fps: float = 25) -> str:
         frames=frames,
         layout={
             "title": frames[0].layout.title,
-            "margin": {"l": 0, "r": 0, "t": 50, "b": 0},
+            "margin": {"l": 0, "r": 0, "t": 50, "b": 20},
             "scene": {
                 "xaxis": axis,
                 "yaxis": axis,

@@ -131,28 +131,26 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
         solution.config,
         solution.parts.environment.spec,
         states=False,
+        units=pairs.observations is not None,
         scale=scale if scale > 0 else 1,
         renderer=renderer,
     )
     answers, count = _answers(pairs)[:MOST], len(pairs.order)
-    lines = [below for _, below in answers]
-    if scene.text:
-        lines = [
-            [*(["ACTION", *a, "", "STATE"] if a else a), *_features(pairs, v)]
-            for a, v in zip(lines, values, strict=False)
-        ]
-    columns = min(len(answers), 4 if scene.text or count < 8 else 8)
+    lines = [["ACTION", *action] if action else [] for _, action in answers]
+    for i, below in enumerate(lines if scene.text else ()):
+        below += [*(["", "STATE"] if below else []), *_features(pairs, values[i])]
+    width, height = scene.size
+    text = 0.135 * max(map(len, lines))  # inches, as all sizes here
+    if text or scene.text:
+        width = max(width, 2.7 if len(answers) > 2 else 3.5)  # there is room
+    columns = min(len(answers), 4 if width > 2 or count < 8 else 8)
     rows = -(-len(answers) // columns)
-    panel = (1.7, 1.7)  # inches
-    if scene.text:
-        panel = (3.5, 1.6) if columns < 3 else (2.7, 1.6)
-    text = 0.135 * max(map(len, lines))
-    size = (max(panel[0] * columns, 4.5), (panel[1] + text + 0.3) * rows + 0.7)
+    size = (max(width * columns, 4.5), (height + text + 0.3) * rows + 0.7)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     cells = figure.add_gridspec(rows, columns)
     for i, (title, _) in enumerate(answers):
-        cell = cells[i].subgridspec(2, 1, height_ratios=[panel[1], text + 1e-3])
+        cell = cells[i].subgridspec(2, 1, height_ratios=[height, text + 1e-3])
         axes = figure.add_subplot(cell[0])
         scene.draw(axes, values[i], None)
         title = f"{pairs.order[i]}   {title}"
@@ -189,7 +187,7 @@ def _features(pairs: Pairs, values: np.ndarray, most: int = 32) -> list[str]:
 
 
 def _line(name: str, value: float) -> str:
-    return f"{name:<17.17} {format_signed(value):>8}"
+    return f"{name:<20.20} {format_signed(value):>8}"
 
 
 def _caption(pairs: Pairs, scene: Scene, scale: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from neuroevo.formatting import format_count
 from neuroevo.views import curves
 from neuroevo.views.colors import color
 
@@ -53,6 +54,8 @@ def draw(
         else:
             _draw_several(axes, found, metric, x)
         axes.set_xlabel(curves.AXES[x])
+        if x == "env_steps":
+            axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
         axes.margins(x=0.01)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()

@@ -6,6 +6,7 @@ colour for each channel, bars.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from neuroevo.views.colors import color
 Axes = Any  # matplotlib.axes.Axes
 
 _CART, _POLE, _ARROW = color(0), color(1), color(2)
+_BARS = 24  # more names of features do not fit
 
 
 class Scene(NamedTuple):
@@ -29,11 +31,13 @@ class Scene(NamedTuple):
             one, the state that it is of; what it draws is the state where it can.
         legend: what the colours stand for, as names and colours.
         text: whether figures beside the drawing say more than it does.
+        size: width and height of a small drawing, in inches.
     """
 
     draw: Callable[[Axes, np.ndarray, Any], None]
     legend: Sequence[tuple[str, str]] = ()
     text: bool = True
+    size: tuple[float, float] = (2.7, 1.6)
 
 
 def make_scene(
@@ -41,6 +45,7 @@ def make_scene(
     spec: Spec,
     *,
     states: bool,
+    units: bool = True,
     scale: float = 1,
     renderer: str = "outlines",
 ) -> Scene:
@@ -50,6 +55,8 @@ def make_scene(
         config: of a run or a genome.
         spec: of the environment.
         states: whether there are states to draw, or observations alone.
+        units: whether observations are in the environment's units; in others they are
+            an image or bars, as nobody knows what they look like.
         scale: the value in an image that has the full colour.
         renderer: of bodies, see `bodies`.
     """
@@ -57,15 +64,16 @@ def make_scene(
     name = config.names["env"].rpartition(":")[2]
     features = getattr(options, "features", None)
     draw = getattr(options, "draw", None) or _DRAWINGS.get(name)
-    if draw is not None:
+    if draw is not None and units:
         return Scene(functools.partial(_draw_still, draw))
-    if getattr(options, "bodies", None) is not None:
+    if getattr(options, "bodies", None) is not None and units:
         found = options.bodies()
         if states or found.pose is not None:
             return Scene(_draw_bodies(found, renderer))
     if len(spec.observation) in (2, 3):
         return _image(spec.observation, features, scale)
-    return Scene(_draw_bars(features), text=False)
+    size = (2.7, 0.4 + 0.12 * min(math.prod(spec.observation), _BARS))
+    return Scene(_draw_bars(features), text=False, size=size)
 
 
 # Classic control, as in gymnax (and in Gym, where the pictures come from). Drawings
@@ -187,7 +195,7 @@ def _image(shape: Sequence[int], channels: Sequence[str] | None, scale: float) -
         axes.tick_params(length=0)
 
     legend = [(name, color(i)) for i, name in enumerate(names)] if count > 1 else []
-    return Scene(draw, legend, text=False)
+    return Scene(draw, legend, text=False, size=(1.7, 1.7))
 
 
 def _draw_bars(names: Sequence[str] | None) -> Callable[[Axes, np.ndarray, Any], None]:
@@ -199,7 +207,8 @@ def _draw_bars(names: Sequence[str] | None) -> Callable[[Axes, np.ndarray, Any],
         axes.set_ylim(len(values) - 0.5, -0.5)
         known = names is not None and len(names) == len(values)
         labels = names if known else [str(i) for i in rows]
-        every = -(-len(rows) // 24)  # more do not fit
+        every = -(-len(rows) // _BARS)
+        axes.locator_params("x", nbins=4)
         axes.set_yticks(rows[::every], labels[::every], fontsize=6)
         axes.tick_params(labelsize=6)
 
