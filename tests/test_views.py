@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -15,6 +16,9 @@ from PIL import Image
 
 import neuroevo
 from neuroevo import cli, config, runs
+from neuroevo.errors import UserError
+from neuroevo.tasks.bodies import Bodies
+from neuroevo.types import Box, Spec, Trajectory
 from neuroevo.views import bodies, curves, films, pairs, report, scenes
 
 TINY = {
@@ -40,7 +44,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def others(run):
-    """Runs made of `run`: of another seed, a shorter one, one of another setting."""
+    """Runs made of `run`: of another seed, one that goes on, one of another setting."""
     found = []
     for name, change, rows in (
         ("seed", "seed: 0", 6),
@@ -56,6 +60,8 @@ def others(run):
         lines = (path / runs.METRICS).read_text().splitlines(keepends=True)
         (path / runs.METRICS).write_text("".join(lines[:rows]))
         found.append(path)
+    for name in (runs.SUMMARY, runs.BEST):
+        (run.with_name("short") / name).unlink()
     return found
 
 
@@ -163,8 +169,9 @@ def test_an_observation_tells_the_pose_but_for_the_place(name):
     assert not pose[:hidden].any()
 
 
-def test_shapes_are_where_mujoco_puts_them():
-    """The outline of a capsule that lies along x, one metre up."""
+@pytest.fixture(scope="module")
+def swing():
+    """A film of a capsule on a hinge, one metre up; it lies along x, then falls."""
     import mujoco
 
     model = mujoco.MjModel.from_xml_string(
@@ -173,11 +180,46 @@ def test_shapes_are_where_mujoco_puts_them():
         "<geom type='capsule' size='.1' fromto='0 0 0 .5 0 0'/>"
         "</body></worldbody></mujoco>"
     )
+    found = Bodies(model, coordinates=lambda states: states, pose=None, seconds=0.01)
+    parts = {"env": SimpleNamespace(bodies=lambda: found)}
+    resolved = SimpleNamespace(names={"env": "swing"}, parts=parts)
+    made = SimpleNamespace(environment=SimpleNamespace(spec=Spec((1,), Box((1,)))))
+    solution = SimpleNamespace(config=resolved, parts=made)
+    angles, ones = np.array([[0.0], [0.3], [0.9]]), np.ones((3, 1))
+    steps = Trajectory(angles, ones, ones[:, 0], angles, ones[:, 0] > 0)
+    return films.Film(solution, steps, 3, 3.0, range(3), 0, [3.0])
+
+
+def test_shapes_are_where_mujoco_puts_them(swing):
+    model = swing.solution.config.parts["env"].bodies().model
     (shape,) = bodies.shapes(model)
     points = bodies.locate(shape, bodies.place(model, np.zeros(1)))
     np.testing.assert_allclose(points.min(0), (-0.1, -0.1, 0.9), atol=0.01)
     np.testing.assert_allclose(points.max(0), (0.6, 0.1, 1.1), atol=0.01)
     assert bodies.view(model) == (90, 0)
+
+
+@pytest.mark.parametrize("renderer", bodies.RENDERERS)
+def test_bodies_move_in_a_film(swing, renderer):
+    try:
+        frames = [*films.draw_frames(swing, renderer)]
+    except UserError as error:
+        assert renderer == "mujoco" and "libegl1" in str(error)
+        pytest.skip(str(error))
+    assert len(frames) == 3 and (frames[1] != frames[2])[40:].any()
+
+
+def test_without_opengl_a_line_says_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco.egl", None)
+    monkeypatch.setitem(sys.modules, "mujoco.osmesa", None)
+    with pytest.raises(UserError, match="found neither EGL nor OSMesa.*outlines"):
+        bodies._open_gl.__wrapped__()
+
+
+def test_a_page_to_turn_bodies_on_needs_nothing_else(swing):
+    html = films.make_page(swing)
+    assert html.count('"mesh3d"') >= 4 and "return 3.00" in html  # one and each frame
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[^>]*//", html)
 
 
 # -------------------------------------------------------------------------- data sets
@@ -334,8 +376,9 @@ def test_a_report_says_what_the_run_found(run, pages):
 
 
 def test_report(run_cli, run, others):
-    code, out, _ = run_cli(f"report {others[0]} --episode False")
-    assert code == 0 and out.strip() == f"{others[0]}/report.html"
+    for path in others[:2]:
+        code, out, _ = run_cli(f"report {path} --episode False")
+        assert code == 0 and out.strip() == f"{path}/report.html"
     assert run_cli(f"report {run} {others[0]} --out two.html")[0] == 0
     code, _, err = run_cli(f"report {run} --out two.html")
     assert code == 2 and "exists already" in err
