@@ -207,7 +207,7 @@ class _Render(_Look):
 class _Plot:
     """Settings of ``plot``."""
 
-    out: Path
+    out: Path | None = None
     """New file to write, .png, .svg or .pdf."""
     metric: Literal[
         "center_return", "fitness_mean", "fitness_max", "fitness_std", "failures"
@@ -592,6 +592,8 @@ def _plot(arguments: list[str]) -> int:
     paths, arguments = _take_paths(arguments)
     options = parsing.parse_command(_Plot, arguments, prog=_PLOT)
     found = _read_runs(paths, _PLOT)
+    if options.out is None:
+        raise UserError(f"expected a file to write: {_PLOT}")
     pictures.check_path(options.out)
     if not all(0 < length < 100 for length in options.size):
         raise UserError(f"--size: expected inches, got {options.size}")
@@ -614,8 +616,8 @@ def _report(arguments: list[str]) -> int:
     found = _read_runs(paths, _REPORT)
     one = len(found) == 1
     path = options.out or (paths[0] if one else Path()) / "report.html"
-    if options.out is not None:
-        genome_file.check_new(path, (".html",))
+    own = one and options.out is None  # is renewed
+    genome_file.check_new(path, (".html",), replace=own)
     if one:
         solution = film = None
         if (paths[0] / runs.BEST).exists():
@@ -624,7 +626,7 @@ def _report(arguments: list[str]) -> int:
         html = report.make_report(found[0], solution, film)
     else:
         html = report.make_comparison(found)
-    path.write_text(html)
+    path.write_text(html, encoding="utf-8")
     print(path)
     return 0
 

@@ -382,6 +382,8 @@ def test_report(run_cli, run, others):
     assert run_cli(f"report {run} {others[0]} --out two.html")[0] == 0
     code, _, err = run_cli(f"report {run} --out two.html")
     assert code == 2 and "exists already" in err
+    code, _, err = run_cli(f"report {run} --out two.htm")
+    assert code == 2 and "ends in .html; did you mean '.html'?" in err
     code, _, err = run_cli("report nowhere")
     assert code == 2 and err.count("\n") == 1
 

@@ -104,7 +104,7 @@ def save(
         renderer: of bodies, see `bodies`.
     """
     if path.suffix == ".html":
-        path.write_text(make_page(film, fps))
+        path.write_text(make_page(film, fps), encoding="utf-8")
     elif path.suffix == ".gif":
         path.write_bytes(make_gif(film, fps=fps, renderer=renderer))
     else:
