@@ -14,7 +14,7 @@ from neuroevo.formatting import format_value
 from neuroevo.solution import Solution
 from neuroevo.types import Discrete, Trajectory
 from neuroevo.views import bodies, pages
-from neuroevo.views.scenes import Scene, make_scene
+from neuroevo.views.scenes import make_scene
 
 SUFFIXES = (".gif", ".mp4", ".html")
 _DPI = 80
@@ -117,14 +117,16 @@ def draw_frames(film: Film, renderer: str = "outlines") -> Iterator[np.ndarray]:
     from matplotlib.figure import Figure
 
     config, spec = film.solution.config, film.solution.parts.environment.spec
-    scene = make_scene(config, spec, states=True, renderer=renderer)
+    scale = float(np.abs(film.trajectory.observations[: film.length]).max())
+    scene = make_scene(config, spec, states=True, scale=scale, renderer=renderer)
     steps, returns = film.trajectory, np.cumsum(film.trajectory.rewards)
     name_action = _action_names(config, spec)
     for t in film.shown:
         figure = Figure(figsize=_INCHES, dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.02, 0.02, 0.96, 0.86))
-        _draw_legend(figure, axes, scene)
+        axes = figure.add_axes(scene.place)
+        if scene.legend:
+            draw_legend(figure, scene.legend, loc="center right")
         state = jax.tree.map(lambda x, t=t: x[t], steps.states)
         scene.draw(axes, steps.observations[t], state)
         axes.set_anchor("C")
@@ -279,12 +281,6 @@ def _action_names(config: Any, spec: Any) -> Callable[[np.ndarray], str]:
     if names is None or len(names) != spec.action.n:
         return lambda action: f"action {int(action)}"
     return lambda action: names[int(action)]
-
-
-def _draw_legend(figure: Any, axes: Any, scene: Scene) -> None:
-    if scene.legend:
-        draw_legend(figure, scene.legend, loc="center right")
-        axes.set_position((0.02, 0.02, 0.7, 0.86))
 
 
 def draw_legend(figure: Any, legend: Sequence[tuple[str, str]], **options: Any) -> None:

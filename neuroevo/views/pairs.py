@@ -125,14 +125,13 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
     from matplotlib.figure import Figure
 
     values = pairs.states if pairs.observations is None else pairs.observations
-    # Images in the environment's units are from 0 to 1, evolved ones are not.
-    scale = float(values.max())
+    scale = float(np.abs(values).max())
     scene = make_scene(
         solution.config,
         solution.parts.environment.spec,
         states=False,
         units=pairs.observations is not None,
-        scale=scale if scale > 0 else 1,
+        scale=scale,
         renderer=renderer,
     )
     answers, count = _answers(pairs)[:MOST], len(pairs.order)

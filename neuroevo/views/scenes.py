@@ -32,12 +32,14 @@ class Scene(NamedTuple):
         legend: what the colours stand for, as names and colours.
         text: whether figures beside the drawing say more than it does.
         size: width and height of a small drawing, in inches.
+        place: left, bottom, width and height of a large one, as shares of its figure.
     """
 
     draw: Callable[[Axes, np.ndarray, Any], None]
     legend: Sequence[tuple[str, str]] = ()
     text: bool = True
     size: tuple[float, float] = (2.7, 1.6)
+    place: tuple[float, float, float, float] = (0.02, 0.02, 0.96, 0.86)
 
 
 def make_scene(
@@ -46,7 +48,7 @@ def make_scene(
     *,
     states: bool,
     units: bool = True,
-    scale: float = 1,
+    scale: float = 0,
     renderer: str = "outlines",
 ) -> Scene:
     """Return how the environment of `config` looks.
@@ -57,7 +59,7 @@ def make_scene(
         states: whether there are states to draw, or observations alone.
         units: whether observations are in the environment's units; in others they are
             an image or bars, as nobody knows what they look like.
-        scale: the value in an image that has the full colour.
+        scale: the largest value in size: an image's full colour, the longest bar.
         renderer: of bodies, see `bodies`.
     """
     options = config.parts["env"]
@@ -71,9 +73,10 @@ def make_scene(
         if states or found.pose is not None:
             return Scene(_draw_bodies(found, renderer))
     if len(spec.observation) in (2, 3):
-        return _image(spec.observation, features, scale)
+        return _image(spec.observation, features, scale or 1)
     size = (2.7, 0.4 + 0.12 * min(math.prod(spec.observation), _BARS))
-    return Scene(_draw_bars(features), text=False, size=size)
+    place = (0.25, 0.08, 0.7, 0.8)
+    return Scene(_draw_bars(features, scale or 1), text=False, size=size, place=place)
 
 
 # Classic control, as in gymnax (and in Gym, where the pictures come from). Drawings
@@ -194,17 +197,23 @@ def _image(shape: Sequence[int], channels: Sequence[str] | None, scale: float) -
         axes.grid(color="gainsboro", linewidth=0.5)
         axes.tick_params(length=0)
 
-    legend = [(name, color(i)) for i, name in enumerate(names)] if count > 1 else []
-    return Scene(draw, legend, text=False, size=(1.7, 1.7))
+    scene = Scene(draw, text=False, size=(1.7, 1.7))
+    if count == 1:
+        return scene
+    legend = [(name, color(i)) for i, name in enumerate(names)]
+    return scene._replace(legend=legend, place=(0.02, 0.02, 0.7, 0.86))
 
 
-def _draw_bars(names: Sequence[str] | None) -> Callable[[Axes, np.ndarray, Any], None]:
+def _draw_bars(
+    names: Sequence[str] | None, scale: float
+) -> Callable[[Axes, np.ndarray, Any], None]:
     def draw(axes, observation, state):
         values = np.asarray(observation, float).ravel()
         rows = np.arange(len(values))
         axes.barh(rows, values, color=[_POLE if v < 0 else _CART for v in values])
         axes.axvline(0, color="grey", linewidth=0.5)
         axes.set_ylim(len(values) - 0.5, -0.5)
+        axes.set_xlim(-scale, scale)
         known = names is not None and len(names) == len(values)
         labels = names if known else [str(i) for i in rows]
         every = -(-len(rows) // _BARS)
