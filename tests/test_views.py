@@ -389,8 +389,6 @@ def test_report(run_cli, run, others):
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# What a browser asks for itself.
-OWN = ("update.googleapis.com", "clients2.google.com", "accounts.google.com")
 PROBE = """<script>addEventListener("load", () => setTimeout(() => parent.postMessage([
 document.documentElement.scrollWidth - innerWidth,
 document.querySelectorAll(".main-svg").length], "*"), 1000))</script>"""
@@ -403,14 +401,16 @@ addEventListener("message", event => document.title = event.data)</script>"""
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_report_in_a_browser(pages, which, width, tmp_path):
-    """Nothing fails, nothing is fetched, nothing sticks out, and plots are drawn."""
+    """Nothing fails, nothing sticks out, and plots are drawn.
+
+    To fetch something would fail: the page's own policy forbids it.
+    """
     (tmp_path / "page.html").write_text(pages[which].read_text() + PROBE)
     (tmp_path / "frame.html").write_text(FRAME.format(width))
-    log = tmp_path / "net.json"
     shown = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
         + ["--disable-background-networking", "--window-size=1400,1000"]
-        + [f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}"]
+        + [f"--user-data-dir={tmp_path / 'profile'}"]
         + ["--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"]
         + [f"file://{tmp_path / 'frame.html'}"],
         capture_output=True,
@@ -418,8 +418,6 @@ def test_a_report_in_a_browser(pages, which, width, tmp_path):
         timeout=120,
     )
     assert "CONSOLE" not in shown.stderr
-    asked = set(re.findall(r'"url":"\w+://([^/"]+)', log.read_text())) - {*OWN}
-    assert not asked
     title = re.search("<title>(.*)</title>", shown.stdout)[1]
     wider, plots = map(int, title.split(","))
     assert wider <= 0 and plots >= 1
