@@ -227,7 +227,7 @@ def make_page(film: Film, fps: float = 25) -> str:
         frames=frames,
         layout={
             "title": frames[0].layout.title,
-            "margin": {"l": 0, "r": 0, "t": 50, "b": 20},
+            "margin": {"l": 0, "r": 0, "t": 50, "b": 0},
             "scene": {
                 "xaxis": axis,
                 "yaxis": axis,
@@ -238,6 +238,7 @@ def make_page(film: Film, fps: float = 25) -> str:
             "sliders": [
                 {
                     "currentvalue": {"prefix": "step "},
+                    "pad": {"b": 20},
                     "steps": [
                         {
                             "label": f.name,
