@@ -1,6 +1,7 @@
 """Episodes as moving pictures: GIF, MP4, and for bodies a page to turn them on."""
 
 import io
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,7 +166,10 @@ def make_gif(film: Film, *, fps: float = 25, renderer: str = "outlines") -> byte
 def _write_mp4(frames: Iterator[np.ndarray], path: Path, fps: float) -> None:
     size = tuple(int(_DPI * inches) for inches in _INCHES)
     writer = _import_ffmpeg().write_frames(str(path), size, fps=fps, quality=7)
-    writer.send(None)
+    with warnings.catch_warnings():
+        # jax warns of forks; this one does nothing but execute ffmpeg.
+        warnings.filterwarnings("ignore", r"os\.fork\(\)", RuntimeWarning)
+        writer.send(None)
     for frame in frames:
         writer.send(np.ascontiguousarray(frame))
     writer.close()
