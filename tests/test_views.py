@@ -284,6 +284,7 @@ def test_render(run_cli, run, monkeypatch):
     assert code == 2 and "pip install 'neuroevo[video]'" in err
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # as the test itself runs ffmpeg, too
 def test_render_mp4(run_cli, run, tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     code, _, _ = run_cli(f"render {run} --out x.mp4 --policies 1 --frames 3")

@@ -127,7 +127,8 @@ def _summarize(label: str, group: Sequence[curves.Run]) -> dict[str, Any]:
         row |= {"interval": f"{low} to {high}" if len(means) > 1 else "–"}
         row |= {"low": format_value(means.min()), "high": format_value(means.max())}
     for key, show in (("env_steps", format_count), ("seconds", format_duration)):
-        row[key] = show(float(np.mean([run.rows[-1][key] for run in group])))
+        spent = [run.summary.get(key, run.rows[-1][key]) for run in group]
+        row[key] = show(float(np.mean(spent)))
     return {"low": "–", "high": "–"} | row
 
 
