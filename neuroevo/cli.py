@@ -25,10 +25,14 @@ usage: neuroevo COMMAND [OPTIONS]
   train     evolve policies:  neuroevo train --encoding dataset --env CartPole-v1
   resume    continue a run:   neuroevo resume RUN [--generations N]
   evaluate  measure a run or a genome file on fresh policies and episodes
-  sweep     train every run of a grid, one after the other:  neuroevo sweep SWEEP.yaml
+  sweep     train every run of a grid, and compare them:  neuroevo sweep SWEEP.yaml
   merge     one data set of several:  neuroevo merge A B --out MERGED.npz
   transfer  train other networks from a genome:  neuroevo transfer GENOME.npz
   train-policy  write the parameters of a policy trained from a genome to a file
+  inspect   show the pairs of a data set:  neuroevo inspect GENOME.npz
+  render    film an episode:  neuroevo render RUN|GENOME.npz --out episode.gif
+  plot      draw learning curves for print:  neuroevo plot RUN RUN ... --out curves.pdf
+  report    put all there is to see of runs on one page:  neuroevo report RUN ...
   metrics   the figures of runs as CSV or Parquet:  neuroevo metrics RUN [--out FILE]
   doctor    what is installed here, and whether it works
   completion  a script that completes commands and options in your shell
@@ -167,6 +171,68 @@ class _Transfer(_Evaluate):
     """New file for a heat map, .png, .svg or .pdf."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Look(config.Machine):
+    """Settings of commands that show a genome."""
+
+    config: Path | None = None
+    """YAML file with options of the parts; the command line wins."""
+    preset: str | None = None
+    """Take the options of the parts from a preset."""
+    renderer: Literal["outlines", "mujoco"] = "outlines"
+    """How bodies are drawn; MuJoCo's renderer needs EGL or OSMesa."""
+    seed: int = 0
+    """Seed of the policy and of its episode."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Inspect(_Look):
+    """Settings of ``inspect``."""
+
+    picture: Path | None = None
+    """New file for a picture of the pairs, .png, .svg or .pdf."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Render(_Look):
+    """Settings of ``render``."""
+
+    out: Path | None = None
+    """New file to write, .gif, .mp4 or, for brax, .html (default: ENV.gif)."""
+    policies: int = 5
+    """Fresh policies to record; the one with the middle return is shown."""
+    frames: int = 200
+    """Frames at most; of a longer episode only every k-th step is shown."""
+    fps: float = 25
+    """Frames in a second."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plot:
+    """Settings of ``plot``."""
+
+    out: Path | None = None
+    """New file to write, .png, .svg or .pdf."""
+    metric: Literal[
+        "center_return", "fitness_mean", "fitness_max", "fitness_std", "failures"
+    ] = "center_return"
+    """What to compare several runs by."""
+    x: Literal["generation", "env_steps", "seconds"] = "env_steps"
+    """What it is drawn over."""
+    size: tuple[float, float] = (3.4, 2.4)
+    """Width and height in inches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Report:
+    """Settings of ``report``."""
+
+    out: Path | None = None
+    """New file to write, .html (default: report.html, in the run if it is one)."""
+    episode: bool = True
+    """Film an episode, which takes most of the time."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code.
 
@@ -206,19 +272,6 @@ def _is_distributed() -> bool:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "train": _train,
-        "resume": _resume,
-        "sweep": _sweep,
-        "evaluate": _evaluate,
-        "merge": _merge,
-        "transfer": _transfer,
-        "train-policy": _train_policy,
-        "metrics": _metrics,
-        "list": _list,
-        "doctor": _doctor,
-        "completion": _completion,
-    }
     match arguments:
         case [] | ["-h" | "--help", *_]:
             print(_USAGE, end="")
@@ -226,10 +279,11 @@ def _dispatch(arguments: list[str]) -> int:
         case ["--version", *_]:
             print(f"neuroevo {neuroevo.__version__}")
             return 0
-        case [command, *rest] if command in commands:
-            return commands[command](_switches(rest))
+        case [command, *rest] if command in _COMMANDS:
+            function, _ = _COMMANDS[command]
+            return function(_switches(rest))
         case [command, *_]:
-            raise unknown("command", command, commands)
+            raise unknown("command", command, _COMMANDS)
     raise AssertionError
 
 
@@ -315,7 +369,10 @@ def _launch(
     arrays = run.center.arrays()
     if "states" in arrays and len(arrays["states"]) <= 16:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
-        reports.render_dataset(arrays, console, env=resolved.names["env"])
+        env = resolved.parts["env"]
+        names = {"features": getattr(env, "features", None)}
+        names["actions"] = getattr(env, "actions", None)
+        reports.render_dataset(arrays, console, **names)
     return code
 
 
@@ -365,18 +422,36 @@ def _sweep(arguments: list[str]) -> int:
     if options.submit and not options.dry_run:
         jobs = sweeping.submit(sweep, options.submit)
         _tell(f"submitted {len(jobs)} runs: {', '.join(job.job_id for job in jobs)}")
-        if options.submit == "slurm":
+        if jobs and options.submit == "slurm":
             _tell(f"see how far they are: neuroevo sweep {options.file} --dry-run")
             return 0
         code = int(any([job.result() for job in jobs]))
     elif not options.dry_run:
         code = sweeping.run(sweep, _tell, quiet=options.quiet)
     rows = sweeping.table(sweep)
+    report = None if options.dry_run else _compare(sweep)
     if options.json:
-        print(json.dumps({"sweep": str(sweep.path), "variants": rows}))
+        found = {"sweep": str(sweep.path), "variants": rows, "report": report}
+        print(json.dumps(found))
     else:
         reports.render_sweep(str(sweep.path), rows, _console())
+        if report:
+            print(f"report {report}")
     return code
+
+
+def _compare(sweep: Any) -> str | None:
+    """Write a report of a sweep's finished runs; return where it is, if there are."""
+    from neuroevo import sweeping
+    from neuroevo.views import curves, report
+
+    done = [trial.path for trial in sweep.trials if sweeping.state(trial) == "done"]
+    if not done:
+        return None
+    path = sweep.path / "report.html"
+    html = report.make_comparison([curves.read_run(each) for each in done])
+    path.write_text(html, encoding="utf-8")
+    return str(path)
 
 
 def _tell(line: str) -> None:
@@ -460,11 +535,7 @@ _TRANSFER = "neuroevo transfer RUN|GENOME.npz"
 def _transfer(arguments: list[str]) -> int:
     from neuroevo import api, pictures, reports, transferring
 
-    path, arguments = _take_path(arguments, _TRANSFER)
-    layers, options = _layers(arguments), {"schema": _Transfer, "prog": _TRANSFER}
-    if path is None:  # only --help can do without
-        config.resolve(map(config.without_settings, layers), arguments, **options)
-    resolved, file = api.read_solution(path, layers, arguments, **options)
+    resolved, file = _read(arguments, _Transfer, _TRANSFER)
     options = resolved.settings
     values = {name: getattr(options, name) for name in transferring.AXES.values()}
     grid = transferring.make_grid(resolved, **values)
@@ -492,12 +563,7 @@ _TRAIN_POLICY = "neuroevo train-policy RUN|GENOME.npz --out POLICY.npz"
 def _train_policy(arguments: list[str]) -> int:
     from neuroevo import api, export
 
-    path, arguments = _take_path(arguments, _TRAIN_POLICY)
-    layers, options = _layers(arguments), {"schema": _TrainPolicy}
-    options["prog"] = _TRAIN_POLICY
-    if path is None:  # only --help can do without
-        config.resolve(map(config.without_settings, layers), arguments, **options)
-    resolved, file = api.read_solution(path, layers, arguments, **options)
+    resolved, file = _read(arguments, _TrainPolicy, _TRAIN_POLICY)
     out = resolved.settings.out
     if out is None:
         raise UserError(f"expected a file to write: {_TRAIN_POLICY}")
@@ -506,6 +572,143 @@ def _train_policy(arguments: list[str]) -> int:
     export.save_policy(solution, out, seed=resolved.settings.seed)
     print(out)
     return 0
+
+
+_INSPECT = "neuroevo inspect RUN|GENOME.npz"
+
+
+def _inspect(arguments: list[str]) -> int:
+    from neuroevo import api, pictures, reports
+    from neuroevo.views import pairs
+
+    resolved, file = _read(arguments, _Inspect, _INSPECT)
+    options = resolved.settings
+    if options.picture is not None:
+        pictures.check_path(options.picture)
+        if "states" not in file.arrays:
+            raise UserError(
+                f"{file.path}: expected a data set to draw, it has no states"
+            )
+    solution = api.make_solution(resolved, file)
+    found, console = pairs.read_pairs(solution), _console()
+    if found is None:
+        reports.render_arrays(file.arrays, console)
+        return 0
+    known = found.observations is not None
+    states = found.observations if known else found.states
+    reports.render_dataset(
+        {"states": states, **found.targets},
+        console,
+        max_rows=len(states),
+        max_columns=None,
+        features=found.features,
+        actions=found.actions,
+        order=found.order,
+        units=known,
+    )
+    if options.picture is not None:
+        kind = options.picture.suffix.removeprefix(".")
+        drawn = {"renderer": options.renderer, "kind": kind}
+        options.picture.write_bytes(pairs.make_picture(solution, found, **drawn))
+    return 0
+
+
+_RENDER = "neuroevo render RUN|GENOME.npz"
+
+
+def _render(arguments: list[str]) -> int:
+    from neuroevo import api
+    from neuroevo.views import films
+
+    resolved, file = _read(arguments, _Render, _RENDER)
+    options = resolved.settings
+    for name in ("policies", "frames", "fps"):
+        if not getattr(options, name) > 0:
+            raise UserError(f"--{name}: expected a number greater than 0")
+    name = resolved.names["env"].rpartition(":")[2]
+    path = options.out or Path(f"{name}.gif")
+    films.check_path(path, resolved)
+    solution = api.make_solution(resolved, file)
+    film = films.record(
+        solution, seed=options.seed, policies=options.policies, frames=options.frames
+    )
+    films.save(film, path, fps=options.fps, renderer=options.renderer)
+    print(f"{path}: {film.describe()}")
+    return 0
+
+
+_PLOT = "neuroevo plot RUN [RUN ...] --out CURVES.pdf"
+
+
+def _plot(arguments: list[str]) -> int:
+    from neuroevo import pictures
+    from neuroevo.views import plots
+
+    paths, arguments = _take_paths(arguments)
+    options = parsing.parse_command(_Plot, arguments, prog=_PLOT)
+    found = _read_runs(paths, _PLOT)
+    if options.out is None:
+        raise UserError(f"expected a file to write: {_PLOT}")
+    pictures.check_path(options.out)
+    if not all(0 < length < 100 for length in options.size):
+        raise UserError(f"--size: expected inches, got {options.size}")
+    plots.draw(
+        found, options.out, metric=options.metric, x=options.x, size=options.size
+    )
+    print(options.out)
+    return 0
+
+
+_REPORT = "neuroevo report RUN [RUN ...]"
+
+
+def _report(arguments: list[str]) -> int:
+    from neuroevo import api, genome_file, runs
+    from neuroevo.views import films, report
+
+    paths, arguments = _take_paths(arguments)
+    options = parsing.parse_command(_Report, arguments, prog=_REPORT)
+    found = _read_runs(paths, _REPORT)
+    one = len(found) == 1
+    path = options.out or (paths[0] if one else Path()) / "report.html"
+    own = one and options.out is None  # is renewed
+    genome_file.check_new(path, (".html",), replace=own)
+    if one:
+        solution = film = None
+        if (paths[0] / runs.BEST).exists():
+            solution = api.make_solution(*api.read_solution(paths[0], []))
+            film = films.record(solution) if options.episode else None
+        html = report.make_report(found[0], solution, film)
+    else:
+        html = report.make_comparison(found)
+    path.write_text(html, encoding="utf-8")
+    print(path)
+    return 0
+
+
+def _take_paths(arguments: list[str]) -> tuple[list[Path], list[str]]:
+    """Split the leading paths off `arguments`."""
+    paths = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    return [Path(path) for path in paths], arguments[len(paths) :]
+
+
+def _read_runs(paths: Sequence[Path], usage: str) -> list[Any]:
+    from neuroevo.views import curves
+
+    if not paths:
+        raise UserError(f"expected runs first: {usage}")
+    return [curves.read_run(path) for path in paths]
+
+
+def _read(arguments: list[str], schema: type, usage: str) -> tuple[config.Config, Any]:
+    """Return the configuration and the genome file that a command line asks for."""
+    from neuroevo import api
+
+    path, arguments = _take_path(arguments, usage)
+    layers, options = _layers(arguments), {"schema": schema, "prog": usage}
+    if path is None:  # only --help can do without
+        config.resolve(map(config.without_settings, layers), arguments, **options)
+    return api.read_solution(path, layers, arguments, **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -576,19 +779,7 @@ def _completion(arguments: list[str]) -> int:
             shells = "|".join(completion.SHELLS)
             print(f"usage: neuroevo completion {shells}  (see docs/command-line.md)")
             return 0
-    kinds = {
-        "train": _Train,
-        "resume": _Resume,
-        "sweep": _Sweep,
-        "evaluate": _Evaluate,
-        "merge": _Merge,
-        "transfer": _Transfer,
-        "train-policy": _TrainPolicy,
-        "metrics": _Metrics,
-        "doctor": _Doctor,
-        "completion": None,
-        "list": None,
-    }
+    kinds = {command: kind for command, (_, kind) in _COMMANDS.items()}
     print(completion.script(shell, kinds))
     return 0
 
@@ -628,6 +819,26 @@ def _list(arguments: list[str]) -> int:
         rows = kinds[kind].describe()
     reports.render_list(kind, rows, _console())
     return 0
+
+
+# What runs a command, and its options.
+_COMMANDS: dict[str, tuple[Callable[[list[str]], int], type | None]] = {
+    "train": (_train, _Train),
+    "resume": (_resume, _Resume),
+    "evaluate": (_evaluate, _Evaluate),
+    "sweep": (_sweep, _Sweep),
+    "report": (_report, _Report),
+    "inspect": (_inspect, _Inspect),
+    "render": (_render, _Render),
+    "plot": (_plot, _Plot),
+    "metrics": (_metrics, _Metrics),
+    "merge": (_merge, _Merge),
+    "transfer": (_transfer, _Transfer),
+    "train-policy": (_train_policy, _TrainPolicy),
+    "list": (_list, None),
+    "doctor": (_doctor, _Doctor),
+    "completion": (_completion, None),
+}
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ def format_value(number: float | None) -> str:
     return f"{number:.{digits}f}"
 
 
+def format_signed(number: float) -> str:
+    """Formats a coordinate with its sign and two decimals: ``+0.25``, ``-1.3e+02``."""
+    return f"{number:+.2f}" if abs(number) < 100 else f"{number:+.1e}"
+
+
 def format_duration(seconds: float) -> str:
     """Formats a time with its two leading units: ``18 s``, ``1 min 12 s``."""
     if seconds < 0.9995:

@@ -92,20 +92,24 @@ def load(path: Path) -> GenomeFile:
     return GenomeFile(path, arrays, meta)
 
 
-def check_new(path: Path, suffixes: Sequence[str] = ()) -> None:
+def check_new(
+    path: Path, suffixes: Sequence[str] = (), *, replace: bool = False
+) -> None:
     """Raise a `UserError` unless a new file can be written to `path`.
 
-    Its name must end in one of `suffixes`, if there are any.
+    Its name must end in one of `suffixes`, if there are any. With `replace` there may
+    be one already.
     """
     if suffixes and path.suffix not in suffixes:
         *others, last = suffixes
+        listed = f"{', '.join(others)} or {last}" if others else last
         raise UserError(
-            f"{path}: expected a name that ends in {', '.join(others)} or {last}"
+            f"{path}: expected a name that ends in {listed}"
             f"{did_you_mean(path.suffix, suffixes, '.')}"
         )
     if not path.parent.is_dir():
         raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
-    if path.exists():
+    if path.exists() and not replace:
         raise UserError(f"{path}: exists already; expected a new file")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path}: no permission to write in {path.parent}")

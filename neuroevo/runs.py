@@ -505,6 +505,11 @@ def write_loggers(path: Path, known: Mapping[str, Any]) -> None:
     _write(path / LOGGERS, json.dumps(known, indent=2) + "\n")
 
 
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object in one of a run's files, or nothing if it is not there yet."""
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
 def environment() -> dict[str, Any]:
     """Return what a run's results may depend on besides its configuration."""
     packages = "neuroevo jax jaxlib numpy flax optax evosax gymnax brax mujoco"

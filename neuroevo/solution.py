@@ -11,6 +11,7 @@ import numpy as np
 from neuroevo import engine, genome_file, measures
 from neuroevo.build import Parts
 from neuroevo.config import Config
+from neuroevo.types import Trajectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,26 @@ class Solution:
         """Return the parameters of a fresh policy decoded from the genome."""
         start = self.parts.encoding.start(jax.random.key(seed))
         return jax.jit(self.parts.encoding.decode)(self.genome, start)
+
+    def record(self, seed: int = 0, policies: int = 1) -> list[Trajectory]:
+        """Return an episode, to be shown, of each of several fresh policies.
+
+        They are those of ``decode(seed)``, ``decode(seed + 1)`` and so on.
+        """
+        policy, task = self.parts.policy, self.parts.task
+
+        @jax.jit
+        def play(params, state, key):
+            def act(observation, key):
+                return policy.act(policy.apply(params, observation), key)
+
+            return task.record(act, state, key)
+
+        def record(seed):
+            key = jax.random.fold_in(self.key, seed)
+            return jax.device_get(play(self.decode(seed), self.answer.task, key))
+
+        return [record(seed + i) for i in range(policies)]
 
     def evaluate(
         self, seeds: int = 8, episodes: int = 8, *, seed: int = 0

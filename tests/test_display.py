@@ -437,10 +437,11 @@ def test_dataset_of_continuous_actions_never_cuts_a_number(width):
 
 def test_dataset_of_labels_names_features_and_actions():
     arrays = dict(states=np.array([[0, -1.5, 2, 0.05]] * 2), labels=np.array([0, 1]))
-    shown = dataset(arrays, env="gymnax:CartPole-v1")
+    names = {"features": ("position", "velocity", "angle", "angular velocity")}
+    shown = dataset(arrays, **names, actions=("left", "right"))
     for part in ("position", "angular velocity", "-1.50", "+0.05", "left", "right"):
         assert part in shown
-    shown = dataset(arrays | {"labels": np.array([0, 7])}, env="Other-v1")
+    shown = dataset(arrays | {"labels": np.array([0, 7])})
     assert " s3 " in shown and " 7" in shown and "left" not in shown
 
 
@@ -465,13 +466,14 @@ def test_dataset_limits_rows_and_columns():
     assert " s2 " in shown and " s3 " not in shown and "+97" in shown
 
 
-def test_dataset_in_the_units_of_the_environment():
-    arrays = dict(
-        states=np.ones((1, 2)),
-        labels=np.array([0]),
-        obs_mean=np.array([1.0, -1.0]),
-        obs_var=np.array([4.0, 0.25]),
-    )
-    assert "+1.00" in dataset(arrays)
-    shown = dataset(arrays, denormalize=True)
-    assert "+3.00" in shown and "-0.50" in shown and "environment's units" in shown
+def test_dataset_says_what_its_states_are():
+    arrays = dict(states=np.ones((1, 2)), labels=np.array([0]))
+    assert "policy sees" in dataset(arrays)
+    assert "environment's units" in dataset(arrays, units=True)
+
+
+def test_all_of_a_wide_dataset_is_shown_side_by_side():
+    shown = dataset(HOPPER, 60, max_columns=None, order=[7, 5, 6, 4])
+    values = [*HOPPER["states"].ravel(), *HOPPER["actions"].ravel()]
+    for text in [*(f"{value:+.2f}" for value in values), " s10 ", " a2 ", " 7 "]:
+        assert text in shown

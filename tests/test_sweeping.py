@@ -30,7 +30,8 @@ shutil.copy(file, path / "config.yaml")
 seed = int(path.name[-1])
 figures = {"generations": 4, "env_steps": 40, "seconds": 2.0,
            "final_return_mean": 10.0 + seed, "best_return_mean": 12.0}
-(path / "metrics.jsonl").write_text(json.dumps({"generation": 4}) + "\\n")
+row = {"generation": 4, "env_steps": 40, "seconds": 2.0, "center_return": 10.0}
+(path / "metrics.jsonl").write_text(json.dumps(row) + "\\n")
 (path / "summary.json").write_text(json.dumps(figures))
 with open("started", "a") as file:
     print(path.name, file=file)
@@ -124,10 +125,12 @@ def test_every_run_once_and_a_table(stub, tmp_path, capsys):
         assert (row["runs"], row["done"]) == (2, 2)
         assert row["return_mean"] == 10.5 and row["return_std"] == 0.5
         assert row["return_interval"] == [10.0, 11.0]
+    page = (tmp_path / found["report"]).read_text()
+    assert "8 runs on CartPole-v1" in page and page.count("10.0 to 11.0") == 4
     assert sweep() == 0
     assert len(started) == 8  # all of them are done
     out = capsys.readouterr().out
-    assert "10.5 ± 0.5" in out and "2/2" in out
+    assert "10.5 ± 0.5" in out and "2/2" in out and found["report"] in out
 
 
 def test_a_failed_run_is_left_behind_and_tried_again(stub, capsys):

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import tyro
 
 from neuroevo.errors import UserError
+from neuroevo.tasks import bodies
 from neuroevo.tasks.episode import Environment
 from neuroevo.types import Box, Spec
 
@@ -114,6 +115,9 @@ def config(name: str) -> type:
             "suggests": {"normalization": "running"},
             "slow": True,  # as physics engines are on a CPU
             "build": functools.partialmethod(_build, name),
+            "features": property(functools.partial(bodies.features, name)),
+            "actions": bodies.actions(name),
+            "bodies": functools.partialmethod(_bodies, name) if choices else None,
         },
         frozen=True,
     )
@@ -125,22 +129,28 @@ def _build(options: Any, name: str) -> Environment:
     Raises:
         UserError: if an option is out of range, or brax refuses it.
     """
-    given = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(options)
-    }
-    repeat = given.pop("action_repeat")
-    length = given.pop("episode_length")
+    repeat, length = options.action_repeat, options.episode_length
     for option, value in (("episode_length", length), ("action_repeat", repeat)):
         if value < 1:
             raise UserError(f"env.{option} must be at least 1, not {value}")
+    return wrap(_construct(options, name), length, repeat)
+
+
+def _construct(options: Any, name: str) -> Any:
+    """Return the ``brax.envs.Env`` that `options` describe."""
+    given = dataclasses.asdict(options)
+    del given["action_repeat"], given["episode_length"]
     constructor = _import_brax()._envs[name]
     try:
         with _quiet():
-            env = constructor(**given)
+            return constructor(**given)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name}: {' '.join(str(error).split())}") from error
-    return wrap(env, length, repeat)
+
+
+def _bodies(options: Any, name: str) -> bodies.Bodies:
+    """Return the bodies of the environment `name`, for those who draw them."""
+    return bodies.make_bodies(name, options, _construct(options, name))
 
 
 def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Environment:

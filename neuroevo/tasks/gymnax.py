@@ -1,7 +1,8 @@
 """Environments of gymnax, by their registered ids.
 
 The options of an environment are read off gymnax: the scalar arguments of its
-constructor and the scalar fields of its ``EnvParams``.
+constructor and the scalar fields of its ``EnvParams``. What its features and actions
+are called is not to be found there, and written down here.
 """
 
 import dataclasses
@@ -61,6 +62,58 @@ _DERIVED = {
 }
 # The time limit follows from a constructor argument, unless one is asked for.
 _OWN_LIMIT = ("DeepSea-bsuite", "FrozenLake-misc")
+
+# What observations (along their last axis) and actions are called.
+_FEATURES = {
+    "CartPole-v1": ("position", "velocity", "angle", "angular velocity"),
+    "Pendulum-v1": ("cos angle", "sin angle", "angular velocity"),
+    "Acrobot-v1": (
+        "cos angle 1",
+        "sin angle 1",
+        "cos angle 2",
+        "sin angle 2",
+        "angular velocity 1",
+        "angular velocity 2",
+    ),
+    "MountainCar-v0": ("position", "velocity"),
+    "MountainCarContinuous-v0": ("position", "velocity"),
+    "Asterix-MinAtar": ("player", "enemy", "trail", "gold"),
+    "Breakout-MinAtar": ("paddle", "ball", "trail", "brick"),
+    "Freeway-MinAtar": ("chicken", "car", *(f"speed {i}" for i in range(1, 6))),
+    "Seaquest-MinAtar": (
+        "submarine",
+        "its back",
+        "own bullet",
+        "trail",
+        "enemy bullet",
+        "enemy fish",
+        "enemy submarine",
+        "oxygen",
+        "divers aboard",
+        "diver",
+    ),
+    "SpaceInvaders-MinAtar": (
+        "cannon",
+        "alien",
+        "aliens move left",
+        "aliens move right",
+        "own bullet",
+        "enemy bullet",
+    ),
+}
+_MINATAR_ACTIONS = ("stay", "left", "up", "right", "down", "fire")
+_ACTIONS = {
+    "CartPole-v1": ("left", "right"),
+    "Pendulum-v1": ("torque",),
+    "Acrobot-v1": ("torque -1", "no torque", "torque +1"),
+    "MountainCar-v0": ("left", "none", "right"),
+    "MountainCarContinuous-v0": ("force",),
+    "Asterix-MinAtar": _MINATAR_ACTIONS[:5],
+    "Breakout-MinAtar": ("stay", "left", "right"),
+    "Freeway-MinAtar": ("stay", "up", "down"),
+    "Seaquest-MinAtar": _MINATAR_ACTIONS,
+    "SpaceInvaders-MinAtar": ("stay", "left", "right", "fire"),
+}
 
 _HELP = {
     "max_steps_in_episode": "time limit in steps",
@@ -125,6 +178,8 @@ def config(name: str) -> type:
             "__module__": __name__,
             "suggests": {},
             "build": functools.partialmethod(_build, name, arguments),
+            "features": _FEATURES.get(name),
+            "actions": property(functools.partial(_name_actions, name=name)),
         },
         frozen=True,
     )
@@ -162,6 +217,12 @@ def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
         **{k: derive(params) for k, derive in _DERIVED.get(name, {}).items()}
     )
     return wrap(env, params)
+
+
+def _name_actions(options: Any, name: str) -> tuple[str, ...] | None:
+    """Return what the actions of an environment are called, if that is known."""
+    minimal = getattr(options, "use_minimal_action_set", True)
+    return _ACTIONS.get(name) if minimal else _MINATAR_ACTIONS
 
 
 def wrap(env: Any, params: Any) -> Environment:

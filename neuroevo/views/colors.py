@@ -1,0 +1,21 @@
+"""Colours that the colour-blind tell apart."""
+
+# Okabe and Ito, "Color Universal Design", 2008; then three of Tol's, as it has eight.
+COLORS = (
+    "#0072B2",  # blue
+    "#D55E00",  # vermillion
+    "#009E73",  # bluish green
+    "#E69F00",  # orange
+    "#CC79A7",  # reddish purple
+    "#56B4E9",  # sky blue
+    "#000000",  # black
+    "#F0E442",  # yellow
+    "#882255",  # wine
+    "#999933",  # olive
+    "#BBBBBB",  # grey
+)
+
+
+def color(index: int) -> str:
+    """Return the colour of the thing with this `index`; they repeat."""
+    return COLORS[index % len(COLORS)]

@@ -1,0 +1,161 @@
+"""Learning curves of runs, of one each or of all seeds of a setting together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neuroevo import registry, runs
+from neuroevo.errors import UserError
+
+AXES = {
+    "generation": "generation",
+    "env_steps": "environment steps",
+    "seconds": "wall-clock time (s)",
+}
+METRICS = {
+    "center_return": "held-out return of the centre",
+    "fitness_mean": "mean fitness",
+    "fitness_max": "best fitness",
+    "fitness_std": "standard deviation of fitness",
+    "failures": "candidates without a finite fitness",
+}
+_POINTS = 200  # of a curve of several runs, where it has to be interpolated
+_PARTS = ("env", "encoding", "policy", "normalization", "strategy")
+# With other values of these a run is the same search, but for its random numbers.
+_IRRELEVANT = (
+    *("neuroevo", "seed", "devices", "chunk", "decode_chunk", "checkpoint"),
+    *("generations", "max_env_steps", "max_seconds", "target"),
+    *("center_every", "center_seeds", "final_seeds", "final_episodes"),
+    "log",
+)
+
+
+class Run(NamedTuple):
+    """What a run directory holds.
+
+    `summary` is empty while the run goes on, or if it was interrupted.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What to call it: its directory's name."""
+        return self.path.resolve().name
+
+    def column(self, key: str) -> np.ndarray:
+        """Return a figure of each generation, NaN where there is none."""
+        values = [row.get(key) for row in self.rows]
+        return np.array([np.nan if v is None else v for v in values], float)
+
+
+class Curve(NamedTuple):
+    """A mean with a band about it: arrays of one length."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def read_run(path: Path) -> Run:
+    """Return what there is of a run.
+
+    Raises:
+        UserError: if `path` is no run, or has no metrics yet.
+    """
+    config = runs.read_config(path)
+    rows = runs.read_metrics(path)
+    if not rows:
+        raise UserError(f"{path}: no metrics yet; expected a run of one generation")
+    summary, environment = (
+        runs.read_json(path / name) for name in (runs.SUMMARY, runs.ENVIRONMENT)
+    )
+    return Run(path, config, rows, summary, environment)
+
+
+def group(found: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return runs of one setting together, by what tells the settings apart.
+
+    Runs belong together if their configurations differ in nothing but the seed, limits
+    and what does not change the search. Settings are called by their parts, and by
+    options where these are the same.
+    """
+    by_setting: dict[str, tuple[dict, list[Run]]] = {}
+    for run in found:
+        setting = _setting(run.config)
+        by_setting.setdefault(repr(sorted(setting.items())), (setting, []))[1].append(
+            run
+        )
+    settings = [setting for setting, _ in by_setting.values()]
+    names = _differing(settings, [f"{part}.name" for part in _PARTS])
+    names = names or ["env.name", "encoding.name", "strategy.name"]
+    groups = {}
+    for setting, members in by_setting.values():
+        alike = [s for s in settings if all(s.get(n) == setting.get(n) for n in names)]
+        options = _differing(alike, list(dict.fromkeys(k for s in alike for k in s)))
+        words = [str(setting.get(name)) for name in names]
+        words += [f"{option} {setting.get(option)}" for option in options]
+        groups[", ".join(words)] = members
+    return groups
+
+
+def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the search depends on besides its seed, by dotted name."""
+    found = {}
+    irrelevant = {*_IRRELEVANT, *registry.loggers.names()}
+    for key, value in config.items():
+        if key in irrelevant:
+            continue
+        if key in _PARTS:
+            value = value if isinstance(value, Mapping) else {"name": value}
+            found |= {f"{key}.{option}": v for option, v in value.items()}
+        else:
+            found[key] = value
+    return found
+
+
+def _differing(settings: Sequence[Mapping], keys: Sequence[str]) -> list[str]:
+    return [key for key in keys if len({repr(s.get(key)) for s in settings}) > 1]
+
+
+def one(run: Run, key: str, x: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points of a run's curve, those with a value."""
+    values = run.column(key)
+    known = np.isfinite(values)
+    return run.column(x)[known], values[known]
+
+
+def several(found: Sequence[Run], key: str, x: str) -> Curve | None:
+    """Return the mean over runs, with a band from the lowest to the highest of them.
+
+    It ends with the shortest run: beyond, it would be a mean of others. Where runs were
+    not measured at the same points, they are interpolated. None if one of the runs has
+    no such figure.
+    """
+    points = [one(run, key, x) for run in found]
+    if not all(len(xs) for xs, _ in points):
+        return None
+    first = max(xs[0] for xs, _ in points)
+    last = min(xs[-1] for xs, _ in points)
+    if first > last:
+        return None
+    own = points[0][0]
+    grid = own[(own >= first) & (own <= last)]
+    if x != "generation" and len(found) > 1:
+        grid = np.linspace(first, last, _POINTS)
+    values = np.stack([np.interp(grid, xs, ys) for xs, ys in points])
+    return Curve(grid, values.mean(0), values.min(0), values.max(0))
+
+
+def describe(run: Run) -> str:
+    """Return what a run is of, in a few words."""
+    setting = _setting(run.config)
+    names = (setting.get(f"{part}.name") for part in ("env", "encoding", "strategy"))
+    return " · ".join(str(name) for name in names)

@@ -1,0 +1,90 @@
+"""Learning curves for print, drawn by matplotlib."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from neuroevo.formatting import format_count
+from neuroevo.views import curves
+from neuroevo.views.colors import color
+
+_STYLES = ("-", "--", "-.", ":")  # told apart without colours, too
+_RC = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # text stays text
+    "pdf.fonttype": 42,  # TrueType, which publishers ask for
+    "savefig.dpi": 300,
+}
+
+
+def draw(
+    found: Sequence[curves.Run],
+    path: Path,
+    *,
+    metric: str = "center_return",
+    x: str = "env_steps",
+    size: tuple[float, float] = (3.4, 2.4),
+) -> None:
+    """Draw the learning curves of runs in a file.
+
+    One run: the mean fitness of the population with its standard deviation, its best
+    fitness, and the held-out return of the centre. Several: `metric`, for each setting
+    the mean over its runs, and a band from the lowest to the highest of them.
+
+    Args:
+        found: the runs.
+        path: what to write, in the format of its suffix.
+        metric: one of `curves.METRICS`.
+        x: one of `curves.AXES`.
+        size: width and height in inches.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_RC):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        if len(found) == 1:
+            _draw_one(axes, found[0], x)
+        else:
+            _draw_several(axes, found, metric, x)
+        axes.set_xlabel(curves.AXES[x])
+        if x == "env_steps":
+            axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
+        axes.margins(x=0.01)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+        figure.savefig(path)
+
+
+def _draw_one(axes: Any, run: curves.Run, x: str) -> None:
+    xs, mean = curves.one(run, "fitness_mean", x)
+    at, spread = curves.one(run, "fitness_std", x)
+    if len(at) == len(xs):
+        band = (mean - spread, mean + spread)
+        axes.fill_between(xs, *band, color=color(0), alpha=0.2, linewidth=0)
+    axes.plot(xs, mean, color=color(0), label="population, mean ± sd")
+    best = curves.one(run, "fitness_max", x)
+    axes.plot(*best, ":", color=color(0), linewidth=1, label="best candidate")
+    center = curves.one(run, "center_return", x)
+    axes.plot(*center, "o-", color=color(1), markersize=2.5, label="centre, held out")
+    axes.set_ylabel("return")
+    axes.set_title(curves.describe(run), fontsize="medium")
+
+
+def _draw_several(axes: Any, found: Sequence[curves.Run], metric: str, x: str) -> None:
+    for i, (label, group) in enumerate(curves.group(found).items()):
+        curve = curves.several(group, metric, x)
+        if curve is None:
+            continue
+        seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
+        band = (curve.low, curve.high)
+        axes.fill_between(curve.x, *band, color=color(i), alpha=0.2, linewidth=0)
+        style = {"color": color(i), "linestyle": _STYLES[i % len(_STYLES)]}
+        axes.plot(curve.x, curve.mean, label=label + seeds, **style)
+    axes.set_ylabel(curves.METRICS[metric])

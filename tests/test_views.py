@@ -1,0 +1,429 @@
+"""What runs and genomes look like: reports, pictures, films and plots."""
+
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import neuroevo
+from neuroevo import cli, config, runs
+from neuroevo.errors import UserError
+from neuroevo.tasks.bodies import Bodies
+from neuroevo.types import Box, Spec, Trajectory
+from neuroevo.views import bodies, curves, films, pairs, report, scenes
+
+TINY = {
+    "env": {"name": "CartPole-v1", "max_steps_in_episode": 30},
+    "encoding": {"name": "dataset", "steps": 2},
+    "policy": {"name": "mlp", "hidden": [4]},
+    "population": 4,
+    "generations": 6,
+    "center_every": 2,
+    "center_seeds": 1,
+    "final_seeds": 2,
+    "final_episodes": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The directory of a run of CartPole."""
+    path = tmp_path_factory.mktemp("views") / "run"
+    neuroevo.evolve(**TINY, run_dir=path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def others(run):
+    """Runs made of `run`: of another seed, one that goes on, one of another setting."""
+    found = []
+    for name, change, rows in (
+        ("seed", "seed: 0", 6),
+        ("short", "seed: 0", 4),
+        ("wide", "population: 4", 6),
+    ):
+        path = run.with_name(name)
+        shutil.copytree(run, path)
+        text = (path / runs.CONFIG).read_text()
+        assert f"\n{change}\n" in text
+        key = change.partition(":")[0]
+        (path / runs.CONFIG).write_text(text.replace(f"\n{change}\n", f"\n{key}: 9\n"))
+        lines = (path / runs.METRICS).read_text().splitlines(keepends=True)
+        (path / runs.METRICS).write_text("".join(lines[:rows]))
+        found.append(path)
+    for name in (runs.SUMMARY, runs.BEST):
+        (run.with_name("short") / name).unlink()
+    return found
+
+
+@pytest.fixture
+def run_cli(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(line):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(shlex.split(line))
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+TRAIN = """
+import sys
+from neuroevo import cli, training
+
+unused = {*sys.argv.pop().split(",")}
+
+def train(*_, **__):
+    print(unused & {*sys.modules})
+    sys.exit(0)
+
+training.train = train
+cli.main(sys.argv[1:])
+"""
+
+
+def test_to_begin_training_imports_nothing_to_show_it_with(environment, tmp_path):
+    """An environment of our own: gymnax imports matplotlib itself."""
+    unused = ["plotly", "jinja2", "matplotlib", "PIL", "neuroevo.views"]
+    unused += ["tensorboardX", "wandb", "mlflow", "submitit", "mkdocs"]
+    unused += ["pandas", "pyarrow", "neuroevo.sweeping", "neuroevo.export"]
+    trained = subprocess.run(
+        [sys.executable, "-c", TRAIN, "train", "--env", "toy", ",".join(unused)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (trained.stdout, trained.returncode) == ("set()\n", 0), trained.stderr
+
+
+# -------------------------------------------------------------------- what states mean
+
+
+GYMNAX = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0"]
+GYMNAX += ["MountainCarContinuous-v0", "Catch-bsuite", "UmbrellaChain-bsuite"]
+GYMNAX += [f"{n}-MinAtar" for n in ("Asterix", "Breakout", "Freeway", "Seaquest")]
+GYMNAX += ["SpaceInvaders-MinAtar"]
+BRAX = ["hopper", "walker2d", "halfcheetah", "ant", "humanoid", "humanoidstandup"]
+BRAX += ["inverted_pendulum", "inverted_double_pendulum", "reacher", "pusher"]
+
+
+def check_names(options, spec):
+    """Each name is that of a feature or an action, and none is missing."""
+    if options.features is not None:
+        assert len(options.features) == spec.observation[-1]
+    if options.actions is not None:
+        assert len(options.actions) == (
+            getattr(spec.action, "n", 0) or spec.action.shape[0]
+        )
+
+
+def draw(name, observation, spec, state=None, **options):
+    """Return the pixels of a drawing."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    resolved = config.resolve([config.Layer("test", {"env": name})])
+    scene = scenes.make_scene(resolved, spec, states=state is not None, **options)
+    figure = Figure(figsize=(3, 2), dpi=50)
+    canvas = FigureCanvasAgg(figure)
+    scene.draw(figure.add_subplot(), np.asarray(observation), state)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+@pytest.mark.parametrize("name", GYMNAX)
+def test_every_state_has_its_own_drawing(name):
+    options = config.PARTS["env"].get(name)()
+    environment = options.build()
+    check_names(options, environment.spec)
+    shape = environment.spec.observation
+    one, other = np.full((2, *shape), 0.1, np.float32)
+    other.flat[0] = 0.9
+    spec = environment.spec
+    assert (draw(name, one, spec) != draw(name, other, spec)).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BRAX)
+def test_an_observation_tells_the_pose_but_for_the_place(name):
+    options = config.PARTS["env"].get(name)()
+    environment = options.build()
+    state, observation = jax.jit(environment.reset)(jax.random.key(1))
+    check_names(options, environment.spec)
+    found = options.bodies()
+    coordinates = np.asarray(found.coordinates(state))
+    assert draw(name, observation, environment.spec, state).min() < 200
+    if name == "pusher":
+        assert found.pose is None
+        return
+    hidden = {"hopper": 1, "walker2d": 1, "halfcheetah": 1}.get(name, 2)
+    hidden = 0 if name.startswith(("inverted", "reacher")) else hidden
+    pose = found.pose(np.asarray(observation))
+    np.testing.assert_allclose(pose[hidden:], coordinates[hidden:], atol=1e-5)
+    assert not pose[:hidden].any()
+
+
+@pytest.fixture(scope="module")
+def swing():
+    """A film of a capsule on a hinge, one metre up; it lies along x, then falls."""
+    import mujoco
+
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><geom type='plane' size='1 1 1'/><body pos='0 0 1'>"
+        "<joint type='hinge' axis='0 1 0'/>"
+        "<geom type='capsule' size='.1' fromto='0 0 0 .5 0 0'/>"
+        "</body></worldbody></mujoco>"
+    )
+    found = Bodies(model, coordinates=lambda states: states, pose=None, seconds=0.01)
+    parts = {"env": SimpleNamespace(bodies=lambda: found)}
+    resolved = SimpleNamespace(names={"env": "swing"}, parts=parts)
+    made = SimpleNamespace(environment=SimpleNamespace(spec=Spec((1,), Box((1,)))))
+    solution = SimpleNamespace(config=resolved, parts=made)
+    angles, ones = np.array([[0.0], [0.3], [0.9]]), np.ones((3, 1))
+    steps = Trajectory(angles, ones, ones[:, 0], angles, ones[:, 0] > 0)
+    return films.Film(solution, steps, 3, 3.0, range(3), 0, [3.0])
+
+
+def test_shapes_are_where_mujoco_puts_them(swing):
+    model = swing.solution.config.parts["env"].bodies().model
+    (shape,) = bodies.shapes(model)
+    points = bodies.locate(shape, bodies.place(model, np.zeros(1)))
+    np.testing.assert_allclose(points.min(0), (-0.1, -0.1, 0.9), atol=0.01)
+    np.testing.assert_allclose(points.max(0), (0.6, 0.1, 1.1), atol=0.01)
+    assert bodies.view(model) == (90, 0)
+
+
+@pytest.mark.parametrize("renderer", bodies.RENDERERS)
+def test_bodies_move_in_a_film(swing, renderer):
+    try:
+        frames = [*films.draw_frames(swing, renderer)]
+    except UserError as error:
+        assert renderer == "mujoco" and "libegl1" in str(error)
+        pytest.skip(str(error))
+    assert len(frames) == 3 and (frames[1] != frames[2])[40:].any()
+
+
+def test_without_opengl_a_line_says_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco.egl", None)
+    monkeypatch.setitem(sys.modules, "mujoco.osmesa", None)
+    with pytest.raises(UserError, match="found neither EGL nor OSMesa.*outlines"):
+        bodies._open_gl.__wrapped__()
+
+
+def test_a_page_to_turn_bodies_on_needs_nothing_else(swing):
+    html = films.make_page(swing)
+    assert html.count('"mesh3d"') >= 4 and "return 3.00" in html  # one and each frame
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[^>]*//", html)
+
+
+# -------------------------------------------------------------------------- data sets
+
+
+def test_pairs_are_sorted_and_in_the_units_of_the_environment(run):
+    solution = neuroevo.load(run)
+    found = pairs.read_pairs(solution)
+    assert found.targets["labels"].tolist() == [0, 1]
+    np.testing.assert_allclose(found.observations, found.states)
+    statistics = {"obs_mean": np.float32(3), "obs_var": np.float32(4)}
+    constant = neuroevo.load(run, normalization="constant").config
+    states = pairs.denormalize(found.states, statistics, constant)
+    np.testing.assert_allclose(states, 2 * found.states + 3)
+    unknown = neuroevo.load(run, normalization="episode").config
+    assert pairs.denormalize(found.states, {}, unknown) is None
+
+
+def test_inspect(run_cli, run):
+    code, out, _ = run_cli(f"inspect {run} --picture pairs.png")
+    assert code == 0
+    for text in ("2 state-action pairs", "position", "left", "right"):
+        assert text in out
+    assert Image.open("pairs.png").size[0] > 400
+    code, _, err = run_cli(f"inspect {run} --picture pairs.png")
+    assert code == 2 and "exists already" in err
+    code, _, err = run_cli(f"inspect {run} --picture pairs.pgn")
+    assert code == 2 and "did you mean '.png'?" in err
+
+
+def test_inspect_a_genome_that_is_no_data_set(run_cli, run):
+    run_cli(f"train-policy {run} --out policy.npz")
+    code, out, _ = run_cli("inspect policy.npz")
+    assert code == 0 and "hidden_0/kernel" in out and "4 × 4" in out
+    code, _, err = run_cli("inspect policy.npz --picture x.png")
+    assert code == 2 and "expected a data set" in err and err.count("\n") == 1
+
+
+# ----------------------------------------------------------------------------- films
+
+
+def test_a_film_is_an_episode_of_the_policy(run):
+    solution = neuroevo.load(run)
+    film = films.record(solution, seed=3, policies=3, frames=7)
+    assert film.result == sorted(film.results)[1] and len(film.shown) <= 7
+    assert film.result == film.length == film.trajectory.rewards.sum()  # CartPole's
+    (again,) = solution.record(film.seed)
+    np.testing.assert_array_equal(again.actions, film.trajectory.actions)
+    gif = Image.open(io.BytesIO(films.make_gif(film, fps=10)))
+    assert gif.n_frames == len(film.shown) and gif.size == (480, 320)
+    assert gif.info["duration"] == 100
+
+
+def test_render(run_cli, run, monkeypatch):
+    code, out, _ = run_cli(f"render {run} --policies 1 --frames 3")
+    assert code == 0 and re.match(r"CartPole-v1.gif: return \d+", out)
+    assert Image.open("CartPole-v1.gif").n_frames <= 3
+    code, _, err = run_cli(f"render {run} --out x.html")
+    assert code == 2 and "expected .gif or .mp4" in err
+    monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
+    code, _, err = run_cli(f"render {run} --out x.mp4")
+    assert code == 2 and "pip install 'neuroevo[video]'" in err
+
+
+@pytest.mark.filterwarnings("ignore:os.fork")  # as the test itself runs ffmpeg, too
+def test_render_mp4(run_cli, run, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    code, _, _ = run_cli(f"render {run} --out x.mp4 --policies 1 --frames 3")
+    assert code == 0
+    facts = next(ffmpeg.read_frames(str(tmp_path / "x.mp4")))
+    assert facts["size"] == (480, 320) and facts["fps"] == 25
+
+
+@pytest.mark.slow
+def test_render_bodies(run_cli):
+    options = "--policies 1 --frames 4 --env.episode-length 20"
+    code, _, _ = run_cli(f"render zoo:hopper-d4 {options} --out x.gif")
+    assert code == 0 and Image.open("x.gif").n_frames == 4
+    code, _, _ = run_cli(f"render zoo:hopper-d4 {options} --out x.html")
+    html = open("x.html").read()
+    assert code == 0 and html.count('"mesh3d"') >= 4 and "<script src" not in html
+    code, _, err = run_cli(
+        f"render zoo:hopper-d4 {options} --out y.gif --renderer mujoco"
+    )
+    assert code == 0 or (code == 2 and "neither EGL nor" in err)
+
+
+# ---------------------------------------------------------------------------- curves
+
+
+def test_runs_of_one_setting_are_taken_together(run, others):
+    found = [curves.read_run(path) for path in (run, *others)]
+    groups = curves.group(found)
+    assert {k: [r.name for r in v] for k, v in groups.items()} == {
+        "CartPole-v1, dataset, SNES, population 4": ["run", "seed", "short"],
+        "CartPole-v1, dataset, SNES, population 9": ["wide"],
+    }
+    together = next(iter(groups.values()))
+    curve = curves.several(together, "fitness_mean", "generation")
+    expected = [row["fitness_mean"] for row in found[0].rows[:4]]  # of the shortest
+    np.testing.assert_allclose(curve.mean, expected)
+    np.testing.assert_allclose(curve.low, curve.high)
+    x, y = curves.one(found[0], "center_return", "env_steps")
+    assert len(x) == len(y) == sum("center_return" in r for r in found[0].rows) > 1
+
+
+@pytest.mark.parametrize("x", curves.AXES)
+def test_the_mean_of_runs_lies_in_its_band(run, x):
+    one = curves.read_run(run)
+    rows = [row | {"fitness_mean": 2.0 * row["fitness_mean"]} for row in one.rows]
+    curve = curves.several([one, one._replace(rows=rows)], "fitness_mean", x)
+    np.testing.assert_allclose(curve.mean, 1.5 * curve.low)
+    np.testing.assert_allclose(curve.high, 2 * curve.low)
+    assert (np.diff(curve.x) > 0).all()
+
+
+def test_plot(run_cli, run, others):
+    paths = " ".join(map(str, (run, *others)))
+    for name, begins in (
+        ("x.png", b"\x89PNG"),
+        ("x.svg", b"<?xml"),
+        ("x.pdf", b"%PDF"),
+    ):
+        assert run_cli(f"plot {paths} --out {name} --x seconds")[0] == 0
+        assert open(name, "rb").read().startswith(begins)
+    assert run_cli(f"plot {run} --out one.svg")[0] == 0
+    assert "centre, held out" in open("one.svg").read()
+    code, _, err = run_cli(f"plot {run} nowhere --out y.png")
+    assert code == 2 and "nowhere" in err
+    assert run_cli("plot --out y.png")[0] == 2
+
+
+# ---------------------------------------------------------------------------- reports
+
+
+@pytest.fixture(scope="module")
+def pages(run, others):
+    """A report of a run, and one that compares runs."""
+    solution = neuroevo.load(run)
+    film = films.record(solution, policies=1, frames=3)
+    one, two = run.with_name("one.html"), run.with_name("two.html")
+    one.write_text(report.make_report(curves.read_run(run), solution, film))
+    found = [curves.read_run(path) for path in (run, *others)]
+    two.write_text(report.make_comparison(found))
+    return one, two
+
+
+def test_a_report_says_what_the_run_found(run, pages):
+    html = pages[0].read_text()
+    summary = json.loads((run / runs.SUMMARY).read_text())
+    assert f"<dd>{summary['final_return_mean']:.1f}" in html
+    assert "data:image/gif;base64," in html and "data:image/png;base64," in html
+    assert "max_steps_in_episode: 30" in html
+    assert f"neuroevo train --config {run}/config.yaml" in html
+
+
+def test_report(run_cli, run, others):
+    for path in others[:2]:
+        code, out, _ = run_cli(f"report {path} --episode False")
+        assert code == 0 and out.strip() == f"{path}/report.html"
+    assert run_cli(f"report {run} {others[0]} --out two.html")[0] == 0
+    code, _, err = run_cli(f"report {run} --out two.html")
+    assert code == 2 and "exists already" in err
+    code, _, err = run_cli(f"report {run} --out two.htm")
+    assert code == 2 and "ends in .html; did you mean '.html'?" in err
+    code, _, err = run_cli("report nowhere")
+    assert code == 2 and err.count("\n") == 1
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+PROBE = """<script>addEventListener("load", () => setTimeout(() => parent.postMessage([
+document.documentElement.scrollWidth - innerWidth,
+document.querySelectorAll(".main-svg").length], "*"), 1000))</script>"""
+FRAME = """<title>none</title>
+<iframe src="page.html" style="width: {}px; height: 900px"></iframe><script>
+addEventListener("message", event => document.title = event.data)</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open a page with")
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_report_in_a_browser(pages, which, width, tmp_path):
+    """Nothing fails, nothing sticks out, and plots are drawn.
+
+    To fetch something would fail: the page's own policy forbids it.
+    """
+    (tmp_path / "page.html").write_text(pages[which].read_text() + PROBE)
+    (tmp_path / "frame.html").write_text(FRAME.format(width))
+    shown = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        + ["--disable-background-networking", "--window-size=1400,1000"]
+        + [f"--user-data-dir={tmp_path / 'profile'}"]
+        + ["--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"]
+        + [f"file://{tmp_path / 'frame.html'}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "CONSOLE" not in shown.stderr
+    title = re.search("<title>(.*)</title>", shown.stdout)[1]
+    wider, plots = map(int, title.split(","))
+    assert wider <= 0 and plots >= 1
