@@ -177,26 +177,39 @@ def render_transfer(result: Mapping, console: Console) -> None:
 
 
 def render_sweep(path: str, rows: Sequence[Mapping], console: Console) -> None:
-    """Prints a sweep: a row for each variant; keys as in `sweeping.table`."""
+    """Prints a sweep: a row for each variant; keys as in `sweeping.table`.
+
+    Where the table is wider than the terminal, each variant has lines of its own.
+    """
+    titles = ("runs", "final return", "95 % interval", "env steps", "time")
+    found = {row["variant"] or "all": _sweep_cells(row) for row in rows}
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("variant", overflow="fold")
-    for title in ("runs", "final return", "95 % interval", "env steps", "time"):
-        table.add_column(title, justify="right", no_wrap=title != "time")
-    for row in rows:
-        interval = map(format_value, row.get("return_interval", ()))
-        unfinished = [s for s in row["states"].values() if s not in ("done", "missing")]
-        done = f"{row['done']}/{row['runs']}" + "".join(f" ({s})" for s in unfinished)
-        table.add_row(
-            row["variant"].replace(",", "\n") or "all",
-            done,
-            _spread(row, "return") or "–",
-            " to ".join(interval) or "–",
-            format_count(row["env_steps"]) if row["done"] else "–",
-            format_duration(row["seconds"]) if row["done"] else "–",
-        )
+    table.add_column("variant")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for variant, cells in found.items():
+        table.add_row(variant.replace(",", "\n"), *cells)
     console.print(Text(f"sweep {path}", "bold"))
-    console.print(table)
+    unlimited = console.options.update(max_width=1000)
+    if console.measure(table, options=unlimited).maximum <= console.width:
+        console.print(table)
+    else:
+        for number, (variant, cells) in enumerate(found.items(), 1):
+            facts = zip(("variant", *titles), (variant, *cells), strict=True)
+            _print_facts(console, f"variant {number} of {len(found)}", facts)
     console.print(Text("± and interval: over runs, of their final returns", "dim"))
+
+
+def _sweep_cells(row: Mapping) -> list[str]:
+    interval = map(format_value, row.get("return_interval", ()))
+    unfinished = [s for s in row["states"].values() if s not in ("done", "missing")]
+    return [
+        f"{row['done']}/{row['runs']}" + "".join(f" ({s})" for s in unfinished),
+        _spread(row, "return") or "–",
+        " to ".join(interval) or "–",
+        format_count(row["env_steps"]) if row["done"] else "–",
+        format_duration(row["seconds"]) if row["done"] else "–",
+    ]
 
 
 def render_doctor(found: Mapping, console: Console) -> None:

@@ -20,6 +20,7 @@ from neuroevo.reports import (
     render_evaluation,
     render_list,
     render_summary,
+    render_sweep,
 )
 
 RNG = np.random.default_rng(0)
@@ -400,6 +401,25 @@ def test_summary_and_evaluation(width, terminal):
     assert "neuroevo resume 'runs/my run' --generations 600\n" in shown
     if not terminal:
         assert "│" not in shown
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_sweep_never_cuts_a_number(width, terminal):
+    row = {"runs": 3, "done": 0, "states": {"0": "at 12", "1": "missing"}}
+    done = {"done": 2, "env_steps": 53400, "seconds": 72.4}
+    done |= {"return_mean": -150.5, "return_std": 34.4, "return_interval": [-160.0, -2]}
+    variants = ["encoding=dataset,encoding.steps=32", "encoding=direct"]
+    rows = [{"variant": variants[0]} | row, {"variant": variants[1]} | row | done]
+    stream = Console(
+        file=io.StringIO(), width=width, force_terminal=terminal, color_system=None
+    )
+    render_sweep("runs/s", rows, stream)
+    shown = text(stream)
+    assert all(len(line) <= width for line in shown.splitlines())
+    for part in ("encoding.steps=32", "0/3 (at 12)", "-150.5 ± 34.4", "-160.0 to -2"):
+        assert part in shown
+    assert "53.4k" in shown and "1 min 12 s" in shown
 
 
 def test_list_is_one_line_each_in_a_pipe():
