@@ -195,7 +195,8 @@ def render_sweep(path: str, rows: Sequence[Mapping], console: Console) -> None:
         console.print(table)
     else:
         for number, (variant, cells) in enumerate(found.items(), 1):
-            facts = zip(("variant", *titles), (variant, *cells), strict=True)
+            name = variant.replace(",", ", ")
+            facts = zip(("variant", *titles), (name, *cells), strict=True)
             _print_facts(console, f"variant {number} of {len(found)}", facts)
     console.print(Text("± and interval: over runs, of their final returns", "dim"))
 
