@@ -6,6 +6,7 @@ tyro parses; what it has to say of a mistake becomes one line, see `UserError`.
 import dataclasses
 import itertools
 import math
+import os
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -78,6 +79,8 @@ def parse(
             raise UserError(f"{source}: {message}" if source else message)
 
     given = {} if default is tyro.MISSING else {"default": default}
+    # Its help does not look for the variable itself.
+    tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")
     with on_parse_error(explain):
         return tyro.cli(
             kind,

@@ -559,6 +559,14 @@ def test_doctor_tells_of_a_failure(run_cli, monkeypatch):
     assert "RuntimeError: no returns" in said.err and "FAILED" in said.out
 
 
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_help_has_colours_unless_they_are_unwanted(no_color, run_cli, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert ("\x1b[" in run_cli("sweep --help").out) == (not no_color)
+
+
 def test_completion_knows_every_command(run_cli):
     commands = re.findall(r"^  ([a-z][a-z-]+) ", cli._USAGE, re.MULTILINE)
     said = run_cli("completion bash")
