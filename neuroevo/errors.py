@@ -1,7 +1,9 @@
 """What a user, or another process, can do wrong, told in one line."""
 
 import difflib
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -11,6 +13,22 @@ class UserError(Exception):
     one, the nearest valid choice. The command line prints it without a traceback
     and exits with code 2.
     """
+
+    def __init__(self, message: str):
+        super().__init__(_one_line(message))
+
+
+_MOST = 2000  # characters of a message
+
+
+def _one_line(text: str) -> str:
+    """Return `text` with control characters escaped, and its middle left out if long.
+
+    It may quote what a user, or a hostile file, calls things.
+    """
+    if len(text) > _MOST:
+        text = f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class ProcessError(Exception):
@@ -38,3 +56,20 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
         f"unknown {kind} {name!r}: expected one of {listed}"
         f"{did_you_mean(name, choices)}"
     )
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Raise a `UserError` unless `path` is a file, with what was `expected` there.
+
+    A pipe may never begin, and a device never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path}: no such file; expected {expected}") from None
+    except (OSError, ValueError) as error:  # a name that no file can have, say
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: {reason}; expected {expected}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise UserError(f"{path}: {kind}; expected {expected}")

@@ -331,11 +331,11 @@ def test_files_that_are_no_genomes(run_cli, nothing_compiles, tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     before = sorted(os.listdir(tmp_path))
     for name, expected in {
-        "objects.npz": "Object arrays cannot be loaded",
-        "array.npz.npy": "not a genome file",
+        "objects.npz": "states.npy holds object",
+        "array.npz.npy": "not a genome (.npz)",
         "newer.npz": "written in version 99 of the genome format",
-        "empty.npz": "not a genome file",
-        "text.npz": "not a genome file",
+        "empty.npz": "not a genome (.npz)",
+        "text.npz": "not a genome (.npz)",
     }.items():
         assert_one_line(run_cli(f"evaluate {name}"), f"{name}: ", expected)
     assert sorted(os.listdir(tmp_path)) == before

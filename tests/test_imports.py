@@ -20,16 +20,17 @@ ALLOWED = {
     r"neuroevo\.(types|errors|formatting|measures|compilation)": set(),
     r"neuroevo\.(display|reports)": {"neuroevo.formatting", "neuroevo.measures"},
     r"neuroevo\.pictures": FOUNDATION | {"neuroevo.formatting", "neuroevo.genome_file"},
-    r"neuroevo\.parsing": {"neuroevo.errors"},
+    r"neuroevo\.(parsing|npz)": {"neuroevo.errors"},
     r"neuroevo\.registry": {"neuroevo.errors"},
     r"neuroevo\.(policies|strategies)": FOUNDATION,
-    r"neuroevo\.tasks(\..*)?": FOUNDATION | {"neuroevo.tasks"},
+    r"neuroevo\.tasks(\..*)?": FOUNDATION | {"neuroevo.tasks", "neuroevo.npz"},
     r"genomes(\..*)?": FOUNDATION,
     r"neuroevo\.processes": {"neuroevo.errors"},
     r"neuroevo\.sharding": {"neuroevo.errors", "neuroevo.processes"},
     r"neuroevo\.engine": {"neuroevo.types", "neuroevo.sharding"},
     r"neuroevo\.config": FOUNDATION | {"neuroevo.parsing"},
-    r"neuroevo\.(genome_file|padding)": FOUNDATION,
+    r"neuroevo\.genome_file": FOUNDATION | {"neuroevo.npz"},
+    r"neuroevo\.padding": FOUNDATION,
 }
 # From the bottom up: a module imports only what comes before it.
 UPPER = [
