@@ -555,8 +555,13 @@ def _finite(fitness: Array) -> tuple[Array, Array]:
 
 
 def _breaks(new: Any, old: Any) -> Array:
-    """Whether `new` has a NaN in place of a number; a std that underflows does so."""
-    broken = jax.tree.map(lambda x, y: jnp.any(jnp.isnan(x) & ~jnp.isnan(y)), new, old)
+    """Whether `new` has anything else in place of a finite number.
+
+    A standard deviation that underflows ends so, and one that grows without bound.
+    """
+    broken = jax.tree.map(
+        lambda x, y: jnp.any(~jnp.isfinite(x) & jnp.isfinite(y)), new, old
+    )
     return jnp.any(jnp.stack(jax.tree.leaves(broken)))
 
 

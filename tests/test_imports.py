@@ -41,6 +41,7 @@ UPPER = [
     "build",
     "memory",
     "solution",
+    "debugging",
     "training",
     "api",
     "export",

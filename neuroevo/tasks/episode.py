@@ -96,7 +96,12 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         state, observation, reward, done = jax.vmap(environment.step)(
             step_keys, now.state, action
         )
-        reward = jnp.where(alive, jnp.asarray(reward, jnp.float32), 0.0)
+        # A simulation that has broken down may still reward; its episode has failed.
+        sane = _finite(now.observation)
+        if is_box:
+            sane &= _finite(action)
+        reward = jnp.where(sane, jnp.asarray(reward, jnp.float32), jnp.nan)
+        reward = jnp.where(alive, reward, 0.0)
         after = _Episodes(
             state=_strong(state),
             observation=jnp.asarray(observation, jnp.float32),
@@ -182,6 +187,11 @@ _fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
 def _split(keys: Key) -> tuple[Key, Key, Key]:
     """Return keys for the resets, the actions and the steps of each episode."""
     return tuple(jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys))
+
+
+def _finite(x: Array) -> Array:
+    """Return whether all numbers of each row are finite."""
+    return jnp.isfinite(x).all(axis=range(1, x.ndim))
 
 
 def _any(alive: Array) -> Array:
