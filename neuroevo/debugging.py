@@ -1,13 +1,14 @@
 """Where a run's first value that is not finite came from.
 
-A generation is repeated policy by policy, outside the compiled program of the run: JAX's
-own ``jax_debug_nans`` sees only what a whole program returns, and in programs for
-several devices it cannot step inside.
+A generation is repeated policy by policy, outside the compiled program of the run.
+JAX's ``jax_debug_nans`` does not serve there: it takes offence at what a run says by
+NaN (no evaluation of the centre, a failed episode), and knows of no candidates.
 """
 
 import functools
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ def explain(settings: Any, parts: Parts, state: engine.State) -> str:
     their episodes; of each in the order of computation.
 
     Args:
-        settings: of the run: ``seeds``, ``episodes``, ``center_every``, ``center_seeds``.
+        settings: of the run; how many seeds and episodes, and when the centre's.
         parts: of the run.
         state: before that generation.
     """
@@ -35,8 +36,8 @@ def explain(settings: Any, parts: Parts, state: engine.State) -> str:
         if value is not None:
             return f"{where}, {subject}: {value}"
     return (
-        f"{where} has a value that is not finite, but not if its policies are evaluated "
-        "one by one: it hangs on the last digits"
+        f"{where}: the strategy makes numbers that are not finite of a finite fitness, "
+        "or the policies do not if evaluated one by one (it hangs on the last digits)"
     )
 
 
@@ -64,7 +65,8 @@ def _values(
             functools.partial(_record, parts),
         )
     )
-    for subject, genome, keys in [*subjects, ("the centre", lambda: center, center_seeds)]:
+    subjects.append(("the centre", lambda: center, center_seeds))
+    for subject, genome, keys in subjects:
         genome = genome()
         yield subject, _describe("its genome", genome)
         for s, key in enumerate(keys):
@@ -133,12 +135,12 @@ def _origin(parts: Parts, genome: Genome, start: Any, params: Params) -> str:
             parts.encoding.decode(genome, start)
     except FloatingPointError as error:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [f for f in frames if not any(f"/{p}/" in f.filename for p in _LIBRARIES)]
-        if ours[1:]:  # the first one is here
-            frame = ours[-1]
+        frames = [f for f in frames if not {*Path(f.filename).parts} & _LIBRARIES]
+        if frames[1:]:  # the first one is here
+            frame = frames[-1]
             reason = str(error).partition(".")[0]
             return f"; {reason}, {frame.filename}:{frame.lineno} in {frame.name}"
     return ""
 
 
-_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
+_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "numpy"}

@@ -77,7 +77,7 @@ class Report(NamedTuple):
     fitness_max: Array
     failures: Array  # int32 candidates with non-finite fitness
     center_return: Array  # NaN in generations without an evaluation of the centre
-    diverged: Array  # bool: the centre, or every candidate, is not finite
+    diverged: Array  # bool: every candidate, or the new centre, is not finite
 
 
 class Engine(NamedTuple):
@@ -204,6 +204,7 @@ def make_engine(
         improved = center_return >= state.best_return  # among equals the later one
         met = jnp.where(center_return >= target, state.streak + 1, 0)
         finite = jnp.isfinite(fitness)
+        told = strategy.tell(key, population, fitness, asked)
         report = Report(
             steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
             fitness_mean=jnp.mean(fitness, where=finite),
@@ -211,13 +212,15 @@ def make_engine(
             fitness_max=jnp.max(fitness, where=finite, initial=-jnp.inf),
             failures=jnp.sum(~finite),
             center_return=center_return,
-            diverged=~(is_finite(center.genome) & jax.vmap(is_finite)(population).any()),
+            diverged=~(
+                is_finite(strategy.center(told)) & jax.vmap(is_finite)(population).any()
+            ),
         )
         stats = jax.tree.map(lambda x: x.sum(axis=(0, 1)), played.stats)
         state = State(
             key=state.key,
             generation=state.generation + 1,
-            strategy=strategy.tell(key, population, fitness, asked),
+            strategy=told,
             task=task.update(state.task, stats),
             best=jax.tree.map(
                 lambda new, old: jnp.where(improved, new, old), center, state.best
@@ -303,8 +306,8 @@ def generation_keys(state: State) -> Key:
 
 def is_finite(tree: Any) -> Array:
     """Return whether all numbers in a pytree are finite."""
-    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x, jnp.inexact)]
-    return jnp.array([jnp.isfinite(x).all() for x in leaves]).all()
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.array([jnp.isfinite(x).all() for x in leaves], bool).all()
 
 
 def _fail(failed: Array, outcomes: Outcome) -> Outcome:

@@ -1,4 +1,4 @@
-"""Arrays from an ``.npz`` that somebody else made: no code, and no more memory than due.
+"""Arrays from an ``.npz`` that anybody made: no code, and no more memory than due.
 
 `numpy.load` believes an array's header before it allocates, expands a small archive
 without limit, and takes the last of several arrays of one name.
@@ -76,14 +76,16 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
         raise ValueError("compressed in a way that numpy does not write")
     limit = {"max_header_size": _MOST_HEADER}
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADERS:
-            raise ValueError(f"{member.filename} has a header of version {version}")
-        shape, _, dtype = _HEADERS[version](file, **limit)
+        try:
+            read_header = _HEADERS[np.lib.format.read_magic(file)]
+            shape, _, dtype = read_header(file, **limit)
+        except Exception:  # of a literal in Python, which numpy evaluates as such
+            raise ValueError(f"{member.filename} has no header of an array") from None
         size = member.file_size - file.tell()
     if dtype.kind not in _KINDS or not dtype.itemsize:
         raise ValueError(f"{member.filename} holds {dtype}, expected numbers")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
+    possible = all(0 <= length < 2**48 for length in shape)
+    if not possible or math.prod(shape) * dtype.itemsize != size:
         raise ValueError(
             f"{member.filename} claims shape {shape} of {dtype} and has {size} bytes"
         )

@@ -250,9 +250,9 @@ def _check_finite(
         raise UserError(debugging.explain(run.config.settings, run.parts, state))
     raise UserError(
         f"strategy {run.config.names['strategy']} has diverged: in generation "
-        f"{int(before.generation) + failed[0] + 1} its centre or all of its candidates "
-        "are not finite; expected a smaller std or learning rate of it, or a bounded "
-        "fitness (--debug-nans finds the first value that is not finite)"
+        f"{int(before.generation) + failed[0] + 1} all of its candidates or its new "
+        "centre are not finite; expected a smaller std or learning rate of it, or a "
+        "bounded fitness (--debug-nans finds the first value that is not finite)"
     )
 
 
