@@ -191,6 +191,7 @@ def resolve(
         value = read(_to_arguments(source, values, known), default=value, source=source)
     value = read(list(arguments), default=value)
     _check_ranges(value)
+    _check_integers(value)
     return Config(
         names=names,
         parts={part: getattr(value, part) for part in PARTS} | dict(custom),
@@ -235,6 +236,23 @@ def _check_ranges(settings: Any) -> None:
         if value not in (None, "auto") and not fits(value):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag}: expected {expected}, got {value}")
+
+
+def _check_integers(options: Any) -> None:
+    """Raise a UserError for an integer among the parts' options that no device holds.
+
+    All but seeds become numbers of things, or steps.
+    """
+    for part in PARTS:
+        for name, value in vars(getattr(options, part)).items():
+            values = value if isinstance(value, tuple) else (value,)
+            for each in values:
+                seed = name.endswith("seed")
+                if isinstance(each, int) and abs(each) >= 2**31 and not seed:
+                    flag = f"--{part}.{name.replace('_', '-')}"
+                    raise UserError(
+                        f"{flag}: expected integers up to 2^31 - 1, got {each}"
+                    )
 
 
 @dataclasses.dataclass(frozen=True)

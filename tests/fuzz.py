@@ -4,16 +4,24 @@ As a program, a coverage-guided fuzzer: ``python tests/fuzz.py genome|yaml [OPTI
 with the options of libFuzzer.
 """
 
+import contextlib
 import io
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
-import numpy as np
+watched = contextlib.nullcontext()
+if __name__ == "__main__":
+    import atheris
 
-from neuroevo import api, config, genome_file
-from neuroevo.errors import UserError
+    watched = atheris.instrument_imports(["neuroevo", "yaml", "zipfile"])
+with watched:
+    import zipfile
+
+    import numpy as np
+
+    from neuroevo import api, config, genome_file
+    from neuroevo.errors import UserError
 
 
 def refuses(function, *args):
@@ -80,17 +88,8 @@ def _fuzz_genome(data: bytes) -> None:
 
 
 def main() -> None:
-    import atheris
-
     target, *options = sys.argv[1:]
     function = {"genome": _fuzz_genome, "yaml": load_yaml}[target]
-    for module in ("neuroevo.npz", "neuroevo.genome_file", "neuroevo.config"):
-        for name, value in list(vars(sys.modules[module]).items()):
-            if getattr(value, "__module__", None) == module and callable(value):
-                if not isinstance(value, type):
-                    setattr(sys.modules[module], name, atheris.instrument_func(value))
-    for value in (zipfile.ZipFile._RealGetContents, np.lib.format.read_array):
-        atheris.instrument_func(value)
     atheris.Setup([sys.argv[0], *options], function)
     atheris.Fuzz()
 
