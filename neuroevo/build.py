@@ -1,6 +1,7 @@
 """From a configuration to the parts of a run: the composition root."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,9 +27,18 @@ class Parts(NamedTuple):
     spec: Spec | None = None  # what networks are made for, if not for the environment
 
 
+# Episodes of a generation that make it lengthy: some 20 s or more on two cores.
+_SLOW = 1024  # in a physics engine
+_FAST = 8192  # elsewhere
+
+
 def set_up_jax(config: Config) -> None:
     """Prepare JAX for what `config` asks of it; call it before anything is compiled."""
-    sharding.configure(config.devices)
+    settings = config.settings
+    names = ("population", "seeds", "episodes")
+    episodes = math.prod(getattr(settings, name, 1) for name in names)
+    slow = getattr(config.parts["env"], "slow", False)
+    sharding.configure(config.devices, lengthy=episodes > (_SLOW if slow else _FAST))
     compilation.use_cache(config.settings.compilation_cache)
 
 
@@ -118,6 +128,7 @@ def build_engine(
 
     Without a strategy it can only evaluate.
     """
+    compilation.make_room()
     settings = config.settings
     fields = engine.Plan._fields
     plan = engine.Plan(*(getattr(settings, field, 1) for field in fields))

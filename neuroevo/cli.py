@@ -5,7 +5,9 @@ import functools
 import itertools
 import json
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -181,9 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ProcessError as error:
         print(f"neuroevo: {error}", file=sys.stderr)
         code = 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("neuroevo: interrupted", file=sys.stderr)
-        code = 130
+        code = 128 + (error.args[0] if error.args else signal.SIGINT)
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -293,6 +295,8 @@ def _launch(
         path,
         start=start,
         resume=resume,
+        keep_metrics=False,
+        leave=_leave,
         debug_nans=options.debug_nans,
         display=functools.partial(display.make_display, quiet=options.quiet),
     )
@@ -315,6 +319,14 @@ def _launch(
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         reports.render_dataset(arrays, console, env=resolved.names["env"])
     return code
+
+
+def _leave(number: int) -> None:
+    """End the process for a second signal, if that does not interrupt it by itself."""
+    time.sleep(1)
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    os.write(2, f"{show_cursor}neuroevo: interrupted\n".encode())
+    os._exit(128 + number)
 
 
 def _console(**options: Any) -> Any:

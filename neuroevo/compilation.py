@@ -1,5 +1,6 @@
-"""Compiled programs on disk: the second start of a run need not compile."""
+"""Compiled programs: kept on disk for the next start, and not too many in memory."""
 
+import gc
 import hashlib
 import platform
 from pathlib import Path
@@ -42,3 +43,20 @@ def default_folder() -> Path:
         features = [platform.processor()]
     digest = hashlib.sha256("\n".join(features).encode()).hexdigest()[:8]
     return platformdirs.user_cache_path("neuroevo") / f"{platform.machine()}-{digest}"
+
+
+def make_room(share: float = 0.5) -> None:
+    """Drop all compiled programs once they take more than `share` of what they may.
+
+    JAX keeps every program, each in a few hundred mappings of memory, of which Linux
+    allows a process 65 530: beyond them the compiler crashes. What is dropped and used
+    again is compiled again.
+    """
+    try:
+        mappings = Path("/proc/self/maps").read_bytes().count(b"\n")
+        limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+    except (OSError, ValueError):  # not on Linux
+        return
+    if mappings > share * limit:
+        jax.clear_caches()
+        gc.collect()

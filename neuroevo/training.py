@@ -1,12 +1,15 @@
 """The run loop: drive the compiled engine, and tell the disk and the display."""
 
+import _thread
 import contextlib
 import dataclasses
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,11 +56,15 @@ class Run:
         config: the resolved configuration.
         parts: environment, task, policy, encoding and strategy.
         path: the run's directory, or None.
-        metrics: a mapping for each generation, as in ``metrics.jsonl``.
+        metrics: a mapping for each generation, as in ``metrics.jsonl``, unless these
+            are not kept.
         progress: environment steps and seconds so far.
         memory: estimate of the bytes that the run needs.
         summary: the results, as in ``summary.json``; empty before the end.
         signal: the number of the signal that asked the run to end, or None.
+        collapse: whether the centre has fallen far below its best.
+        best_generation: whose centre had the best held-out return, or None.
+        notes: what is remarkable about how the run was restored.
     """
 
     def __init__(
@@ -65,11 +72,12 @@ class Run:
         config: Config,
         path: Path | None = None,
         start: GenomeFile | None = None,
+        keep_metrics: bool = True,
     ):
         """Build the parts that `config` describes; nothing is compiled or written.
 
         The search begins at the genome in `start`, with its observation statistics, or
-        where the encoding says.
+        where the encoding says. To keep the metrics takes half a kilobyte a generation.
 
         Raises:
             UserError: if they do not go together, or do not fit into memory.
@@ -87,9 +95,13 @@ class Run:
         self.memory = memory.check(self.config, self.parts, *shared)
         self.engine = build.build_engine(self.config, self.parts, self.devices)
         self.metrics: list[dict[str, Any]] = []
+        self._keep_metrics = keep_metrics
+        self.collapse = measures.Collapse()
+        self.best_generation: int | None = None
         self.progress = Progress()
         self.summary: dict[str, Any] = {}
         self.signal: int | None = None
+        self.notes: list[str] = []
         # Evaluations draw from a key of their own: none that the search ever sees.
         keys = jax.random.split(jax.random.key(config.settings.seed))
         self._search_key, self._evaluation_key = keys
@@ -98,16 +110,30 @@ class Run:
     def initialize(self, directory: RunDirectory | None = None) -> None:
         """Start at generation 0, or at the newest checkpoint in `directory`."""
         self.state = self.engine.init(self._search_key, self._first)
+        described = self.config.to_dict()
         restored = processes.from_main(
-            lambda: directory and directory.restore(self.state)
+            lambda: directory and directory.restore(self.state, described)
         )
         if restored:
-            arrays, counters = restored
+            arrays, counters, self.notes = restored
             self.state = runs.from_host(arrays, self.state)
             self.progress = Progress(**counters)
-        self.metrics = processes.from_main(
+        rows = processes.from_main(
             lambda: directory.trim_metrics(self.generation) if directory else []
         )
+        if missing := self.generation - len(rows):
+            self.notes.append(f"{runs.METRICS} lacks {missing} generations")
+        self.take_in(rows)
+
+    def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the metrics of further generations."""
+        if self._keep_metrics:
+            self.metrics += rows
+        for row in rows:
+            center_return = row.get("center_return")
+            self.collapse.update(center_return, row.get("fitness_std"))
+            if center_return is not None and center_return == self.collapse.best:
+                self.best_generation = row["generation"]  # among equals the later
 
     @property
     def generation(self) -> int:
@@ -183,12 +209,9 @@ def train(
         return rows
 
     def checkpoint() -> None:
-        run.center.save(directory.path / runs.CENTER)
-        run.best.save(directory.path / runs.BEST)
-        latest = (_evaluated(run) or [{}])[-1]
-        directory.save(
-            run.state, dataclasses.asdict(progress), latest.get("center_return")
-        )
+        facts = (dataclasses.asdict(progress), run.config.to_dict())
+        directory.save(run.state, *facts, run.collapse.last)
+        directory.save_genomes(run.center, run.best)
 
     def decide(signals: Sequence[int | None]) -> list[Any]:
         """Return why the run ends here, if it does, or how far it goes on."""
@@ -197,6 +220,8 @@ def train(
         return [reason, signal, pace.generations(run.generation)]
 
     with show:
+        for note in run.notes if processes.is_main() else ():
+            show.note(note, warning=True)
         show.compiling("the generation")
         before = progress.seconds
         advance(0)  # compiles without running anything
@@ -210,7 +235,7 @@ def train(
             before = progress.seconds
             rows = advance(generations)
             pace.measure(len(rows), progress.seconds - before)
-            run.metrics += rows
+            run.take_in(rows)
             if directory:
                 directory.append_metrics(rows)
                 if directory.due(run.generation):
@@ -263,36 +288,45 @@ def launch(
     start: GenomeFile | None = None,
     resume: bool = False,
     debug_nans: bool = False,
+    keep_metrics: bool = True,
+    leave: Callable[[int], None] | None = None,
     **options: Any,
 ) -> Run:
     """Train the run that `config` describes, in `path` if given; return it.
 
     `start` is a genome to begin with. `resume` continues from the newest checkpoint in
-    `path`. Further options are those of `train`. Nothing is written before the parts
-    have been built.
+    `path`. A second signal interrupts the main thread, once no compiled program runs in
+    it, and calls `leave` at once: see `interruptible`. Further options are those of
+    `train`. Nothing is written before the parts have been built.
 
     Raises:
         UserError: if the parts do not go together, or `path` is not fit for the run.
     """
+
+    def describe() -> None:
+        directory.write_config(run.config.to_dict())
+        directory.write_environment(sharding.describe(run.devices))
+
     with contextlib.ExitStack() as stack:
         stack.enter_context(processes.together())
         if path and not resume:
             processes.from_main(lambda: runs.check_new(path))
         if resume:
             start = _read_start(path)
-        run = Run(config, path, start)
-        stop = stack.enter_context(interruptible())
+        run = Run(config, path, start, keep_metrics)
+        stop = stack.enter_context(interruptible(leave))
         directory = None
         if path and processes.is_main():
             directory = stack.enter_context(
-                RunDirectory(path, config.settings.checkpoint)
+                RunDirectory(path, config.settings.checkpoint, new=not resume)
             )
+        if directory and not resume:
+            if start:
+                directory.write_start(start)
+            describe()  # from here on the run can be resumed
         run.initialize(directory)
-        if directory:  # a run that could not be restored keeps the files it had
-            if start and not resume:
-                genome_file.save(path / runs.START, start.arrays, start.meta)
-            directory.write_config(run.config.to_dict())
-            directory.write_environment(sharding.describe(run.devices))
+        if directory and resume:  # one that could not be restored keeps what it had
+            describe()
         options = options if processes.is_main() else {}
         train(run, directory, stop=stop, debug_nans=debug_nans, **options)
     return run
@@ -383,7 +417,6 @@ def _summary(
     run: Run, results: Mapping[str, Mapping[str, Any]], stopped_by: str
 ) -> dict[str, Any]:
     """Return what ``summary.json`` holds."""
-    best = max(_evaluated(run), key=lambda row: row["center_return"], default={})
     figures = {
         f"{name}_{key}": value
         for name, result in results.items()
@@ -392,8 +425,8 @@ def _summary(
     }
     return figures | {
         "env": run.config.names["env"],
-        "best_generation": best.get("generation"),
-        "collapsed": bool(measures.Collapse.of(run.metrics)),
+        "best_generation": run.best_generation,
+        "collapsed": bool(run.collapse),
         "generations": run.generation,
         "env_steps": run.progress.env_steps,
         "seconds": round(run.progress.seconds, 3),
@@ -402,11 +435,6 @@ def _summary(
         "stopped_by": stopped_by,
         "run_dir": str(run.path) if run.path else None,
     }
-
-
-def _evaluated(run: Run) -> list[dict[str, Any]]:
-    """Return the metrics of the generations in which the centre was evaluated."""
-    return [row for row in run.metrics if "center_return" in row]
 
 
 def _peak_memory() -> int:
@@ -436,7 +464,7 @@ def header(run: Run) -> Header:
 
 
 class _Silent(contextlib.nullcontext):
-    """A display that shows nothing."""
+    """A display that shows nothing but warnings, as Python does."""
 
     def compiling(self, what: str) -> None:
         """Show nothing."""
@@ -444,25 +472,68 @@ class _Silent(contextlib.nullcontext):
     def update(self, rows: Any) -> None:
         """Show nothing."""
 
+    def note(self, message: str, warning: bool = False) -> None:
+        """Show a warning."""
+        if warning:
+            warnings.warn(message, stacklevel=2)
+
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Callable[[], int | None]]:
+def interruptible(
+    leave: Callable[[int], None] | None = None,
+) -> Iterator[Callable[[], int | None]]:
     """Let SIGINT and SIGTERM ask for an orderly end; a second one ends at once.
 
-    Yields a function that returns the signal received, or None.
+    Yields a function that returns the signal received, or None. The second signal
+    raises a KeyboardInterrupt in the main thread, with its number. As Python waits with
+    that until a compiled program ends, `leave` is called with the number at once, in
+    another thread.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
     received: list[int] = []
+    repeated: list[int] = []
 
-    def ask(number, frame):
-        received.append(number)
-        for each in before:
-            signal.signal(each, signal.default_int_handler)
+    def handle(number, frame):
+        if repeated:
+            raise KeyboardInterrupt(repeated.pop())
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM)}
+    def watch():
+        first = None
+        for number in iter(lambda: reader.recv(1), b""):
+            number, now = number[0], time.monotonic()
+            if number not in before:
+                continue
+            if first is None:
+                first = now
+                received.append(number)
+                if processes.is_main():
+                    print(_STOPPING, file=sys.stderr, flush=True)
+            elif now - first > _ONE_SIGNAL:
+                repeated.append(number)
+                _thread.interrupt_main(number)
+                if leave:
+                    leave(number)
+                return
+
+    # Python's own handlers wait for compiled programs; what it writes here does not.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    threading.Thread(target=watch, name="signals", daemon=True).start()
     try:
         yield lambda: received[0] if received else None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        writer.close()
+
+
+_ONE_SIGNAL = 0.5  # seconds in which a signal may arrive twice: `timeout` sends two
+_STOPPING = (
+    "neuroevo: finishing the generation that runs, then a checkpoint; once more to "
+    "stop at once"
+)

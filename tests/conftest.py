@@ -1,6 +1,5 @@
 """Four CPU devices for the whole suite, whatever a test's run would ask for."""
 
-import gc
 import itertools
 import os
 import shlex
@@ -24,7 +23,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit it
 
 import jax  # noqa: E402
 
-from neuroevo import cli, sharding  # noqa: E402
+from neuroevo import cli, compilation, sharding  # noqa: E402
 
 sharding.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
@@ -36,30 +35,32 @@ def pytest_unconfigure():
         shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
 
 
-_MAPS = Path("/proc/self/maps")  # on Linux
 _count = itertools.count()
 
 
 @pytest.fixture(autouse=True)
 def _forget_programs():
-    """Drop compiled programs before they exhaust the process' memory mappings.
-
-    Each takes a few hundred; at 65 530, Linux' limit, the compiler segfaults.
-    """
+    """Tests compile more programs than one process can hold."""
     yield
-    if next(_count) % 8 == 0 and _MAPS.exists():
-        if _MAPS.read_bytes().count(b"\n") > 20_000:
-            jax.clear_caches()
-            gc.collect()
+    if next(_count) % 8 == 0:
+        compilation.make_room(0.3)
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Processes that share what they compile."""
+    """Processes that share what they compile, and know of `toy.Walk`."""
+    plugin = tmp_path_factory.mktemp("plugin")
+    (plugin / "toy-0.dist-info").mkdir()
+    (plugin / "toy-0.dist-info" / "METADATA").write_text("Name: toy\nVersion: 0\n")
+    (plugin / "toy-0.dist-info" / "entry_points.txt").write_text(
+        "[neuroevo.envs]\ntoy = toy:Walk\n"
+    )
+    paths = [str(plugin), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
 
 

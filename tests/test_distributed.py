@@ -12,13 +12,19 @@ from typing import NamedTuple
 import jax
 import pytest
 from test_cli import SETTINGS
-from test_runs import COMMAND, assert_same_run, wait_for_generation
+from test_runs import assert_same_run
+from test_survival import wait_for_generation
 
 from neuroevo import cli, processes, runs, sharding
 from neuroevo.errors import UserError
 
 NEUROEVO = [sys.executable, "-m", "neuroevo"]
-TRAIN = COMMAND[len(NEUROEVO) :]
+TRAIN = [
+    *("train", "--devices", "1"),
+    *("--env.max-steps-in-episode", "30", "--policy.hidden", "4"),
+    *("--encoding.steps", "3", "--population", "6", "--center-every", "2"),
+    *("--final-seeds", "0", "--checkpoint.every-generations", "20"),
+]
 NO_END = "1000000000"  # generations
 
 

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from neuroevo import config, memory, sharding, training
+from neuroevo import build, config, memory, sharding, training
 from neuroevo.errors import UserError
 
 
@@ -59,3 +59,21 @@ def test_devices_that_share_memory_need_it_each():
     with pytest.raises(UserError, match="--devices 1"):
         memory.check(run.config, run.parts, 2, two - 1)
     assert memory.check(run.config, run.parts, 2, two) == two
+
+
+@pytest.mark.parametrize(
+    "options, lengthy",
+    [
+        ({"env": "CartPole-v1"}, False),
+        ({"env": "hopper", "population": 64}, False),
+        ({"env": "hopper", "population": 2048}, True),
+    ],
+)
+def test_lengthy_generations_get_a_spare_thread(options, lengthy, monkeypatch):
+    """Without it, they would gather memory: see `sharding.configure`."""
+    told = []
+    monkeypatch.setattr(
+        sharding, "configure", lambda devices, lengthy: told.append(lengthy)
+    )
+    build.set_up_jax(config.resolve([config.Layer("test", options)]))
+    assert told == [lengthy]

@@ -1,11 +1,6 @@
 """Run directories: what a run leaves behind, and that nothing of it is lost."""
 
 import json
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -73,25 +68,6 @@ def whole(tmp_path_factory):
     return path
 
 
-def test_resume_walks_back_over_damage(whole, tmp_path):
-    path = tmp_path / "run"
-    evolve(path, 5)
-    shutil.rmtree(path / "checkpoints" / "5" / "state")
-    (path / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
-    with (path / runs.METRICS).open("a") as file:
-        file.write('{"generation": 6, "env_st')
-    evolve(path, 6, resume=True)
-    assert_same_run(whole, path)
-
-
-def test_resume_without_a_checkpoint_starts_over(whole, tmp_path):
-    path = tmp_path / "run"
-    evolve(path, 2)
-    shutil.rmtree(path / "checkpoints")
-    evolve(path, 6, resume=True)
-    assert_same_run(whole, path)
-
-
 def test_latest_and_best_checkpoints_are_kept(whole):
     kept = sorted(int(p.name) for p in (whole / "checkpoints").iterdir())
     latest, returns = -np.inf, []
@@ -146,74 +122,6 @@ def test_limits_end_a_run(tmp_path):
     assert run.metrics[-2]["env_steps"] < 300 <= run.metrics[-1]["env_steps"]
     assert evolve(None, None, max_seconds=0.01).summary["stopped_by"] == "time"
     assert evolve(None, None, target=-1e3).summary["stopped_by"] == "target"
-
-
-# Real processes, as fast as a user's
-
-
-COMMAND = [
-    *(sys.executable, "-m", "neuroevo", "train", "--devices", "1"),
-    *("--env.max-steps-in-episode", "30", "--policy.hidden", "4"),
-    *("--encoding.steps", "3", "--population", "6", "--center-every", "2"),
-    *("--final-seeds", "0"),
-    *("--checkpoint.every-generations", "20"),
-]
-
-
-def start(environment, path, *more):
-    return subprocess.Popen(
-        [*COMMAND, "--run-dir", str(path), *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def wait_for_generation(process, path, generation):
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-        rows = runs.read_metrics(path)
-        if rows and rows[-1]["generation"] >= generation:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"no generation {generation}: {process.communicate()}")
-
-
-def resume(environment, path, generations):
-    command = [sys.executable, "-m", "neuroevo", "resume", str(path)]
-    done = subprocess.run(
-        [*command, "--generations", str(generations)],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-
-
-def test_killed_interrupted_and_resumed_processes(environment, tmp_path):
-    """SIGKILL, Ctrl-C and SIGTERM at any moment lose nothing that was written."""
-    endings = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}
-    generations = 0
-    for number, code in endings.items():
-        path = tmp_path / number.name
-        process = start(environment, path, "--generations", "1000000")
-        wait_for_generation(process, path, 50)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == code, errors
-        assert "Traceback" not in errors
-        if number != signal.SIGKILL:
-            assert f"neuroevo resume {path}" in errors
-        generations = max(generations, runs.read_metrics(path)[-1]["generation"])
-    generations += 7
-    whole = start(environment, tmp_path / "whole", "--generations", str(generations))
-    for number in endings:
-        resume(environment, tmp_path / number.name, generations)
-    assert whole.wait(timeout=300) == 0
-    for number in endings:
-        assert_same_run(tmp_path / "whole", tmp_path / number.name)
 
 
 # ---------------------------------------------------------------- starting at a genome

@@ -97,3 +97,52 @@ def test_a_straggler_is_waited_for():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith("waited") and "stuck" not in done.stderr
+
+
+BUSY = """
+import jax, jax.numpy as jnp, optax, psutil
+from neuroevo import sharding
+
+sharding.configure(2, lengthy=True)
+optimizer = optax.adam(1e-3)
+
+def train(scale):
+    params = [jnp.ones((4, 64)) * scale, jnp.ones((64, 64)) * scale]
+    loss = lambda params: jnp.tanh(jnp.tanh(jnp.ones((4, 4)) @ params[0]) @ params[1])
+
+    def step(_, carry):
+        params, state = carry
+        grads = jax.grad(lambda params: loss(params).sum())(params)
+        updates, state = optimizer.update(grads, state)
+        return optax.apply_updates(params, updates), state
+
+    carry = params, optimizer.init(params)
+    return jax.lax.fori_loop(0, 20, step, carry)[0][0].sum()
+
+def chunk(scale, items):
+    return jax.lax.map(train, items * scale, batch_size=7)
+
+count = 100_000
+program = sharding.spread(
+    lambda scale, active: sharding.map_chunks(chunk, scale, count, 24, active),
+    jax.devices(),
+)
+resident = lambda: psutil.Process().memory_info().rss
+program(1e-7, 24)
+before = resident()
+program(1e-7, count)
+print("grown by", (resident() - before) // 2**20, "MB")
+"""
+
+
+@pytest.mark.slow
+def test_a_lengthy_program_does_not_gather_memory():
+    """jax 0.11 keeps some 50 MB a second of unclaimed tasks, but for a spare thread."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    assert int(done.stdout.split()[2]) < 100

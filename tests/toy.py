@@ -1,5 +1,7 @@
 """Parts that cost nothing to compile, for tests of everything around them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -36,6 +38,17 @@ def walk(noise: float = 0.1, limit: int = 20) -> Environment:
         return position, position, 1.0 - distance, distance > 3.0
 
     return Environment(Spec((2,), Box((2,))), reset, step, limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """The walk, as a plug-in."""
+
+    limit: int = 20
+    """Time limit in steps."""
+
+    def build(self) -> Environment:
+        return walk(limit=self.limit)
 
 
 def offset(policy, spec):

@@ -112,6 +112,7 @@ def config(name: str) -> type:
             "__module__": __name__,
             # Observations mix metres and radians with velocities ten times as large.
             "suggests": {"normalization": "running"},
+            "slow": True,  # as physics engines are on a CPU
             "build": functools.partialmethod(_build, name),
         },
         frozen=True,
