@@ -191,6 +191,8 @@ def leave(code: int) -> NoReturn:
         if _met and is_main():
             _await_others()
         elif _met:
+            # All is said; JAX would report that process 0 goes before this one has.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             _world.client.key_value_set(f"neuroevo/gone/{_world.process_id}", "")
     os._exit(code)
 
@@ -200,9 +202,12 @@ def _await_others() -> None:
     for process in range(1, _world.num_processes):
         left = max(int(1000 * (deadline - time.monotonic())), 1)
         _world.client.blocking_key_value_get(f"neuroevo/gone/{process}", left)
+    # Let the last of them exit: JAX aborts whoever sees process 0 go.
+    time.sleep(_GRACE_SECONDS)
 
 
 _PARTING_SECONDS = 10
+_GRACE_SECONDS = 0.5
 _REPLY = "reply"
 _FOREVER = 10**12  # milliseconds
 _round = 0  # of messages: one from each process to process 0, then the reply
