@@ -287,7 +287,8 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     except Exception as error:  # malformed values fail in many ways
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        reason = str(getattr(error, "problem", None) or error) or type(error).__name__
+        told = [getattr(error, name, None) for name in ("context", "problem")]
+        reason = ", ".join(filter(None, told)) or str(error) or type(error).__name__
         reason = " ".join(reason.split())
         raise UserError(f"{path}: not a readable YAML file: {where}{reason}") from None
     if values is None:
