@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -308,7 +309,7 @@ def _launch(
     if interrupted:
         console.print(
             f"interrupted at generation {run.generation}, checkpoint written; "
-            f"continue with: neuroevo resume {path}",
+            f"continue with: neuroevo resume {shlex.quote(str(path))}",
             soft_wrap=True,
             highlight=False,
         )

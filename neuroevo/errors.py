@@ -1,6 +1,7 @@
 """What a user, or another process, can do wrong, told in one line."""
 
 import difflib
+import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,18 +59,33 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
     )
 
 
-def check_file(path: Path, expected: str) -> None:
-    """Raise a `UserError` unless `path` is a file, with what was `expected` there.
+def kind_of(path: Path, expected: str) -> str | None:
+    """Return what is at `path`: a file, a directory, a pipe or a device, or None.
 
-    A pipe may never begin, and a device never end.
+    Raises:
+        UserError: if that cannot be told, with what was `expected` there.
     """
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such file; expected {expected}") from None
-    except (OSError, ValueError) as error:  # a name that no file can have, say
+        return None
+    except (OSError, ValueError) as error:  # no permission, or a name too long, say
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: {reason}; expected {expected}") from None
-    if not stat.S_ISREG(mode):
-        kind = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise UserError(f"{path}: {kind}; expected {expected}")
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Raise a `UserError` unless `path` is a file that can be read, as `expected`.
+
+    A pipe may never begin, and a device never end.
+    """
+    found = kind_of(path, expected)
+    if found is None:
+        raise UserError(f"{path}: no such file; expected {expected}")
+    if found != "a file":
+        raise UserError(f"{path}: {found}; expected {expected}")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path}: no permission to read it; expected {expected}")

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import npz
-from neuroevo.errors import UserError, did_you_mean
+from neuroevo.errors import UserError, did_you_mean, kind_of
 from neuroevo.types import Box, Discrete, Genome, Spec
 
 FORMAT = "neuroevo-genome"
@@ -111,9 +111,9 @@ def check_new(path: Path, suffixes: Sequence[str] = ()) -> None:
             f"{path}: expected a name that ends in {', '.join(others)} or {last}"
             f"{did_you_mean(path.suffix, suffixes, '.')}"
         )
-    if not path.parent.is_dir():
+    if kind_of(path.parent, "a directory") != "a directory":
         raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
-    if path.exists():
+    if kind_of(path, "a new file"):
         raise UserError(f"{path}: exists already; expected a new file")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path}: no permission to write in {path.parent}")

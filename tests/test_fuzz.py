@@ -17,7 +17,7 @@ from neuroevo import config
 from neuroevo.config import PARTS
 
 FEW = settings(max_examples=20, deadline=5000, suppress_health_check=list(HealthCheck))
-MANY = settings(FEW, max_examples=10_000)
+MANY = settings(FEW, max_examples=2000)
 
 KEYS = sorted(
     {"meta", "states", "name", "<<", "format", "version", "tasks", "spec", "neuroevo"}

@@ -3,6 +3,9 @@
 import fcntl
 import json
 import os
+import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -52,6 +55,8 @@ COMMANDS = {
     "evaluate --seeds 3": ["expected a run or a genome file"],
     "evaluate nowhere": ["nowhere: no such file"],
     "evaluate .": [".: not a run; expected a run directory or a genome"],
+    "evaluate 'ein Ort/ü'": ["ein Ort/ü: no such file; expected a genome (.npz)"],
+    f"resume {'x' * 300}": ["config.yaml: File name too long; expected a run"],
 }
 NAMES = {
     "--encoding datset": ["unknown encoding", "dataset, direct", "'dataset'?"],
@@ -83,6 +88,15 @@ NAMES = {
     "--start file": ["file: not a genome (.npz): expected an archive of arrays"],
     "'--env' 'Cart\x1b[31mPole'": ["'Cart\\x1b[31mPole'", "'CartPole-v1'?"],
     "--env Кар": ["unknown environment 'Кар'"],
+    # Parts are installed, or made in Python; no name leads to a file or a module.
+    "--env env.py:Maze": ["unknown environment family 'env.py': expected one of brax,"],
+    "--env /tmp/env.py": ["unknown environment '/tmp/env.py'"],
+    "--encoding os:system": ["unknown encoding family 'os': expected one of dataset,"],
+    "--strategy ./SNES": ["unknown strategy './SNES'", "did you mean 'SNES'?"],
+    "--config 'mein Übel.yaml'": ["mein Übel.yaml: no such file; expected a YAML"],
+    "--start 'kein Genom 🧬.npz'": ["kein Genom 🧬.npz: no such file; expected a g"],
+    f"--config {'x' * 300}.yaml": [".yaml: File name too long; expected a YAML"],
+    f"--run-dir {'x' * 300}": ["x: File name too long; expected a new or an empty di"],
 }
 VALUES = {
     "--population ten": ["--population: expected an integer, got 'ten'"],
@@ -185,6 +199,7 @@ YAML = {  # the rest is in test_config.py
     "population: many": ["--population: expected an integer, got 'many'"],
     "[1, 2]": ["expected a mapping of options, got [1, 2]"],
     "a: [1,": ["not a readable YAML file"],
+    "env: {name: './maze.py:Maze'}": ["unknown environment family './maze.py'"],
 }
 
 
@@ -202,7 +217,7 @@ def test_a_mistake_in_a_file_names_it(
     write_genome(tmp_path / "g.npz")
     said = run_cli(f"{command} --config my.yaml", **{"my.yaml": text})
     assert_one_line(said, *YAML[text])
-    if "unknown encoding" not in said.err:
+    if "unknown" not in YAML[text][0]:  # of a name, wherever it was given
         assert said.err.startswith("neuroevo: my.yaml: ")
     assert sorted(os.listdir(tmp_path)) == ["g.npz", "my.yaml"]
 
@@ -221,6 +236,12 @@ def test_a_run_is_never_overwritten(run_cli, nothing_compiles, tmp_path):
     assert_one_line(said, "mine: holds a run already", "neuroevo resume mine")
     assert os.listdir(tmp_path / "mine") == [runs.CONFIG]
     assert (tmp_path / "mine" / runs.CONFIG).read_bytes() == before
+
+
+def test_what_to_type_is_quoted(run_cli, nothing_compiles, tmp_path):
+    write_run(tmp_path / "mein Lauf ü")
+    said = run_cli("train --run-dir 'mein Lauf ü'")
+    assert_one_line(said, "(to continue that run: neuroevo resume 'mein Lauf ü')")
 
 
 def test_a_run_in_use_is_left_alone(run_cli, nothing_compiles, tmp_path):
@@ -319,3 +340,66 @@ def test_files_that_are_no_genomes(run_cli, nothing_compiles, tmp_path):
     }.items():
         assert_one_line(run_cli(f"evaluate {name}"), f"{name}: ", expected)
     assert sorted(os.listdir(tmp_path)) == before
+
+
+# ------------------------------------------------------------------------- permissions
+
+NEW = "expected a new or an empty directory as --run-dir"
+GENOME = "expected a run directory or a genome"
+DENIED = {
+    "train --run-dir locked": "--run-dir locked: no permission to look into it",
+    "train --run-dir locked/run": f"locked/run: Permission denied; {NEW}",
+    "train --run-dir sealed/run": "--run-dir sealed/run: no permission to write in",
+    "train --config secret": "secret: no permission to read it; expected a YAML",
+    "train --config locked/c": "locked/c: Permission denied; expected a YAML",
+    "train --start secret": "secret: no permission to read it; expected a genome",
+    "train --start locked/g": f"locked/g: Permission denied; {GENOME}",
+    "resume locked": "locked/config.yaml: Permission denied; expected a run",
+    "evaluate secret": "secret: no permission to read it; expected a genome",
+    "evaluate locked": "locked/config.yaml: Permission denied; expected a run",
+    "evaluate locked/g": f"locked/g: Permission denied; {GENOME}",
+    "transfer locked/g": f"locked/g: Permission denied; {GENOME}",
+    "merge locked/g secret --out m.npz": f"locked/g: Permission denied; {GENOME}",
+    "merge a.npz b.npz --out sealed/m.npz": "sealed/m.npz: no permission to write in",
+    "merge a.npz b.npz --out locked/m.npz": "locked/m.npz: Permission denied; expected",
+}
+EACH_LINE = """
+import shlex, sys
+from neuroevo import cli
+for line in sys.argv[1:]:
+    try:
+        cli.main(shlex.split(line))
+    except SystemExit as ended:
+        print(ended.code)
+"""
+
+
+def held_to_permissions():
+    """Return what a command begins with to be refused what others are, even of root."""
+    if os.geteuid():
+        return []
+    if not shutil.which("setpriv"):
+        pytest.skip("root may read and write anything")
+    rights = "-dac_override,-dac_read_search"
+    return ["setpriv", f"--inh-caps={rights}", f"--bounding-set={rights}"]
+
+
+def test_what_may_not_be_read_or_written(environment, tmp_path):
+    (tmp_path / "secret").touch(mode=0)
+    (tmp_path / "locked").mkdir(mode=0)
+    (tmp_path / "sealed").mkdir(mode=0o555)
+    done = subprocess.run(
+        [*held_to_permissions(), sys.executable, "-c", EACH_LINE, *DENIED],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    said = done.stderr.splitlines()
+    assert done.stdout.split() == ["2"] * len(DENIED), done.stderr
+    for line, expected in zip(said, DENIED.values(), strict=True):
+        assert line.startswith("neuroevo: ") and expected in line
+    assert sorted(os.listdir(tmp_path)) == ["locked", "sealed", "secret"]
+    (tmp_path / "locked").chmod(0o700)
+    assert not os.listdir(tmp_path / "locked") + os.listdir(tmp_path / "sealed")
