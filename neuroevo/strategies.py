@@ -335,14 +335,14 @@ def _check(options: EvosaxStrategy, population: int) -> None:
             f"{name}: expected a population of at most {_MOST_CANDIDATES}, got "
             f"{population}"
         )
-    if (getattr(options, "num_diff", None) or 1) > population:
-        raise UserError(
-            f"{name}: num_diff must not exceed the population, {population}: "
-            f"{options.num_diff}"
-        )
     least = max(_LEAST.get(name, 2) * parts, step)
     if population < least:
         raise UserError(f"{name} needs a population of at least {least}: {population}")
+    pairs = getattr(options, "num_diff", None) or 1
+    if pairs > population:
+        raise UserError(
+            f"{name}: num_diff must not exceed the population, {population}: {pairs}"
+        )
     if population % step:
         nearest = max(population // step * step, least)
         kind = "an even population" if step == 2 else f"a population in {step}s"

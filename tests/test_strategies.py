@@ -413,6 +413,9 @@ def test_matrix_adaptation_solves_an_ellipsoid(name):
         ("Rm_ES", {"m": 0}, 16, "m must be positive"),
         ("GuidedES", {"alpha": 1.5}, 16, r"alpha must be in \[0, 1\]"),
         ("SimpleGA", {"elite_ratio": 2.0}, 16, r"elite_ratio must be in \[0, 1\]"),
+        ("DifferentialEvolution", {"num_diff": 17}, 16, "must not exceed the popul"),
+        ("SNES", {"std": 1e39}, 16, "std must be finite"),
+        ("SNES", {}, 2**24 + 1, "at most 16777216, got 16777217"),
     ],
 )
 def test_mistakes_are_told_by_build(name, options, population, message):
