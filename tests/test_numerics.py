@@ -179,3 +179,6 @@ def test_is_finite_looks_at_numbers_alone():
     tree = {"x": jnp.ones(2), "n": jnp.arange(3), "key": jax.random.key(0)}
     assert engine.is_finite(tree) and engine.is_finite({})
     assert not engine.is_finite(tree | {"y": jnp.array([[1.0, -jnp.inf]])})
+    assert engine.is_finite({"nothing": jnp.ones((0, 3))})
+    for place in range(100):  # whatever lane of a vector it falls into
+        assert not engine.is_finite(jnp.ones(100).at[place].set(jnp.nan))
