@@ -18,6 +18,7 @@ def main(
     hidden: tuple[int, ...] = (512, 512),
     episode_length: int = 1000,
     episodes: int = 2,
+    final_seeds: int = 4,
     **options,
 ):
     """Evolve four pairs for hopper and evaluate what they teach."""
@@ -31,7 +32,7 @@ def main(
         generations=generations,
         seeds=2,  # networks trained on each candidate
         episodes=episodes,  # that each of them plays
-        final_seeds=2 * episodes,
+        final_seeds=final_seeds,
         final_episodes=episodes,
         run_dir=run_dir,
         display=True,

@@ -78,8 +78,8 @@ def returns(path):
     return {key: value for key, value in summary.items() if "return" in key}
 
 
-def check_same_as_one(start, path, processes, devices):
-    options = ["--generations", 25, "--final-seeds", 2, "--run-dir"]
+def check_same_as_one(start, path, processes, devices, *options):
+    options = [*options, "--generations", 25, "--run-dir"]
     one = [*TRAIN, "--devices", processes * devices, *options, path / "one"]
     several = [*TRAIN, "--devices", devices, *options, path / "several"]
     (alone,) = finish(start(one, 1))
@@ -97,12 +97,12 @@ def check_same_as_one(start, path, processes, devices):
 
 
 def test_two_processes_do_what_one_does(start, tmp_path):
-    check_same_as_one(start, tmp_path, processes=2, devices=1)
+    check_same_as_one(start, tmp_path, 2, 1)
 
 
 @pytest.mark.slow
 def test_four_processes_of_two_devices_do_what_one_does(start, tmp_path):
-    check_same_as_one(start, tmp_path, processes=4, devices=2)
+    check_same_as_one(start, tmp_path, 4, 2, "--final-seeds", 2)
 
 
 def interrupt(processes, path, generation, number, target):

@@ -89,10 +89,16 @@ def test_device_count_does_not_matter(devices):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"chunk": 1}, {"chunk": 64}, {"devices": 3}, {"decode_chunk": 2}]
+    ("normalization", "changes"),
+    [
+        ("running", {"chunk": 1}),
+        ("running", {"chunk": 64}),
+        ("running", {"devices": 3}),
+        ("running", {"decode_chunk": 2}),
+        ("episode", {"chunk": 64, "devices": 3, "decode_chunk": 2}),
+    ],
 )
-@pytest.mark.parametrize("normalization", ["running", "episode"])
-def test_chunks_and_devices_change_no_more_than_last_digits(changes, normalization):
+def test_chunks_and_devices_change_no_more_than_last_digits(normalization, changes):
     one = make_run(normalization=normalization)
     other = make_run(normalization=normalization, **changes)
     jax.tree.map(

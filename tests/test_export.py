@@ -18,6 +18,9 @@ def genome(tmp_path_factory):
     path = tmp_path_factory.mktemp("export") / "genome.npz"
     run = neuroevo.evolve(
         encoding={"name": "dataset", "size": 2, "init_scale": 1.0, "steps": 8},
+        env={"name": "CartPole-v1", "max_steps_in_episode": 20},
+        strategy="SNES",
+        devices=1,
         generations=1,
         population=4,
         seeds=1,

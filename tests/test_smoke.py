@@ -6,7 +6,7 @@ import pytest
 import toy
 
 import neuroevo
-from neuroevo import config
+from neuroevo import api, config, training
 from neuroevo.tasks import gymnax
 
 TINY = {
@@ -22,19 +22,16 @@ TINY = {
     "final_seeds": 0,  # compiles no second program
     "devices": 1,
 }
-SLOW_TO_COMPILE = {
-    "Asterix-MinAtar",
-    "FrozenLake-misc",
-    "Pong-misc",
-    "Seaquest-MinAtar",
-    "SpaceInvaders-MinAtar",
-}
+# Compiling takes seconds for each. The others run on their own in the tests of
+# strategies, and are traced in those of tasks.
+RUN = {"SNES", "CMA_ES", "DifferentialEvolution", "Pendulum-v1"}
 
 
-GYMNAX = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_TO_COMPILE else [])
-    for name in gymnax.names()
-]
+def each_of(names):
+    return [
+        pytest.param(name, marks=[] if name in RUN else pytest.mark.slow)
+        for name in names
+    ]
 
 
 def check(**changes):
@@ -46,12 +43,33 @@ def check(**changes):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.genome))
 
 
-@pytest.mark.parametrize("name", config.PARTS["strategy"].names())
-def test_strategies(name):
+def trace(**changes):
+    """Check the types of a run's program, which is the most that can go wrong in it."""
+    custom, options = api._custom_parts(TINY | changes)
+    resolved = config.resolve([config.Layer("test", options)], custom=custom)
+    run = training.Run(resolved)
+    state = jax.eval_shape(run.engine.init, jax.random.key(0))
+    limits = training._limits(run.config.settings, training.Progress(), 2)
+    after, _, log = jax.eval_shape(run.engine.advance, state, limits)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert jax.tree.leaves(after) == jax.tree.leaves(state)
+    assert log.fitness_mean.shape == log.center_return.shape
+
+
+def with_strategy(name):
+    population = 9 if name == "GESMR_GA" else 8
     options = {"encoding": toy.offset, "env": toy.walk(limit=3)}
-    if name == "GESMR_GA":
-        options["population"] = 9
-    check(strategy=name, **options)
+    return options | {"strategy": name, "population": population}
+
+
+@pytest.mark.parametrize("name", config.PARTS["strategy"].names())
+def test_strategies_trace(name):
+    trace(**with_strategy(name))
+
+
+@pytest.mark.parametrize("name", each_of(config.PARTS["strategy"].names()))
+def test_strategies(name):
+    check(**with_strategy(name))
 
 
 @pytest.mark.parametrize("policy", config.PARTS["policy"].names())
@@ -66,11 +84,11 @@ def test_encodings_and_policies(encoding, policy):
     )
 
 
-@pytest.mark.parametrize("name", GYMNAX)
+@pytest.mark.parametrize("name", each_of(gymnax.names()))
 def test_gymnax_tasks(name):
     check(env={"name": name, "max_steps_in_episode": 3}, encoding="direct")
 
 
 @pytest.mark.parametrize("name", config.PARTS["normalization"].names())
 def test_normalizations(name):
-    check(env=toy.walk(limit=3), normalization=name)
+    check(env=toy.walk(limit=3), encoding=toy.offset, normalization=name)
