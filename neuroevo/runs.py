@@ -492,8 +492,18 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the object in one of a run's files, or nothing if it is not there yet."""
-    return json.loads(file.read_text()) if file.exists() else {}
+    """Return the object in one of a run's files, or nothing if it is not there yet.
+
+    Raises:
+        UserError: if that is no JSON object.
+    """
+    try:
+        found = json.loads(file.read_bytes()) if file.exists() else {}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not a readable JSON file: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: expected a JSON object")
+    return found
 
 
 def environment() -> dict[str, Any]:
