@@ -16,17 +16,17 @@ PRODUCTS, SWEEPS = 4, 32
 
 
 def describe(devices):
-    """Return what a table says of the place where it was measured."""
+    """Return where and when a table's figures were measured."""
     facts = runs.environment()
     versions = [f"{name} {version}" for name, version in facts["versions"].items()]
-    return {
-        "date": facts["started"][:10],
+    machine = {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "devices": sharding.describe(devices),
         "system": facts["platform"],
         "versions": ", ".join([f"Python {facts['python']}", *versions]),
-        "revision": facts["git_revision"] or "unknown",
     }
+    revision = facts["git_revision"] or "unknown"
+    return {"machine": machine, "when": f"{facts['started'][:10]}, {revision[:12]}"}
 
 
 def _processor():

@@ -3,7 +3,8 @@
     python benchmarks/run.py [--cases NAME …] [--quick] [--out FILE]
 
 Every case runs in a process of its own, in which its contenders take turns. The table
-is written anew after every case. ``--quick`` is a smoke run: its figures mean nothing.
+is written anew after every case; what it has of others on the same machine stays.
+``--quick`` is a smoke run: its figures mean nothing.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import table  # noqa: E402
 from cases import CASES  # noqa: E402
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+PLACE = "place"  # in place of a case
 
 
 def main(arguments=None):
@@ -32,24 +34,33 @@ def main(arguments=None):
     parser.add_argument("--cases", **chosen, help=f"of {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="a smoke run")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--child", choices=names, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=[*names, PLACE], help=argparse.SUPPRESS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
-        print(json.dumps(child(names[options.child], options.quick, options.only)))
+        case = names.get(options.child)
+        print(json.dumps(child(case, options.quick, options.only)))
         return
-    results = {}
+    if options.quick and options.out == RESULTS:
+        parser.error("--quick: expected --out FILE as well, for its figures")
+    written = options.out.read_text() if options.out.exists() else ""
+    before, results = table.read(written), {}
+    place = measure.in_process(PLACE)
+    if before.machine not in ({}, place["machine"]):
+        parser.error(f"{options.out} is of another machine; expected a new file")
     for number, name in enumerate(options.cases, 1):
         began = time.perf_counter()
         print(f"[{number}/{len(options.cases)}] {name}", file=sys.stderr, flush=True)
         results[name] = measure.in_process(name, options.quick)
         measure.report(f"{time.perf_counter() - began:.0f} s in all")
-        options.out.write_text(table.document(CASES, results, options.quick))
+        text = table.document(CASES, results, place, options.quick, before)
+        options.out.write_text(text)
 
 
 def child(case, quick, only):
-    """Measure one case here; return its rows, and what the machine is."""
-    if not isinstance(case, measure.Compare):  # starts processes that want the devices
+    """Measure a case here and return its rows; without one, tell where this is."""
+    if isinstance(case, measure.Memory | measure.Start):
+        # These start processes that want the devices.
         return {"rows": measure.measure(case, quick)}
     import jax
 
@@ -58,9 +69,9 @@ def child(case, quick, only):
     sharding.configure(None)  # all cores of a CPU, whatever a contender uses
     import machine
 
-    devices = jax.local_devices()
-    rows = measure.measure(case, quick, only)
-    return {"machine": machine.describe(devices), "rows": rows}
+    if case is None:
+        return machine.describe(jax.local_devices())
+    return {"rows": measure.measure(case, quick, only)}
 
 
 if __name__ == "__main__":

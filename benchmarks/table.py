@@ -1,8 +1,9 @@
-"""Results as Markdown."""
+"""Results as Markdown, which can be read back and added to."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,33 +31,64 @@ with the standard deviation over rounds. `rate` counts environment steps before 
 of episodes (evosax and EvoJAX do not tell which these are, so theirs are all), and is
 left out where contenders ran different generations. OpenBLAS has one thread
 (`OPENBLAS_NUM_THREADS=1`): with more, the plain formulation's QR decompositions are
-slower.
+slower. The day and the revision of each case stand behind its command.
 """
 
 
-def document(cases: Sequence[Any], results: Mapping[str, Any], quick=False) -> str:
-    """Return the whole document; what is missing in `results` was not measured.
+class Written(NamedTuple):
+    """What a document says: of its machine, and of each case that was measured."""
+
+    machine: Mapping[str, str]
+    rows: Mapping[str, Sequence[str]]  # lines of the tables
+    when: Mapping[str, str]
+
+
+NOTHING = Written({}, {}, {})
+
+
+def read(text: str) -> Written:
+    """Return what `document` wrote."""
+    head, _, body = text.partition("\n## ")
+    machine = dict(re.findall(r"^- (\w+): (.*)$", head, re.MULTILINE))
+    when = dict(re.findall(r"^- ([\w-]+): .*` \((.*)\)$", body, re.MULTILINE))
+    lines = [line for line in body.splitlines() if line.startswith("| ")]
+    rows = {case: [r for r in lines if r.startswith(f"| {case} |")] for case in when}
+    return Written(machine, rows, when)
+
+
+def document(
+    cases: Sequence[Any],
+    results: Mapping[str, Any],
+    place: Mapping[str, Any],
+    quick: bool = False,
+    before: Written = NOTHING,
+) -> str:
+    """Return the whole document; what it has of no case was not measured.
 
     Args:
         cases: all cases there are.
         results: by the name of a case what was measured.
+        place: where and when; see `machine.describe`.
         quick: whether it was a smoke run.
+        before: of other cases, at the same place.
     """
     lines = ["# Results", ""]
     if quick:
         lines += ["**A smoke run: no figure means anything.**", ""]
-    machines = [r["machine"] for r in results.values() if "machine" in r]
-    lines += [f"- {key}: {value}" for key, value in (machines or [{}])[0].items()]
+    lines += [f"- {key}: {value}" for key, value in place["machine"].items()]
     lines += ["", ABOUT]
+    when = before.when | dict.fromkeys(results, place["when"])
     for section, group in itertools.groupby(cases, key=lambda case: case.section):
         group = list(group)
         lines += [f"## {section}", "", _line(HEAD), _line(["---"] * len(HEAD))]
         for case in group:
-            lines += map(_line, case_rows(case.name, results.get(case.name)))
+            known = case.name not in results and before.rows.get(case.name)
+            lines += known or map(_line, case_rows(case.name, results.get(case.name)))
         lines += [""]
         for case in group:
             command = f"python benchmarks/run.py --cases {case.name}"
-            lines.append(f"- {case.name}: {case.about}. `{command}`")
+            line = f"- {case.name}: {case.about}. `{command}`"
+            lines.append(line + (f" ({when[case.name]})" if case.name in when else ""))
         lines.append("")
     return "\n".join(lines)
 

@@ -190,10 +190,14 @@ class Dataset:
                 raise UserError(
                     f"encoding.{name} must be at least {least}, got {value}"
                 )
+            if value > _MOST and name != "steps":
+                raise UserError(f"encoding.{name} must be at most {_MOST}, got {value}")
         for name in ("learning_rate", "adam_eps", "max_grad_norm"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"encoding.{name} must be greater than 0, got {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise UserError(
+                    f"encoding.{name} must be greater than 0 and finite, got {value}"
+                )
         if not 0 <= self.init_seed < 2**32:
             raise UserError(
                 f"encoding.init_seed must be from 0 to 2^32 - 1, got {self.init_seed}"
@@ -209,6 +213,9 @@ class Dataset:
                     f"actions without a pair: use --encoding.size {spec.action.n} or "
                     "--encoding.labels learned"
                 )
+
+
+_MOST = 2**24  # of pairs, and a bound on their scale and noise
 
 
 def linear(progress: Array) -> Array:

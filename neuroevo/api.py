@@ -30,6 +30,7 @@ def evolve(
     start: str | Path | None = None,
     resume: bool = False,
     display: bool = False,
+    debug_nans: bool = False,
     callback: Callable[[Mapping[str, Any]], None] | None = None,
     log: Any = None,
     **options: Any,
@@ -47,6 +48,8 @@ def evolve(
         resume: continue the run in `run_dir` if there is one, with the options that it
             was started with; parts made in Python must be given again.
         display: show the run on stderr.
+        debug_nans: end with an error at the first value that is not finite, which says
+            where it came from.
         callback: called with the metrics of each generation.
         log: a logger or a list of them, each by its name or made in Python: a function
             of a `Session` that returns a `Logger`, or an object whose ``build`` is one.
@@ -80,6 +83,7 @@ def evolve(
         start=first,
         resume=resume,
         display=make_display if display else None,
+        debug_nans=debug_nans,
         callback=callback,
         loggers=loggers,
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -160,8 +161,20 @@ def first_genome(parts: Parts, file: genome_file.GenomeFile) -> Any:
 
 
 def shapes(init: Callable) -> Any:
-    """Return the shapes of what ``init(key)`` makes, computing nothing."""
-    return jax.eval_shape(init, jax.random.key(0))
+    """Return the shapes of what ``init(key)`` makes, computing nothing.
+
+    Raises:
+        UserError: if no device could hold it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of integers that it cannot hold, either
+            return jax.eval_shape(init, jax.random.key(0))
+    except OverflowError:
+        raise UserError(
+            "the network is too large: one of its arrays would have more than 2^31 "
+            "numbers in a row; expected fewer units"
+        ) from None
 
 
 def count(tree: Any) -> int:

@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -87,6 +88,8 @@ class _Train(_Distributed, config.Settings):
     """Where the run goes (default: runs/ENV-ENCODING-STRATEGY-sSEED)."""
     quiet: bool = False
     """Plain lines instead of the live display."""
+    debug_nans: bool = False
+    """End at the first value that is not finite, and say where it came from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +108,8 @@ class _Resume(_Distributed):
     """Devices to use, a number or auto; it need not be as before."""
     quiet: bool = False
     """Plain lines instead of the live display."""
+    debug_nans: bool = False
+    """End at the first value that is not finite, and say where it came from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -289,7 +294,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 def _switches(arguments: list[str]) -> list[str]:
     """Let ``--json`` and the like stand for ``--json True``."""
-    switches = ("--json", "--quiet", "--distributed", "--dry-run")
+    switches = ("--json", "--quiet", "--distributed", "--dry-run", "--debug-nans")
     switched = []
     for argument, following in itertools.zip_longest(arguments, arguments[1:]):
         switched.append(argument)
@@ -318,7 +323,7 @@ def _train(arguments: list[str]) -> int:
     resolved = dataclasses.replace(resolved, settings=settings)
     options.connect()
     path = options.run_dir or runs.default_path(resolved.names, settings.seed)
-    return _launch(resolved, path, start=start, quiet=options.quiet)
+    return _launch(resolved, path, options, start=start)
 
 
 def _resume(arguments: list[str]) -> int:
@@ -332,11 +337,16 @@ def _resume(arguments: list[str]) -> int:
     written = processes.from_main(lambda: runs.read_config(options.run))
     written = config.Layer(str(options.run / runs.CONFIG), written)
     resolved = config.resolve([written, config.Layer("neuroevo resume", changes)])
-    return _launch(resolved, options.run, resume=True, quiet=options.quiet)
+    return _launch(resolved, options.run, options, resume=True)
 
 
 def _launch(
-    resolved: config.Config, path: Path, *, quiet: bool, start=None, resume=False
+    resolved: config.Config,
+    path: Path,
+    options: _Train | _Resume,
+    *,
+    start=None,
+    resume=False,
 ) -> int:
     """Train in `path`, show the result, and return the exit code."""
     import numpy as np
@@ -350,7 +360,8 @@ def _launch(
         resume=resume,
         keep_metrics=False,
         leave=_leave,
-        display=functools.partial(display.make_display, quiet=quiet),
+        debug_nans=options.debug_nans,
+        display=functools.partial(display.make_display, quiet=options.quiet),
     )
     interrupted = run.summary["stopped_by"] == training.INTERRUPTED
     code = 128 + run.signal if interrupted else 0
@@ -360,7 +371,7 @@ def _launch(
     if interrupted:
         console.print(
             f"interrupted at generation {run.generation}, checkpoint written; "
-            f"continue with: neuroevo resume {path}",
+            f"continue with: neuroevo resume {shlex.quote(str(path))}",
             soft_wrap=True,
             highlight=False,
         )

@@ -10,7 +10,7 @@ value passes through the same typed parser, whatever door it came in by.
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ import tyro
 import yaml
 
 from neuroevo import registry
-from neuroevo.errors import UserError, unknown
+from neuroevo.errors import UserError, check_file, unknown
 from neuroevo.parsing import (
     option_in,
     option_names,
@@ -202,6 +202,7 @@ def resolve(
         value = read(_to_arguments(source, values, known), default=value, source=source)
     value = read(list(arguments), default=value)
     _check_ranges(value)
+    _check_integers(value)
     return Config(
         names=names,
         parts={part: getattr(value, part) for part in PARTS} | dict(custom),
@@ -249,6 +250,23 @@ def _check_ranges(settings: Any) -> None:
             raise UserError(f"{flag}: expected {expected}, got {value}")
 
 
+def _check_integers(options: Any) -> None:
+    """Raise a UserError for an integer among the parts' options that no device holds.
+
+    All but seeds become numbers of things, or steps.
+    """
+    for part in PARTS:
+        for name, value in vars(getattr(options, part)).items():
+            values = value if isinstance(value, tuple) else (value,)
+            for each in values:
+                seed = name.endswith("seed")
+                if isinstance(each, int) and abs(each) >= 2**31 and not seed:
+                    flag = f"--{part}.{name.replace('_', '-')}"
+                    raise UserError(
+                        f"{flag}: expected integers up to 2^31 - 1, got {each}"
+                    )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Custom:
     """Stands for the options of a part made in Python: there are none to parse."""
@@ -271,15 +289,20 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     Raises:
         UserError: if there is no such file, or it is not a YAML mapping.
     """
+    check_file(path, "a YAML configuration")
     try:
-        values = yaml.load(path.read_text(), _Loader)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; expected a YAML configuration"
-        ) from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not a readable YAML file: {reason}") from None
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise ValueError(f"expected at most {_MOST_BYTES} bytes")
+        values = yaml.load(text, _Loader)
+    except Exception as error:  # malformed values fail in many ways
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        told = [getattr(error, name, None) for name in ("context", "problem")]
+        reason = ", ".join(filter(None, told)) or str(error) or type(error).__name__
+        reason = " ".join(reason.split())
+        raise UserError(f"{path}: not a readable YAML file: {where}{reason}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -295,18 +318,67 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
 _CACHE = "compilation_cache"
 
 
+_MOST_BYTES = 2**18
+_MOST_VALUES = 10_000
+_MOST_DIGITS = 100
+
+
 class _Loader(yaml.SafeLoader):
-    """Plain data only, and no key twice: one of the values would be lost."""
+    """Plain data only, of bounded size, and no key twice: one value would be lost."""
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self._count = 0  # values so far, those of an alias each time that it is used
+        self._counts: dict[str, int] = {}  # values in what has an anchor
+
+    def compose_node(self, parent, index):
+        event, before = self.peek_event(), self._count
+        alias = isinstance(event, yaml.AliasEvent)
+        if alias and event.anchor in self.anchors.keys() - self._counts.keys():
+            raise yaml.composer.ComposerError(
+                problem=f"*{event.anchor} holds itself", problem_mark=event.start_mark
+            )
+        self._count += self._counts.get(event.anchor, 1) if alias else 1
+        if self._count > _MOST_VALUES:
+            raise yaml.composer.ComposerError(
+                problem=f"expected at most {_MOST_VALUES} values",
+                problem_mark=event.start_mark,
+            )
+        node = super().compose_node(parent, index)
+        if event.anchor and not alias:
+            self._counts[event.anchor] = self._count - before
+        return node
 
     def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                mark = node.value[position][0].start_mark
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} is given twice", problem_mark=mark
-                )
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable):  # what is not, YAML itself refuses
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"the key {key!r} is given twice",
+                        problem_mark=key_node.start_mark,
+                    )
+                seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+    def construct_number(self, node, construct):
+        if len(node.value) > _MOST_DIGITS:
+            raise yaml.constructor.ConstructorError(
+                problem=f"expected a number of at most {_MOST_DIGITS} digits",
+                problem_mark=node.start_mark,
+            )
+        return construct(self, node)
+
+
+for _tag, _construct in (
+    ("int", yaml.SafeLoader.construct_yaml_int),
+    ("float", yaml.SafeLoader.construct_yaml_float),
+):
+    _Loader.add_constructor(
+        f"tag:yaml.org,2002:{_tag}",
+        functools.partial(_Loader.construct_number, construct=_construct),
+    )
 
 
 PRESETS = Path(__file__).parent / "presets"
@@ -329,6 +401,8 @@ def _extending(
 ) -> list[Layer]:
     """Return `values` as a layer, on top of the preset that they name, or `preset`."""
     preset = preset or values.get("preset")
+    if preset is not None and not isinstance(preset, str):
+        raise UserError(f"{source}: preset: expected a name, got {preset!r}")
     own = {key: value for key, value in values.items() if key != "preset"}
     return [*(read_preset(preset) if preset else []), Layer(source, own)]
 
@@ -352,23 +426,32 @@ def describe_preset(name: str) -> str:
 def _nested(source: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return `values` with dotted keys expanded and parts as mappings with a name."""
     nested: dict[str, Any] = {}
+
+    def options_of(part: str) -> dict[str, Any]:
+        options = nested.setdefault(part, {})
+        if not isinstance(options, dict):
+            raise UserError(f"{source}: {part}: expected a value or options, got both")
+        return options
+
     for key, value in values.items():
         if not isinstance(key, str):
             raise UserError(f"{source}: expected option names as keys, got {key!r}")
         part, _, option = key.partition(".")
         part, option = part.replace("-", "_"), option.replace("-", "_")
         if option:
-            nested.setdefault(part, {})[option] = value
+            options_of(part)[option] = value
         elif part in PARTS and isinstance(value, str):
-            nested.setdefault(part, {})["name"] = value
+            options_of(part)["name"] = value
         elif isinstance(value, Mapping):
             options = {str(k).replace("-", "_"): v for k, v in value.items()}
-            nested.setdefault(part, {}).update(options)
+            options_of(part).update(options)
         elif part in PARTS:
             raise UserError(
                 f"{source}: {part}: expected a name or a mapping of options, "
                 f"got {value!r}"
             )
+        elif part in nested:
+            raise UserError(f"{source}: {part}: expected one value, got two")
         else:
             nested[part] = value
     return nested
@@ -474,10 +557,22 @@ def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> li
             )
         flag = f"--{option}"
         if isinstance(value, list | tuple):
-            arguments += [flag, *map(str, value)]
+            words = [str(each) for each in value]
+            for word in filter(_is_flag, words):
+                raise UserError(f"{source}: {flag}: expected values, got {word!r}")
+            arguments += [flag, *words]
         else:
             arguments.append(f"{flag}={value}")
     return arguments
+
+
+def _is_flag(word: str) -> bool:
+    """Return whether the parser would take `word` for an option, and not a value."""
+    try:
+        float(word)
+    except ValueError:
+        return word.startswith("-")
+    return False
 
 
 _NAME_KEYS = {f"{part}.name" for part in PARTS}

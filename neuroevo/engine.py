@@ -77,6 +77,7 @@ class Report(NamedTuple):
     fitness_max: Array
     failures: Array  # int32 candidates with non-finite fitness
     center_return: Array  # NaN in generations without an evaluation of the centre
+    diverged: Array  # bool: every candidate, or the new centre, is not finite
 
 
 class Engine(NamedTuple):
@@ -144,15 +145,18 @@ def make_engine(
                 return task.evaluate(act, task_state, keys)
 
             params = map_batches(decode, items, plan.decode_chunk)
+            finite = jax.vmap(is_finite)(params)
             keys = episode_keys[seeds[items[::width]]]
             keys = jax.vmap(jax.random.split, (0, None))(keys, episodes)
             if width == 1:
-                return jax.vmap(rollout, axis_name=CHUNK[0])(params, keys)
+                outcomes = jax.vmap(rollout, axis_name=CHUNK[0])(params, keys)
+                return _fail(~finite, outcomes)
             # What depends on keys alone is computed once for the policies of a seed.
             params = jax.tree.map(lambda x: x.reshape(-1, width, *x.shape[1:]), params)
             of_a_seed = jax.vmap(rollout, (0, None), axis_name=CHUNK[1])
             outcomes = jax.vmap(of_a_seed, axis_name=CHUNK[0])(params, keys)
-            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcomes)
+            outcomes = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcomes)
+            return _fail(~finite, outcomes)
 
         args = (genomes, starts, episode_keys, task_state)
         outcomes = sharding.map_chunks(chunk, args, len(rows), plan.chunk, num_items)
@@ -167,8 +171,7 @@ def make_engine(
     ]
 
     def generation(state: State, target: Array) -> tuple[State, Report]:
-        key = jax.random.fold_in(state.key, state.generation)
-        ask_key, tell_key, play_key = jax.random.split(key, 3)
+        ask_key, tell_key, play_key = generation_keys(state)
         alone = functools.partial(sharding.alone, state.generation >= 0)
         center_due = state.generation % plan.center_every == 0
 
@@ -201,6 +204,13 @@ def make_engine(
         improved = center_return >= state.best_return  # among equals the later one
         met = jnp.where(center_return >= target, state.streak + 1, 0)
         finite = jnp.isfinite(fitness)
+        told = strategy.tell(key, population, fitness, asked)
+        # Looked at where nothing succeeded alone: large genomes take their time.
+        lost = jax.lax.cond(
+            finite.any(),
+            lambda: False,
+            lambda: ~jax.vmap(is_finite)(population).any(),
+        )
         report = Report(
             steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
             fitness_mean=jnp.mean(fitness, where=finite),
@@ -208,12 +218,13 @@ def make_engine(
             fitness_max=jnp.max(fitness, where=finite, initial=-jnp.inf),
             failures=jnp.sum(~finite),
             center_return=center_return,
+            diverged=~is_finite(strategy.center(told)) | lost,
         )
         stats = jax.tree.map(lambda x: x.sum(axis=(0, 1)), played.stats)
         state = State(
             key=state.key,
             generation=state.generation + 1,
-            strategy=strategy.tell(key, population, fitness, asked),
+            strategy=told,
             task=task.update(state.task, stats),
             best=jax.tree.map(
                 lambda new, old: jnp.where(improved, new, old), center, state.best
@@ -244,12 +255,8 @@ def make_engine(
             log = jax.tree.map(lambda xs, x: xs.at[done].set(x), log, report)
             return done + 1, steps + report.steps, state, log
 
-        log = Report(
-            *(
-                jnp.zeros(LOG_SIZE, dtype)
-                for dtype in (jnp.int32, *[jnp.float32] * 3, jnp.int32, jnp.float32)
-            )
-        )
+        types = (jnp.int32, *[jnp.float32] * 3, jnp.int32, jnp.float32, bool)
+        log = Report(*(jnp.zeros(LOG_SIZE, dtype) for dtype in types))
         done, _, state, log = jax.lax.while_loop(
             unfinished, step, (jnp.int32(0), jnp.int32(0), state, log)
         )
@@ -294,6 +301,28 @@ def make_engine(
         center=jax.jit(center),
         evaluate=lambda *args, seeds, episodes: evaluation(seeds, episodes)(*args),
     )
+
+
+def generation_keys(state: State) -> Key:
+    """Return the keys (3,) of the next generation's ask, tell and evaluations."""
+    return jax.random.split(jax.random.fold_in(state.key, state.generation), 3)
+
+
+def is_finite(tree: Any) -> Array:
+    """Return whether all numbers in a pytree are finite."""
+    leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    # NaN is the largest of all. Compilers take half the time for a maximum.
+    largest = [jnp.max(jnp.abs(x), initial=0) for x in leaves]
+    return jnp.isfinite(jnp.array(largest)).all()
+
+
+def _fail(failed: Array, outcomes: Outcome) -> Outcome:
+    """Return the outcomes of policies, those that `failed` without a return.
+
+    A policy whose parameters are not finite may still act, the same way at all times.
+    """
+    failed = failed.reshape(-1, *[1] * (outcomes.returns.ndim - 1))
+    return outcomes._replace(returns=jnp.where(failed, jnp.nan, outcomes.returns))
 
 
 class Layout(NamedTuple):

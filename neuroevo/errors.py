@@ -1,7 +1,10 @@
 """What a user, or another process, can do wrong, told in one line."""
 
 import difflib
+import os
+import stat
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -11,6 +14,22 @@ class UserError(Exception):
     one, the nearest valid choice. The command line prints it without a traceback
     and exits with code 2.
     """
+
+    def __init__(self, message: str):
+        super().__init__(_one_line(message))
+
+
+_MOST = 2000  # characters of a message
+
+
+def _one_line(text: str) -> str:
+    """Return `text` with control characters escaped, and its middle left out if long.
+
+    It may quote what a user, or a hostile file, calls things.
+    """
+    if len(text) > _MOST:
+        text = f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class ProcessError(Exception):
@@ -38,3 +57,35 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
         f"unknown {kind} {name!r}: expected one of {listed}"
         f"{did_you_mean(name, choices)}"
     )
+
+
+def kind_of(path: Path, expected: str) -> str | None:
+    """Return what is at `path`: a file, a directory, a pipe or a device, or None.
+
+    Raises:
+        UserError: if that cannot be told, with what was `expected` there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # no permission, or a name too long, say
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: {reason}; expected {expected}") from None
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
+
+
+def check_file(path: Path, expected: str) -> None:
+    """Raise a `UserError` unless `path` is a file that can be read, as `expected`.
+
+    A pipe may never begin, and a device never end.
+    """
+    found = kind_of(path, expected)
+    if found is None:
+        raise UserError(f"{path}: no such file; expected {expected}")
+    if found != "a file":
+        raise UserError(f"{path}: {found}; expected {expected}")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path}: no permission to read it; expected {expected}")

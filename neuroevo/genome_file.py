@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.errors import UserError, did_you_mean
+from neuroevo import npz
+from neuroevo.errors import UserError, did_you_mean, kind_of
 from neuroevo.types import Box, Discrete, Genome, Spec
 
 FORMAT = "neuroevo-genome"
@@ -63,22 +63,8 @@ def load(path: Path) -> GenomeFile:
     Raises:
         UserError: if it is not an `.npz` of plain arrays, or of a newer version.
     """
-    try:
-        if path.is_file() and not zipfile.is_zipfile(path):
-            raise ValueError("expected an archive of arrays, as numpy.savez writes it")
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-        for name, array in arrays.items():
-            if not isinstance(array, np.ndarray):  # numpy gives the bytes instead
-                raise ValueError(f"{name} is not an array")
-        meta = json.loads(str(arrays.pop("meta", "{}")))
-        if not isinstance(meta, dict):
-            raise ValueError("its meta is not a JSON object")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a genome (.npz)") from None
-    except Exception as error:  # a damaged archive fails in many ways
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UserError(f"{path}: not a genome file (.npz): {reason}") from None
+    arrays = npz.read(path, _EXPECTED)
+    meta = _read_meta(path, arrays.pop("meta", None))
     if meta and meta.get("format") != FORMAT:
         raise UserError(
             f"{path}: expected format {FORMAT!r}, got {meta.get('format')!r:.60}"
@@ -90,6 +76,28 @@ def load(path: Path) -> GenomeFile:
             f"neuroevo reads up to {VERSION}: upgrade it"
         )
     return GenomeFile(path, arrays, meta)
+
+
+_EXPECTED = "a genome (.npz)"
+_MOST_META = 2**20  # characters
+
+
+def _read_meta(path: Path, array: np.ndarray | None) -> dict[str, Any]:
+    """Return what the array `meta` says; nothing without one."""
+    if array is None:
+        return {}
+    try:
+        if array.dtype.kind != "U" or array.shape:
+            raise ValueError("expected a text")
+        text = array.item()
+        if len(text) > _MOST_META:
+            raise ValueError(f"expected at most {_MOST_META} characters")
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not {_EXPECTED}: its meta: {error}") from None
+    if not isinstance(meta, dict):
+        raise UserError(f"{path}: not {_EXPECTED}: its meta is not a JSON object")
+    return meta
 
 
 def check_new(
@@ -107,9 +115,10 @@ def check_new(
             f"{path}: expected a name that ends in {listed}"
             f"{did_you_mean(path.suffix, suffixes, '.')}"
         )
-    if not path.parent.is_dir():
+    if kind_of(path.parent, "a directory") != "a directory":
         raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
-    if path.exists() and not replace:
+    found = kind_of(path, "a new file")
+    if found and not (replace and found == "a file"):
         raise UserError(f"{path}: exists already; expected a new file")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path}: no permission to write in {path.parent}")
@@ -243,11 +252,7 @@ def to_genome(file: GenomeFile, like: Genome, constants: Mapping[str, Any]) -> G
             + "; ".join(complaints)
         )
     genome = jax.tree.unflatten(
-        structure,
-        [
-            jnp.asarray(file.arrays[name], leaf.dtype).reshape(leaf.shape)
-            for name, leaf in wanted.items()
-        ],
+        structure, [_to_leaf(file, name, leaf) for name, leaf in wanted.items()]
     )
     overriding = sorted(constants.keys() & file.arrays.keys())
     for name in overriding:
@@ -258,6 +263,17 @@ def to_genome(file: GenomeFile, like: Genome, constants: Mapping[str, Any]) -> G
             for name in overriding
         }
     return genome
+
+
+def _to_leaf(file: GenomeFile, name: str, like: Any) -> jax.Array:
+    """Return an array in `file` with the shape and type of `like`."""
+    with np.errstate(over="ignore"):  # of a number too large for the type
+        array = np.asarray(file.arrays[name]).astype(like.dtype).reshape(like.shape)
+    if not np.isfinite(array).all():
+        raise UserError(
+            f"{file.path}: expected finite numbers, and {name} has others (nan, inf)"
+        )
+    return jnp.asarray(array)
 
 
 def _check_constant(file: GenomeFile, name: str, like: np.ndarray) -> None:

@@ -33,7 +33,7 @@ class Recorder:
     ):
         """Build `loggers`, options by name, for the run `name` in `path`."""
         self._path = path
-        self._known = runs.read_loggers(path) if path else {}
+        self._known = runs.read_json(path / runs.LOGGERS) if path else {}
         self._open: dict[str, Logger] = {}
         for each, options in loggers.items():
             known = self._known.setdefault(each, {"generation": 0, "memo": {}})

@@ -13,6 +13,7 @@ import math
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ import yaml
 
 import neuroevo
 from neuroevo import config, genome_file, registry
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, kind_of
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -61,7 +62,7 @@ def default_path(names: Mapping[str, str], seed: int) -> Path:
     parts = [names[part].rpartition(":")[2] for part in ("env", "encoding", "strategy")]
     stem = Path("runs") / "-".join([*parts, f"s{seed}"])
     path, k = stem, 2
-    while path.exists():
+    while kind_of(path, "a place for the run"):
         path, k = stem.with_name(f"{stem.name}-{k}"), k + 1
     return path
 
@@ -71,25 +72,31 @@ def check_new(path: Path) -> None:
 
     It may hold what is left of a process that was killed before the run began.
     """
+    expected = "a new or an empty directory as --run-dir"
+    found = kind_of(path, expected)
+    if found == "a directory" and not os.access(path, os.R_OK | os.X_OK):
+        raise UserError(f"--run-dir {path}: no permission to look into it")
     if is_run(path):
         raise UserError(
             f"--run-dir {path}: holds a run already; expected a new directory (to "
-            f"continue that run: neuroevo resume {path})"
+            f"continue that run: neuroevo resume {shlex.quote(str(path))})"
         )
-    if path.exists():
-        names = {file.name for file in path.iterdir()} if path.is_dir() else {None}
+    if found:
+        is_folder = found == "a directory"
+        names = {file.name for file in path.iterdir()} if is_folder else {None}
         if names and not {LOCK} <= names <= _LEFTOVERS:
             raise UserError(f"--run-dir {path}: expected a new or an empty directory")
-    existing = next(p for p in [path, *path.absolute().parents] if p.exists())
+    parents = [path, *path.absolute().parents]
+    existing = next(parent for parent in parents if kind_of(parent, expected))
     if not existing.is_dir():
         raise UserError(f"--run-dir {path}: {existing} is not a directory")
-    if not os.access(existing, os.W_OK):
+    if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"--run-dir {path}: no permission to write in {existing}")
 
 
 def is_run(path: Path) -> bool:
     """Return whether `path` is a run directory."""
-    return (path / CONFIG).is_file()
+    return kind_of(path / CONFIG, "a run") == "a file"
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
@@ -103,9 +110,10 @@ def read_config(path: Path) -> Mapping[str, Any]:
 
 def read_genome(path: Path) -> genome_file.GenomeFile:
     """Return the content of a genome file, or of the best one of a run directory."""
-    if path.is_dir():
+    expected = "a run directory or a genome"
+    if kind_of(path, expected) == "a directory":
         if not is_run(path):
-            raise UserError(f"{path}: not a run; expected a run directory or a genome")
+            raise UserError(f"{path}: not a run; expected {expected}")
         path = path / BEST
     return genome_file.load(path)
 
@@ -171,7 +179,7 @@ class RunDirectory:
             steps = _steps(self.path)
             remedy = steps and (
                 f"; its newest checkpoint, of generation {steps[0]}, is safe; to go on "
-                f"from there: neuroevo resume {self.path}"
+                f"from there: neuroevo resume {shlex.quote(str(self.path))}"
             )
             raise UserError(
                 f"{self.path}: cannot be written: {os.strerror(number)}{remedy or ''}"
@@ -485,29 +493,24 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def read_summary(path: Path) -> dict[str, Any]:
-    """Return the results of a run; none if it has not ended yet."""
-    file = path / SUMMARY
-    return json.loads(file.read_text()) if file.exists() else {}
-
-
-def read_loggers(path: Path) -> dict[str, Any]:
-    """Return what the loggers of a run have to know of its sessions before."""
-    file = path / LOGGERS
-    try:
-        return json.loads(file.read_text()) if file.exists() else {}
-    except ValueError as error:
-        raise UserError(f"{file}: not readable: {error}") from None
-
-
 def write_loggers(path: Path, known: Mapping[str, Any]) -> None:
-    """Write what `read_loggers` returns."""
+    """Write what the loggers of a run have to know of its sessions before."""
     _write(path / LOGGERS, json.dumps(known, indent=2) + "\n")
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Return the object in one of a run's files, or nothing if it is not there yet."""
-    return json.loads(file.read_text()) if file.exists() else {}
+    """Return the object in one of a run's files, or nothing if it is not there yet.
+
+    Raises:
+        UserError: if that is no JSON object.
+    """
+    try:
+        found = json.loads(file.read_bytes()) if file.exists() else {}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not a readable JSON file: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: expected a JSON object")
+    return found
 
 
 def environment() -> dict[str, Any]:

@@ -231,6 +231,9 @@ _UNSORTED = {"MA_ES", "LM_MA_ES"}  # they weigh `z` as if the best came first
 _CUBIC = {"MA_ES", "xNES"}  # they hold a matrix for every candidate
 _POSITIVE = {"std", "std_decay", "learning_rate", "learning_rate_decay"}
 _SHARES = {"elite_ratio", "crossover_rate"}
+_MOST_CANDIDATES = 2**24
+_LARGEST = float(np.finfo(np.float32).max)
+_MOST_FITNESS = 1e15  # in magnitude
 _MOST_FLOATS = 20_000**2  # in one array of a strategy: 1.6 GB
 
 
@@ -312,6 +315,8 @@ def _check(options: EvosaxStrategy, population: int) -> None:
         )
         if positive and not value > 0:
             raise UserError(f"{name}: {field.name} must be positive, not {value}")
+        if isinstance(value, float) and abs(value) > _LARGEST:
+            raise UserError(f"{name}: {field.name} must be finite, not {value}")
         share = field.name in _SHARES or (name, field.name) == ("GuidedES", "alpha")
         if share and value is not None and not 0 <= value <= 1:
             raise UserError(f"{name}: {field.name} must be in [0, 1], not {value}")
@@ -325,9 +330,19 @@ def _check(options: EvosaxStrategy, population: int) -> None:
     parts = getattr(options, "num_populations", 1)
     even = name in _EVEN or getattr(options, "use_antithetic_sampling", False)
     step = parts * (2 if even else 1)
+    if population > _MOST_CANDIDATES:
+        raise UserError(
+            f"{name}: expected a population of at most {_MOST_CANDIDATES}, got "
+            f"{population}"
+        )
     least = max(_LEAST.get(name, 2) * parts, step)
     if population < least:
         raise UserError(f"{name} needs a population of at least {least}: {population}")
+    pairs = getattr(options, "num_diff", None) or 1
+    if pairs > population:
+        raise UserError(
+            f"{name}: num_diff must not exceed the population, {population}: {pairs}"
+        )
     if population % step:
         nearest = max(population // step * step, least)
         kind = "an even population" if step == 2 else f"a population in {step}s"
@@ -543,10 +558,14 @@ def _check_size(options: EvosaxStrategy, population: int, dims: int) -> None:
 
 
 def _finite(fitness: Array) -> tuple[Array, Array]:
-    """Put non-finite values just below the finite ones; also tell if there are any."""
+    """Put non-finite values just below the finite ones; also tell if there are any.
+
+    Finite ones are bounded, so that the sum of their squares is finite, too.
+    """
     fitness = fitness.astype(jnp.float32)
     limits = jnp.finfo(fitness.dtype)
     finite = jnp.isfinite(fitness)
+    fitness = jnp.clip(fitness, -_MOST_FITNESS, _MOST_FITNESS)
     worst = jnp.min(fitness, where=finite, initial=limits.max)
     # The next number below may be subnormal, which many devices take for zero.
     below = jnp.minimum(jnp.nextafter(worst, -jnp.inf), worst - limits.tiny)
@@ -555,8 +574,13 @@ def _finite(fitness: Array) -> tuple[Array, Array]:
 
 
 def _breaks(new: Any, old: Any) -> Array:
-    """Whether `new` has a NaN in place of a number; a std that underflows does so."""
-    broken = jax.tree.map(lambda x, y: jnp.any(jnp.isnan(x) & ~jnp.isnan(y)), new, old)
+    """Whether `new` has anything else in place of a finite number.
+
+    A standard deviation that underflows ends so, and one that grows without bound.
+    """
+    broken = jax.tree.map(
+        lambda x, y: jnp.any(~jnp.isfinite(x) & jnp.isfinite(y)), new, old
+    )
     return jnp.any(jnp.stack(jax.tree.leaves(broken)))
 
 

@@ -151,7 +151,7 @@ def state(trial: Trial) -> str:
         return "missing"
     rows = runs.read_metrics(trial.path)
     generation = rows[-1]["generation"] if rows else 0
-    summary = runs.read_summary(trial.path)
+    summary = runs.read_json(trial.path / runs.SUMMARY)
     was = runs.read_config(trial.path)
     same = all(was.get(limit) == trial.config[limit] for limit in _LIMITS)
     if same and summary.get("generations") == generation:
@@ -175,7 +175,8 @@ def table(sweep: Sweep) -> list[dict[str, Any]]:
         row["runs"] += 1
         row["done"] += reached == "done"
         if reached == "done":
-            found.setdefault(trial.variant, []).append(runs.read_summary(trial.path))
+            summary = runs.read_json(trial.path / runs.SUMMARY)
+            found.setdefault(trial.variant, []).append(summary)
     for variant, summaries in found.items():
         rows[variant] |= _statistics(summaries)
     return list(rows.values())

@@ -19,6 +19,7 @@ import numpy as np
 
 from neuroevo import (
     build,
+    debugging,
     engine,
     genome_file,
     measures,
@@ -30,6 +31,7 @@ from neuroevo import (
 )
 from neuroevo.config import Config
 from neuroevo.display import Display, Header
+from neuroevo.errors import UserError
 from neuroevo.genome_file import GenomeFile
 from neuroevo.recording import Recorder
 from neuroevo.runs import RunDirectory
@@ -176,6 +178,7 @@ def train(
     stop: Callable[[], int | None] = lambda: None,
     callback: Callable[[Mapping[str, Any]], None] | None = None,
     recorder: Recorder | None = None,
+    debug_nans: bool = False,
 ) -> None:
     """Run generations until a limit of the configuration is met; fill `run.summary`.
 
@@ -187,6 +190,11 @@ def train(
             there, if any.
         callback: called with the metrics of each generation.
         recorder: the open loggers, if there are any.
+        debug_nans: end at the first value that is not finite, and find it.
+
+    Raises:
+        UserError: if the strategy has diverged, or for `debug_nans`; what was written
+            before stays the latest checkpoint.
     """
     settings, progress = run.config.settings, run.progress
     began = time.monotonic() - progress.seconds
@@ -200,7 +208,9 @@ def train(
 
     def advance(generations: int) -> list[dict[str, Any]]:
         limits = _limits(settings, progress, generations)
-        run.state, done, log = run.engine.advance(run.state, limits)
+        before = run.state
+        run.state, done, log = run.engine.advance(before, limits)
+        _check_finite(run, before, int(done), log, debug_nans)
         now = time.monotonic() - began
         rows = _rows(run, int(done), log, now)
         progress.seconds = now
@@ -259,12 +269,36 @@ def train(
             warn(recorder.finish(run.summary))
 
 
+def _check_finite(
+    run: Run, before: engine.State, done: int, log: engine.Report, debug_nans: bool
+) -> None:
+    """Raise a `UserError` if `done` generations since `before` broke the strategy.
+
+    For `debug_nans`, if they broke anything at all.
+    """
+    failed = (np.asarray(log.failures[:done]) > 0) & debug_nans
+    failed = np.flatnonzero(np.asarray(log.diverged[:done]) | failed)
+    if not len(failed):
+        return
+    if debug_nans:
+        limits = _limits(run.config.settings, Progress(), int(failed[0]))
+        state, _, _ = run.engine.advance(before, limits)
+        raise UserError(debugging.explain(run.config.settings, run.parts, state))
+    raise UserError(
+        f"strategy {run.config.names['strategy']} has diverged: in generation "
+        f"{int(before.generation) + failed[0] + 1} all of its candidates or its new "
+        "centre are not finite; expected a smaller std or learning rate of it, or a "
+        "bounded fitness (--debug-nans finds the first value that is not finite)"
+    )
+
+
 def launch(
     config: Config,
     path: Path | None = None,
     *,
     start: GenomeFile | None = None,
     resume: bool = False,
+    debug_nans: bool = False,
     keep_metrics: bool = True,
     leave: Callable[[int], None] | None = None,
     loggers: Mapping[str, Any] | None = None,
@@ -310,7 +344,8 @@ def launch(
             describe()
         if processes.is_main():
             options["recorder"] = stack.enter_context(_open(run, loggers))
-        train(run, directory, stop=stop, **(options if processes.is_main() else {}))
+        options = options if processes.is_main() else {}
+        train(run, directory, stop=stop, debug_nans=debug_nans, **options)
     return run
 
 

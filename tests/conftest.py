@@ -2,9 +2,11 @@
 
 import itertools
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -21,7 +23,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit it
 
 import jax  # noqa: E402
 
-from neuroevo import compilation, sharding  # noqa: E402
+from neuroevo import cli, compilation, sharding  # noqa: E402
 
 sharding.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
@@ -60,3 +62,24 @@ def environment(tmp_path_factory):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run_cli(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty working directory, and return what it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line, **files):
+        for name, content in files.items():
+            (tmp_path / name).write_text(content)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(shlex.split(line))
+        return Said(ended.value.code, *capsys.readouterr())
+
+    return run

@@ -95,6 +95,25 @@ def test_cases_have_names_of_their_own_and_options_that_exist():
                 configure(case, contender, quick=True)
 
 
+PLACE = {"machine": {"devices": "2 x cpu"}, "when": "2026-11-23, abc"}
+
+
+def test_a_table_is_added_to():
+    first, second = (case.name for case in CASES[:2])
+    whole = {name: {"rows": [{"contender": name}]} for name in (first, second)}
+    parts = [table.document(CASES, {name: whole[name]}, PLACE) for name in whole]
+    later = PLACE | {"when": "2026-11-24, def"}
+    text = table.document(
+        CASES, {second: whole[second]}, later, before=table.read(parts[0])
+    )
+    written = table.read(text)
+    assert written.machine == PLACE["machine"]
+    assert written.when == {first: PLACE["when"], second: later["when"]}
+    assert text == table.document(CASES, whole, PLACE).replace(
+        f"--cases {second}` ({PLACE['when']})", f"--cases {second}` ({later['when']})"
+    )
+
+
 def test_table_shows_what_was_measured_and_says_what_was_not():
     rows = [
         {
@@ -120,8 +139,8 @@ def test_table_shows_what_was_measured_and_says_what_was_not():
             "work": {"FLOP": 8e9},
         },
     ]
-    results = {CASES[0].name: {"machine": {"devices": "2 x cpu"}, "rows": rows}}
-    text = table.document(CASES, results)
+    results = {CASES[0].name: {"rows": rows}}
+    text = table.document(CASES, results, PLACE)
     ours, plainly, failed, machine = (
         line for line in text.splitlines() if line.startswith(f"| {CASES[0].name} ")
     )

@@ -278,6 +278,10 @@ def test_mistakes_name_their_source(values, expected):
 
 # ------------------------------------------------------------------------------- YAML
 
+BOMB = "a0: &a0 [1, 1]\n" + "".join(  # ten to the tenth
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 11)
+)
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -294,6 +298,15 @@ def test_mistakes_name_their_source(values, expected):
         ("a: !!python/object/apply:os.mkdir [x]", "not a readable YAML file"),
         ("[" * 2000, "not a readable YAML file"),
         (b"\xff\xfe\x00", "not a readable YAML file"),
+        ("population: 0x" + "f" * 5000, "expected a number of at most 100 digits"),
+        ("seed: " + "1:" * 5000 + "1", "expected a number of at most 100 digits"),
+        ("policy: &a {hidden: *a}", "line 1, column 21: *a holds itself"),
+        ("a: [" + "1, " * 10_000 + "]", "expected at most 10000 values"),
+        (BOMB, "expected at most 10000 values"),
+        ("#" * (2**18 + 1), "expected at most 262144 bytes"),
+        ("!!int '': 1", "not a readable YAML file"),
+        ("a: !!timestamp x", "not a readable YAML file"),
+        ("a: 1\n---\nb: 2", "expected a single document"),
     ],
 )
 def test_yaml_that_is_no_configuration(text, expected, tmp_path, monkeypatch):
@@ -303,7 +316,27 @@ def test_yaml_that_is_no_configuration(text, expected, tmp_path, monkeypatch):
     with pytest.raises(UserError) as error:
         config.read_yaml(file)
     assert expected in str(error.value) and "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
     assert [f.name for f in tmp_path.iterdir()] == ["my.yaml"], "nothing was executed"
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "--compilation-cache", "-x"])
+def test_a_list_in_a_file_passes_no_options_on(word):
+    expected = f"file: --policy.hidden: expected values, got {word!r}"
+    assert mistake(policy={"hidden": [8, word, "/somewhere"]}) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"population": 3, "population.x": 4}, "expected a value or options, got both"),
+        ({"max-seconds": 3, "max_seconds": 4}, "max_seconds: expected one value, got "),
+        ({"encoding": {"steps": 2**31}}, "--encoding.steps: expected integers up to 2"),
+        ({"policy": {"hidden": [8, 10**11]}}, "--policy.hidden: expected integers up"),
+    ],
+)
+def test_values_that_make_no_sense(values, expected):
+    assert expected in mistake(**values)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing but a comment\n", "---\n"])

@@ -28,16 +28,17 @@ ALLOWED = {
         "neuroevo.views.colors",
     },
     r"neuroevo\.pictures": FOUNDATION | {"neuroevo.formatting", "neuroevo.genome_file"},
-    r"neuroevo\.parsing": {"neuroevo.errors"},
+    r"neuroevo\.(parsing|npz)": {"neuroevo.errors"},
     r"neuroevo\.registry": {"neuroevo.errors"},
     r"neuroevo\.(policies|strategies|loggers)": FOUNDATION,
-    r"neuroevo\.tasks(\..*)?": FOUNDATION | {"neuroevo.tasks"},
+    r"neuroevo\.tasks(\..*)?": FOUNDATION | {"neuroevo.tasks", "neuroevo.npz"},
     r"genomes(\..*)?": FOUNDATION,
     r"neuroevo\.processes": {"neuroevo.errors"},
     r"neuroevo\.sharding": {"neuroevo.errors", "neuroevo.processes"},
     r"neuroevo\.engine": {"neuroevo.types", "neuroevo.sharding"},
     r"neuroevo\.config": FOUNDATION | {"neuroevo.parsing"},
-    r"neuroevo\.(genome_file|padding)": FOUNDATION,
+    r"neuroevo\.genome_file": FOUNDATION | {"neuroevo.npz"},
+    r"neuroevo\.padding": FOUNDATION,
 }
 # From the bottom up: a module imports only what comes before it.
 UPPER = [
@@ -49,6 +50,7 @@ UPPER = [
     "build",
     "memory",
     "solution",
+    "debugging",
     "training",
     "api",
     "doctor",

@@ -226,7 +226,7 @@ def test_user_errors_are_one_line(tmp_path):
 
     file = tmp_path / "stats.npz"
     path = str(file)
-    check(lambda: Constant(file=path).build((2,)), "stats.npz", "does not exist")
+    check(lambda: Constant(file=path).build((2,)), "stats.npz", "no such file")
     np.savez(file, obs_mean=np.zeros(2))
     check(lambda: Constant(file=path).build((2,)), "obs_var", "obs_mean")
     np.savez(file, obs_mean=np.zeros(2), obs_var=np.ones(2))

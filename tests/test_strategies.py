@@ -64,23 +64,24 @@ class Harness:
         self.init = quickly(self.strategy.init)
 
         @quickly
-        def generation(state, key, mask):
+        def generation(state, key, mask, value):
             ask_key, tell_key = jax.random.split(key)
             population, asked = self.strategy.ask(ask_key, state)
-            fitness = jnp.where(mask, jnp.nan, jax.vmap(fitness_of)(population))
+            fitness = jnp.where(mask, value, jax.vmap(fitness_of)(population))
             state = self.strategy.tell(tell_key, population, fitness, asked)
             return state, asked, population, self.strategy.center(state)
 
-        self.generation = generation
+        self.generation = lambda *args, value=np.nan: generation(*args, value)
+        self.compiled = generation._cache_size
         self.healthy = jnp.zeros(self.population, bool)
 
-    def run(self, masks, seed=0):
+    def run(self, masks, seed=0, value=np.nan):
         state = self.init(jax.random.key(seed), START)
         centers = []
         for key, mask in zip(
             jax.random.split(jax.random.key(seed + 1), len(masks)), masks, strict=True
         ):
-            state, _, _, center = self.generation(state, key, mask)
+            state, _, _, center = self.generation(state, key, mask, value=value)
             centers.append(center)
         return state, centers
 
@@ -103,7 +104,7 @@ def test_improves_on_a_quadratic(name):
         fitness = max(map(fitness_of, centers))
     share = 0.2 if name not in OPTIONS or "SV" in name or "TF" in name else 0.6
     assert fitness > share * fitness_of(START)
-    assert run.generation._cache_size() == 1
+    assert run.compiled() == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,14 +124,21 @@ def test_state_keeps_structure_and_strong_types(name):
     assert sizes == {harness(name).population}
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38])
 @pytest.mark.parametrize("name", NAMES)
-def test_failures_do_not_poison(name):
+def test_failures_do_not_poison(name, value):
+    """Nor does fitness at the end of what floats can hold."""
     run = harness(name)
     some = jnp.arange(run.population) % 3 == 0
     first = jnp.arange(run.population) == 0
-    _, centers = run.run([~run.healthy, some, first, ~first, *[some] * 12])
+    masks = [~run.healthy, some, first, ~first, *[some] * 12]
+    state, centers = run.run(masks, value=value)
     for center in centers:
         assert np.isfinite(ravel_pytree(center)[0]).all()
+    # What is infinite from the start (the best fitness so far, say) may stay so.
+    start = run.init(jax.random.key(0), START)
+    for before, after in zip(*map(jax.tree.leaves, (start, state)), strict=True):
+        assert (np.isfinite(after) | ~np.isfinite(before)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -405,6 +413,9 @@ def test_matrix_adaptation_solves_an_ellipsoid(name):
         ("Rm_ES", {"m": 0}, 16, "m must be positive"),
         ("GuidedES", {"alpha": 1.5}, 16, r"alpha must be in \[0, 1\]"),
         ("SimpleGA", {"elite_ratio": 2.0}, 16, r"elite_ratio must be in \[0, 1\]"),
+        ("DifferentialEvolution", {"num_diff": 17}, 16, "must not exceed the popul"),
+        ("SNES", {"std": 1e39}, 16, "std must be finite"),
+        ("SNES", {}, 2**24 + 1, "at most 16777216, got 16777217"),
     ],
 )
 def test_mistakes_are_told_by_build(name, options, population, message):

@@ -390,6 +390,13 @@ def test_report(run_cli, run, others):
     assert code == 2 and "exists already" in err
     code, _, err = run_cli(f"report {run} --out two.htm")
     assert code == 2 and "ends in .html; did you mean '.html'?" in err
+    with (others[1] / runs.METRICS).open("a") as file:
+        file.write('{"generation": 5, "env_steps": "many"}\n')
+    assert len(curves.read_run(others[1]).rows) == 4
+    (others[1] / runs.SUMMARY).write_text("{")
+    code, _, err = run_cli(f"report {others[1]}")
+    assert code == 2 and "summary.json: not a readable JSON file" in err
+    (others[1] / runs.SUMMARY).unlink()
     code, _, err = run_cli("report nowhere")
     assert code == 2 and err.count("\n") == 1
 

@@ -9,6 +9,21 @@ import optax
 from neuroevo.tasks.episode import Environment
 from neuroevo.types import Box, Encoding, Spec
 
+CARTPOLE = {  # a run that takes seconds, nearly all of them to compile
+    "env": {"name": "CartPole-v1", "max_steps_in_episode": 10},
+    "encoding": {"name": "dataset", "steps": 1, "optimizer": "sgd"},
+    "policy": {"name": "mlp", "hidden": []},
+    "strategy": "SimpleES",
+    "population": 4,
+    "generations": 2,
+    "seeds": 1,
+    "episodes": 1,
+    "center_seeds": 1,
+    "final_seeds": 1,
+    "final_episodes": 1,
+    "devices": 1,
+}
+
 
 def walk(noise: float = 0.1, limit: int = 20) -> Environment:
     """A point that is to stay near the origin; the episode ends when it is lost."""

@@ -7,15 +7,15 @@ step. Modes that need neither leave them empty and cost nothing.
 """
 
 import dataclasses
-import os
-import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from neuroevo import npz
 from neuroevo.errors import UserError
 from neuroevo.types import Array, Stats, TaskState
 
@@ -318,13 +318,9 @@ def _load(file: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: if there is no such file or it lacks an array.
     """
-    if not os.path.isfile(file):
-        raise UserError(f"normalization.file {file!r} does not exist")
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files if name != "meta"}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"normalization.file {file!r} is not an .npz file") from error
+    expected = "an .npz file with obs_mean and obs_var as normalization.file"
+    found = npz.read(Path(file), expected)
+    found.pop("meta", None)  # of a genome file
     for name in ("obs_mean", "obs_var"):
         if name not in found:
             raise UserError(
@@ -341,9 +337,10 @@ def _fit(array: Array, shape: tuple[int, ...], name: str) -> np.ndarray:
         UserError: if the sizes differ or the values make no sense.
     """
     array = np.asarray(array)
-    if not np.issubdtype(array.dtype, np.number):
+    if array.dtype.kind not in "fiu":
         raise UserError(f"{name} holds {array.dtype} where numbers were expected")
-    array = array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 is not finite
+        array = array.astype(np.float32)
     if array.size != np.prod(shape, dtype=int):
         raise UserError(
             f"{name} has shape {array.shape}, but observations have shape {shape}"

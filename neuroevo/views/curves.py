@@ -52,7 +52,7 @@ class Run(NamedTuple):
     def column(self, key: str) -> np.ndarray:
         """Return a figure of each generation, NaN where there is none."""
         values = [row.get(key) for row in self.rows]
-        return np.array([np.nan if v is None else v for v in values], float)
+        return np.array([v if _is_number(v) else np.nan for v in values], float)
 
 
 class Curve(NamedTuple):
@@ -71,13 +71,21 @@ def read_run(path: Path) -> Run:
         UserError: if `path` is no run, or has no metrics yet.
     """
     config = runs.read_config(path)
-    rows = runs.read_metrics(path)
+    rows = [
+        row
+        for row in runs.read_metrics(path)
+        if all(_is_number(row.get(axis)) for axis in AXES)
+    ]
     if not rows:
         raise UserError(f"{path}: no metrics yet; expected a run of one generation")
     summary, environment = (
         runs.read_json(path / name) for name in (runs.SUMMARY, runs.ENVIRONMENT)
     )
     return Run(path, config, rows, summary, environment)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def group(found: Sequence[Run]) -> dict[str, list[Run]]:

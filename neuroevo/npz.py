@@ -1,0 +1,99 @@
+"""Arrays from an ``.npz`` that anybody made: no code, and no more memory than due.
+
+`numpy.load` believes an array's header before it allocates, expands a small archive
+without limit, and takes the last of several arrays of one name.
+"""
+
+import math
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from neuroevo.errors import UserError, check_file
+
+_MOST_BYTES = 2**28  # that a smaller file may expand to
+_MOST_ARRAYS = 10_000
+_MOST_HEADER = 1000  # bytes before an array's own
+_KINDS = "biufcU"  # numbers and text; no Python objects, no records
+
+
+def read(path: Path, expected: str) -> dict[str, np.ndarray]:
+    """Return the arrays in an ``.npz`` by name.
+
+    They take at most as much memory as the file has bytes, or 256 MB if that is more.
+
+    Args:
+        path: a file.
+        expected: what a user who named another file is told to expect.
+
+    Raises:
+        UserError: if it is no ``.npz`` of plain arrays.
+    """
+    check_file(path, expected)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy mends headers, and says so
+            return _read(path)
+    except Exception as error:  # a damaged archive fails in many ways
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: not {expected}: {reason}") from None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("expected an archive of arrays, as numpy.savez writes it")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if len(members) > _MOST_ARRAYS:
+            raise ValueError(f"expected at most {_MOST_ARRAYS} arrays")
+        most = max(_MOST_BYTES, path.stat().st_size)
+        if sum(member.file_size for member in members) > most:
+            raise ValueError(f"expected arrays of at most {most} bytes in all")
+        arrays: dict[str, np.ndarray] = {}
+        for member in members:
+            name = _name(member)
+            if name in arrays:
+                raise ValueError(f"it holds {name!r} twice")
+            arrays[name] = _read_array(archive, member)
+        return arrays
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """Return the name of the array in `member`, if it can be one."""
+    name, suffix = member.orig_filename[:-4], member.orig_filename[-4:]
+    parts = name.replace("\\", "/").split("/")
+    if suffix != ".npy" or not name.isprintable() or ".." in parts or name[:1] == "/":
+        raise ValueError(f"expected arrays alone (.npy), got {member.orig_filename!r}")
+    return name
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Return the array in `member`, once its header agrees with the member's size."""
+    stored = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    if member.compress_type not in stored:  # others can ask for gigabytes to begin with
+        raise ValueError("compressed in a way that numpy does not write")
+    limit = {"max_header_size": _MOST_HEADER}
+    with archive.open(member) as file:
+        try:
+            read_header = _HEADERS[np.lib.format.read_magic(file)]
+            shape, _, dtype = read_header(file, **limit)
+        except Exception:  # of a literal in Python, which numpy evaluates as such
+            raise ValueError(f"{member.filename} has no header of an array") from None
+        size = member.file_size - file.tell()
+    if dtype.kind not in _KINDS or not dtype.itemsize:
+        raise ValueError(f"{member.filename} holds {dtype}, expected numbers")
+    possible = all(0 <= length < 2**48 for length in shape)
+    if not possible or math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(
+            f"{member.filename} claims shape {shape} of {dtype} and has {size} bytes"
+        )
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False, **limit)
+
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
