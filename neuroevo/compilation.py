@@ -18,7 +18,7 @@ def use_cache(folder: Path | Literal["auto"] | None) -> None:
     ``auto`` means the user's cache folder, unless JAX has been told of another one (by
     ``JAX_COMPILATION_CACHE_DIR``, say). None keeps none.
     """
-    if folder == "auto" and jax.config.jax_compilation_cache_dir is not None:
+    if folder == "auto" and cache_in_use() is not None:
         return
     folder = default_folder() if folder == "auto" else folder
     try:
@@ -29,6 +29,11 @@ def use_cache(folder: Path | Literal["auto"] | None) -> None:
     # With a limit JAX locks the folder, so that processes can share it.
     jax.config.update("jax_compilation_cache_max_size", _LARGEST)
     jax.config.update("jax_compilation_cache_dir", folder and str(folder.absolute()))
+
+
+def cache_in_use() -> str | None:
+    """Return the folder that compiled programs are kept in, if there is one."""
+    return jax.config.values["jax_compilation_cache_dir"]
 
 
 def default_folder() -> Path:

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 import neuroevo
@@ -33,7 +32,7 @@ def examine() -> dict[str, Any]:
     compilation.use_cache("auto")
     devices = sharding.select(None)
     facts = runs.environment()
-    cache = jax.config.jax_compilation_cache_dir
+    cache = compilation.cache_in_use()
     return {
         "neuroevo": neuroevo.__version__,
         "from": str(Path(neuroevo.__file__).parent),

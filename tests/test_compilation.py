@@ -47,19 +47,19 @@ def test_it_lies_in_the_users_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     compilation.use_cache("auto")
-    folder = jax.config.jax_compilation_cache_dir
+    folder = compilation.cache_in_use()
     assert folder.startswith(str(tmp_path)) and "neuroevo" in folder
 
 
 def test_jax_may_have_been_told_of_another_one(tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     compilation.use_cache("auto")
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path)
+    assert compilation.cache_in_use() == str(tmp_path)
     compilation.use_cache(None)
-    assert jax.config.jax_compilation_cache_dir is None
+    assert compilation.cache_in_use() is None
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path):
     (tmp_path / "file").write_text("")
     compilation.use_cache(tmp_path / "file" / "folder")
-    assert jax.config.jax_compilation_cache_dir is None
+    assert compilation.cache_in_use() is None
