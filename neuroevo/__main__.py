@@ -1,5 +1,18 @@
-"""Run the command line with ``python -m neuroevo``."""
+"""Run the command line: ``neuroevo``, or ``python -m neuroevo``."""
 
-from neuroevo.cli import main
+import gc
 
-main()
+
+def main() -> None:
+    """Run the command line, see `neuroevo.cli`."""
+    # To import and to trace a physics engine makes millions of objects that stay. By
+    # default Python looks through them for garbage all the time: 3 s of 12 s.
+    gc.set_threshold(200_000)
+    from neuroevo import cli
+
+    gc.freeze()
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -37,8 +37,8 @@ def set_up_jax(config: Config) -> None:
     settings = config.settings
     names = ("population", "seeds", "episodes")
     episodes = math.prod(getattr(settings, name, 1) for name in names)
-    slow = getattr(config.parts["env"], "slow", False)
-    sharding.configure(config.devices, lengthy=episodes > (_SLOW if slow else _FAST))
+    lengthy = episodes > (_SLOW if _is_slow(config) else _FAST)
+    sharding.configure(config.devices, lengthy=lengthy)
     compilation.use_cache(config.settings.compilation_cache)
 
 
@@ -84,7 +84,7 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     """
     parameters = count(shapes(parts.policy.init))
     automatic = {
-        "chunk": _chunk(parameters, getattr(config.settings, "episodes", _PARALLEL)),
+        "chunk": _chunk(config, parameters),
         "decode_chunk": _decode_chunk(parameters),
     }
     sizes = {
@@ -96,19 +96,43 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     return dataclasses.replace(config, settings=settings)
 
 
-_PARALLEL = 8  # episodes in a chunk, at least: fewer leave a processor idle
+# Episodes in a chunk on a CPU: with fewer a processor idles; with more, physics engines
+# are hardly faster, and more of them stand still while one goes on.
+_FEWEST, _MOST = 8, 32
 
 
-def _chunk(parameters: int, episodes: int) -> int:
-    """Return how many policies, with `episodes` each, to roll out together.
+def _chunk(config: Config, parameters: int) -> int:
+    """Return how many policies to roll out together.
 
-    On a CPU so many that their parameters stay in its cache; on an accelerator many
-    more, to hide latency.
+    On a CPU so many that their `parameters` stay in its cache; on an accelerator many
+    more, to hide latency, but no more than a device's part of them.
     """
-    floats, most = (2**17, 64) if jax.default_backend() == "cpu" else (2**30, 4096)
-    least = -(-_PARALLEL // episodes)
-    chunk = max(least, min(most, floats // parameters))
-    return chunk if chunk < engine.WIDTH else chunk // engine.WIDTH * engine.WIDTH
+    settings = config.settings
+    episodes = getattr(settings, "episodes", _FEWEST)
+    if jax.default_backend() != "cpu":
+        policies = math.prod(getattr(settings, n, 64) for n in ("population", "seeds"))
+        part = -(-policies // len(sharding.select(config.devices)))
+        chunk = max(1, min(4096, part, 2**30 // parameters))
+    else:
+        most = max(1, _MOST // episodes) if _is_slow(config) else 64
+        chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
+    if chunk < engine.WIDTH or _is_slow(config):
+        return chunk
+    return chunk // engine.WIDTH * engine.WIDTH
+
+
+def _width(config: Config) -> int:
+    """Return how many policies to evaluate with the same random numbers, in a row.
+
+    Where an episode costs more than its random numbers, each ends by itself.
+    """
+    small = config.settings.chunk < engine.WIDTH
+    return 1 if small or _is_slow(config) else engine.WIDTH
+
+
+def _is_slow(config: Config) -> bool:
+    """Return whether the environment is a physics engine, or as slow as one."""
+    return getattr(config.parts["env"], "slow", False)
 
 
 def _decode_chunk(parameters: int) -> int:
@@ -130,8 +154,8 @@ def build_engine(
     """
     compilation.make_room()
     settings = config.settings
-    fields = engine.Plan._fields
-    plan = engine.Plan(*(getattr(settings, field, 1) for field in fields))
+    fields = {name: getattr(settings, name, 1) for name in engine.Plan._fields}
+    plan = engine.Plan(**{**fields, "width": _width(config)})
     return engine.make_engine(
         parts.encoding, parts.policy, parts.task, parts.strategy, plan, devices
     )

@@ -5,7 +5,6 @@ It knows no environment, no encoding and no device. Everything here is a pure fu
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,13 +14,13 @@ import numpy as np
 
 from neuroevo import sharding
 from neuroevo.types import (
-    CHUNK,
     Array,
     Encoding,
     Genome,
     Key,
     Outcome,
     Policy,
+    Row,
     Strategy,
     StrategyState,
     Task,
@@ -38,7 +37,8 @@ class Plan(NamedTuple):
     center_every: int  # generations between evaluations of the strategy's centre
     center_seeds: int  # policies decoded from the centre for such an evaluation
     chunk: int  # policies that are rolled out together
-    decode_chunk: int  # of these, policies that are trained together
+    decode_chunk: int  # policies that are trained together
+    width: int  # policies in a row: they share random numbers, and end together
 
 
 class Answer(NamedTuple):
@@ -116,50 +116,44 @@ def make_engine(
         are played, by default all.
         """
         start_keys, episode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-        width = WIDTH if fits(plan.chunk, len(blocks[0][0])) else 1
+        width = plan.width if worth(plan.width, len(blocks[0][0])) else 1
         layout = lay_out(blocks, width)
-        num_items, num_starts = (
+        num_rows, num_starts = (
             None if active is None else jnp.asarray(ends)[active]
-            for ends in (layout.item_ends, layout.seed_ends)
+            for ends in (layout.row_ends, layout.seed_ends)
         )
-        starts = sharding.map_chunks(
-            jax.vmap(lambda keys, i: encoding.start(keys[i]), in_axes=(None, 0)),
-            start_keys,
-            len(keys),
-            1,
-            num_starts,
+        starts = sharding.share_each(
+            lambda keys, i: encoding.start(keys[i]), start_keys, len(keys), num_starts
         )
-        rows, seeds = jnp.asarray(layout.rows), jnp.asarray(layout.seeds)
+        genome_rows, seeds = jnp.asarray(layout.rows), jnp.asarray(layout.seeds)
 
-        def chunk(args, items):
+        def play_rows(args, rows, count):
             genomes, starts, episode_keys, task_state = args
 
             def decode(i):
-                start = take(starts, seeds[i])
-                return encoding.decode(pick(genomes, rows[i]), start)
+                start = take(starts, seeds[i // width])
+                return encoding.decode(pick(genomes, genome_rows[i]), start)
 
-            def rollout(params, keys):
-                def act(observation, key):
-                    return policy.act(policy.apply(params, observation), key)
+            def load(i):
+                batch = rows[i]
+                items = (batch[:, None] * width + jnp.arange(width)).reshape(-1)
+                params = map_batches(decode, items, plan.decode_chunk)
+                valid = jax.vmap(is_finite)(params)
+                params, valid = jax.tree.map(
+                    lambda x: x.reshape(-1, width, *x.shape[1:]), (params, valid)
+                )
+                keys = episode_keys[seeds[batch]]
+                keys = jax.vmap(jax.random.split, (0, None))(keys, episodes)
+                return Row(params, keys, valid)
 
-                return task.evaluate(act, task_state, keys)
+            def act(params, observation, key):
+                return policy.act(policy.apply(params, observation), key)
 
-            params = map_batches(decode, items, plan.decode_chunk)
-            finite = jax.vmap(is_finite)(params)
-            keys = episode_keys[seeds[items[::width]]]
-            keys = jax.vmap(jax.random.split, (0, None))(keys, episodes)
-            if width == 1:
-                outcomes = jax.vmap(rollout, axis_name=CHUNK[0])(params, keys)
-                return _fail(~finite, outcomes)
-            # What depends on keys alone is computed once for the policies of a seed.
-            params = jax.tree.map(lambda x: x.reshape(-1, width, *x.shape[1:]), params)
-            of_a_seed = jax.vmap(rollout, (0, None), axis_name=CHUNK[1])
-            outcomes = jax.vmap(of_a_seed, axis_name=CHUNK[0])(params, keys)
-            outcomes = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outcomes)
-            return _fail(~finite, outcomes)
+            slots = max(1, plan.chunk // width)
+            return task.play(act, load, task_state, len(rows), count, slots)
 
         args = (genomes, starts, episode_keys, task_state)
-        outcomes = sharding.map_chunks(chunk, args, len(rows), plan.chunk, num_items)
+        outcomes = sharding.share(play_rows, args, len(layout.seeds), num_rows)
         return [jax.tree.map(part, outcomes) for part in layout.parts]
 
     # The centre rides along with the population as one more genome, on seeds of its
@@ -316,64 +310,52 @@ def is_finite(tree: Any) -> Array:
     return jnp.isfinite(jnp.array(largest)).all()
 
 
-def _fail(failed: Array, outcomes: Outcome) -> Outcome:
-    """Return the outcomes of policies, those that `failed` without a return.
-
-    A policy whose parameters are not finite may still act, the same way at all times.
-    """
-    failed = failed.reshape(-1, *[1] * (outcomes.returns.ndim - 1))
-    return outcomes._replace(returns=jnp.where(failed, jnp.nan, outcomes.returns))
-
-
 class Layout(NamedTuple):
-    """The items that blocks of policies amount to, in the order of their evaluation."""
+    """The rows of policies that blocks amount to, in the order of their evaluation."""
 
-    rows: np.ndarray  # of an item, its genome
-    seeds: np.ndarray  # of an item, its seed
-    item_ends: np.ndarray  # with none of the blocks, the first one, two of them, …
+    rows: np.ndarray  # (R * width,) of each policy, its genome
+    seeds: np.ndarray  # (R,) of each row, its seed
+    row_ends: np.ndarray  # with none of the blocks, the first one, two of them, …
     seed_ends: np.ndarray
-    parts: list[Callable[[Array], Array]]  # of all items, a block's (genomes, seeds, …)
+    parts: list[Callable[[Array], Array]]  # of all rows, a block's (genomes, seeds, …)
 
 
 def lay_out(blocks: Sequence[tuple[np.ndarray, int]], width: int) -> Layout:
-    """Return the items of blocks ``(rows, seeds)``, see `make_engine`.
+    """Return the rows for blocks ``(genomes, seeds)``, see `make_engine`.
 
-    Every `width` items in succession have the same seed, for which rows are repeated.
+    The `width` policies of a row have the same seed, for which genomes are repeated.
     """
-    rows, seeds, parts, item_ends, seed_ends = [], [], [], [0], [0]
-    for block_rows, count in blocks:
-        size = len(block_rows)
-        padded = np.pad(block_rows, (0, -size % width), mode="edge")
+    rows, seeds, parts, row_ends, seed_ends = [], [], [], [0], [0]
+    for genomes, count in blocks:
+        size = len(genomes)
+        padded = np.pad(genomes, (0, -size % width), mode="edge")
+        each = len(padded) // width
         rows.append(np.tile(padded, count))
-        seeds.append(np.repeat(seed_ends[-1] + np.arange(count), len(padded)))
-        shape = (count, len(padded))
-        parts.append(functools.partial(_part, item_ends[-1], shape, size))
-        item_ends.append(item_ends[-1] + len(rows[-1]))
+        seeds.append(np.repeat(seed_ends[-1] + np.arange(count), each))
+        parts.append(functools.partial(_part, row_ends[-1], count, each, size))
+        row_ends.append(row_ends[-1] + count * each)
         seed_ends.append(seed_ends[-1] + count)
     return Layout(
         np.concatenate(rows),
         np.concatenate(seeds),
-        np.array(item_ends),
+        np.array(row_ends),
         np.array(seed_ends),
         parts,
     )
 
 
-def _part(begin: int, shape: tuple[int, int], size: int, x: Array) -> Array:
+def _part(begin: int, count: int, each: int, size: int, x: Array) -> Array:
     """Return what `x` has for a block, without what was repeated."""
-    x = x[begin : begin + math.prod(shape)].reshape(*shape, *x.shape[1:])
+    x = x[begin : begin + count * each].reshape(count, -1, *x.shape[2:])
     return x[:, :size].swapaxes(0, 1)
 
 
-WIDTH = 8  # policies of one seed in succession, where there are enough of them
+WIDTH = 8  # policies of one seed in a row, where there are enough of them
 
 
-def fits(chunk: int, genomes: int) -> bool:
-    """Return whether to evaluate `WIDTH` policies of a seed in succession.
-
-    Chunks must be made of them, and at most an eighth of the work may be repetition.
-    """
-    return chunk % WIDTH == 0 and 8 * (-genomes % WIDTH) <= genomes
+def worth(width: int, genomes: int) -> bool:
+    """Return whether rows of `width` repeat at most an eighth of the work."""
+    return 8 * (-genomes % width) <= genomes
 
 
 def take(tree: Any, row: Array) -> Any:

@@ -1,5 +1,6 @@
 """How much memory a run needs, told before anything is compiled."""
 
+import math
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from neuroevo.formatting import format_bytes
 # Copies of an array that exist at once, from what compiled programs were seen to use.
 _STATE = 2  # a strategy's state: the present one and the next
 _POPULATION = 5  # asked for, evaluated, and what `tell` makes of it: 5.2 with SNES
+_ENTERING = 1.25  # policies in play, and those that take the places of some
 _TRAINED = 4  # parameters, their gradient and an optimizer's two statistics
 PROGRAM = 10**9  # what JAX, its compiler and an environment take, about
 
@@ -32,7 +34,7 @@ def estimate(config: Config, parts: build.Parts) -> dict[str, int]:
     return {
         "strategy": _STATE * size(state),
         "population": _POPULATION * size(population),
-        "chunk": policy * (settings.chunk + _TRAINED * trained)
+        "chunk": policy * math.ceil(settings.chunk * _ENTERING + _TRAINED * trained)
         + start * (settings.seeds + settings.center_seeds),
     }
 

@@ -1,11 +1,11 @@
 """The only module that knows about devices.
 
 A program is written once for one device and runs on any number of them: `spread` runs
-it on every device with the same arguments, and inside it `map_chunks` divides work
-among the devices and gives every device all the results. Whatever else the program does
-is done by every device alike, so its state is replicated without being communicated,
-and the results do not depend on the number of devices. These may belong to several
-processes, which run the same program: see `neuroevo.processes`.
+it on every device with the same arguments, and inside it `share` divides work among the
+devices and gives every device all the results. Whatever else the program does is done
+by every device alike, so its state is replicated without being communicated, and the
+results do not depend on the number of devices. These may belong to several processes,
+which run the same program: see `neuroevo.processes`.
 """
 
 import contextlib
@@ -131,7 +131,7 @@ def _memory_limit() -> float:
 def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     """Return `function`, run by every device with the same arguments.
 
-    `function` may call `map_chunks`; its result must be the same on every device, as it
+    `function` may call `share`; its result must be the same on every device, as it
     is when everything else is computed from the arguments. With the devices of several
     processes, each must call it, with the same arguments, and has the result.
     """
@@ -196,50 +196,55 @@ def _silenced() -> Iterator[None]:
         os.close(null)
 
 
-def map_chunks(
+def share(
+    function: Callable[[Any, jax.Array, jax.Array], Any],
+    args: Any,
+    count: int,
+    active: jax.Array | int | None = None,
+) -> Any:
+    """Return what ``function(args, items, number)`` returns, for `count` items.
+
+    Each device calls it with the items that are dealt to it in turn, int32, which
+    balances items whose cost varies, and is to compute the first `number` of them; it
+    returns arrays with a leading axis for all. Only items below `active` are computed.
+    """
+    devices = jax.lax.axis_size(AXIS)
+    rounds = -(-count // devices)
+    device = jax.lax.axis_index(AXIS).astype(jnp.int32)
+    active = jnp.asarray(count if active is None else active, jnp.int32)
+    items = jnp.minimum(device + devices * jnp.arange(rounds), count - 1)
+    function = jax.jit(function)  # or it would be traced for every use below
+    results = function(args, items, (active - device + devices - 1) // devices)
+    shapes = jax.eval_shape(lambda: results)
+    results = jax.tree.map(_raw, results)
+    results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, …)
+    results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:])[:count], results)
+    return jax.tree.map(_like, results, shapes)
+
+
+def share_each(
     function: Callable[[Any, jax.Array], Any],
     args: Any,
     count: int,
-    chunk: int,
     active: jax.Array | int | None = None,
 ) -> Any:
-    """Return what ``function(args, items)`` returns for all items below `count`.
+    """Return what ``function(args, item)`` returns for all items, one after the other.
 
-    `function` takes `chunk` items, int32, at a time and returns arrays with a leading
-    axis of that length, so that memory is bounded and a loop inside it ends with the
-    chunk's last item. Chunks are dealt to the devices in turn, which balances items
-    whose cost varies along the population; what a chunk holds does not depend on the
-    number of devices. Items from `active` on are skipped, chunk by chunk; their results
-    are zeros or undefined.
+    See `share`.
     """
-    devices = jax.lax.axis_size(AXIS)
-    chunks = -(-count // chunk)
-    rounds = -(-chunks // devices)
+    function = jax.jit(function)
 
-    function = jax.jit(function)  # or it would be traced for every use below
+    def on_this_device(args, items, number):
+        def one(j, results):
+            result = jax.tree.map(_raw, function(args, items[j]))
+            return jax.tree.map(lambda xs, x: xs.at[j].set(x), results, result)
 
-    def evaluate(args, items):
-        return jax.tree.map(_raw, function(args, items))
+        shapes = jax.eval_shape(function, args, items[0])
+        zeros = jax.tree.map(lambda s: _raw(_zeros(_several(s, len(items)))), shapes)
+        results = jax.lax.fori_loop(0, number, one, zeros)
+        return jax.tree.map(_like, results, shapes)
 
-    def on_this_device(args, device, active):
-        def one_round(j, results):
-            items = (device + devices * j) * chunk + jnp.arange(chunk)
-            chunk_results = evaluate(args, jnp.minimum(items, count - 1))
-            return jax.tree.map(lambda r, c: r.at[j].set(c), results, chunk_results)
-
-        shapes = jax.eval_shape(evaluate, args, jnp.arange(chunk))
-        empty = jax.tree.map(lambda s: jnp.zeros((rounds, *s.shape), s.dtype), shapes)
-        active_chunks = (active + chunk - 1) // chunk
-        my_rounds = (active_chunks - device + devices - 1) // devices
-        return jax.lax.fori_loop(0, my_rounds, one_round, empty)
-
-    active = jnp.asarray(count if active is None else active, jnp.int32)
-    device = jax.lax.axis_index(AXIS).astype(jnp.int32)
-    results = on_this_device(args, device, active)
-    results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, chunk, …)
-    results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[3:])[:count], results)
-    shapes = jax.eval_shape(function, args, jnp.arange(chunk))
-    return jax.tree.map(_like, results, shapes)
+    return share(on_this_device, args, count, active)
 
 
 def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
@@ -261,6 +266,10 @@ def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
     if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
         return jnp.broadcast_to(jax.random.key(0), shape.shape)
     return jnp.zeros(shape.shape, shape.dtype)
+
+
+def _several(shape: jax.ShapeDtypeStruct, count: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((count, *shape.shape), shape.dtype)
 
 
 def _raw(leaf: jax.Array) -> jax.Array:

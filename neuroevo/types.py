@@ -24,11 +24,6 @@ TaskState = Any  # pytree of arrays: what a task learns during a run
 Stats = Any  # pytree of arrays that can be summed over evaluations
 StrategyState = Any  # pytree of arrays
 
-# The names of the axes along which policies that are evaluated together are batched:
-# by their seed and by their genome. A loop whose condition is reduced over those that
-# exist is one loop for all of them, with no masking.
-CHUNK = ("seed", "genome")
-
 
 class Discrete(NamedTuple):
     """`n` actions, the integers ``0 … n - 1``."""
@@ -98,16 +93,32 @@ class Trajectory(NamedTuple):
     alive: Array  # (T,) bool: False after the end of the episode
 
 
+class Row(NamedTuple):
+    """B rows of policies, see `Task.play`; those of a row are given the same keys."""
+
+    params: Params  # (B, width, …)
+    keys: Key  # (B, E) one for each episode
+    valid: Array  # (B, width) bool: others have no return
+
+
 class Task(NamedTuple):
     """What a policy is to do: an environment with its observation normalisation.
 
     `evaluate` takes ``act(observation, key) -> action``, the task's state and E keys,
     one for each episode.
+
+    `play` evaluates the policies in rows of `width` that are below `count`, of `size`
+    rows, and returns their outcomes with the leading axes (size, width). It takes
+    ``act(params, observation, key) -> action``, ``load(rows) -> Row``, the task's
+    state, `size`, `count`, and the number of slots. Every slot holds a row. As soon as
+    a quarter of them have ended, the next rows take their places: no policy waits long
+    for another that plays on.
     """
 
     spec: Spec
     init: Callable[[Key], TaskState]
     evaluate: Callable[[Callable[[Observation, Key], Action], TaskState, Key], Outcome]
+    play: Callable[..., Outcome]
     update: Callable[[TaskState, Stats], TaskState]
     record: Callable[[Callable[[Observation, Key], Action], TaskState, Key], Trajectory]
     constants: Callable[[TaskState], Mapping[str, Array]]  # for a genome file

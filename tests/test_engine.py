@@ -110,7 +110,7 @@ def test_what_policies_of_a_seed_share_changes_no_more_than_last_digits():
     """The population is no multiple of the policies that are evaluated together."""
     options = {"population": 8 * engine.WIDTH - 3, "normalization": "running"}
     together = make_run(**options, chunk=2 * engine.WIDTH, devices=3)
-    assert engine.fits(together.config.settings.chunk, options["population"])
+    assert engine.worth(engine.WIDTH, options["population"])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
         advance(make_run(**options, chunk=3), 3),

@@ -17,13 +17,13 @@ def on_devices(count, function):
 
 
 @pytest.mark.parametrize("devices", [1, 2, 3])
-@pytest.mark.parametrize("count, chunk", [(1, 4), (7, 2), (8, 8), (9, 4)])
-def test_items_are_mapped_in_order(devices, count, chunk):
-    def chunk_of(offset, items):
-        return {"squares": items**2 + offset, "keys": jax.vmap(jax.random.key)(items)}
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_items_are_mapped_in_order(devices, count):
+    def square(offset, item):
+        return {"squares": item**2 + offset, "keys": jax.random.key(item)}
 
     def program(offset):
-        return sharding.map_chunks(chunk_of, offset, count, chunk)
+        return sharding.share_each(square, offset, count)
 
     results = on_devices(devices, program)(5)
     np.testing.assert_array_equal(results["squares"], np.arange(count) ** 2 + 5)
@@ -33,26 +33,39 @@ def test_items_are_mapped_in_order(devices, count, chunk):
 
 @pytest.mark.parametrize("active", [0, 3, 5, 8])
 def test_inactive_items_are_not_computed(active):
-    """Those of the chunk in which the last active one is are."""
-
     def program(active):
-        def ones(_, items):
-            return jnp.ones(len(items))
-
-        return sharding.map_chunks(ones, None, 8, 2, active)
+        return sharding.share_each(lambda _, item: jnp.ones(()), None, 8, active)
 
     results = np.asarray(on_devices(2, program)(active))
-    np.testing.assert_array_equal(results[:active], 1)
-    np.testing.assert_array_equal(results[active + active % 2 :], 0)
+    np.testing.assert_array_equal(results, np.arange(8) < active)
+
+
+@pytest.mark.parametrize("devices, active", [(1, 5), (2, 5), (2, 0), (3, 8)])
+def test_every_item_is_dealt_to_one_device(devices, active):
+    def tell(_, items, number):
+        device = jax.lax.axis_index(sharding.AXIS)
+        return {
+            "item": items,
+            "device": jnp.full(len(items), device),
+            "is_active": jnp.arange(len(items)) < number,
+        }
+
+    def program(active):
+        return sharding.share(tell, None, 8, active)
+
+    dealt = on_devices(devices, program)(active)
+    np.testing.assert_array_equal(dealt["item"], np.arange(8))
+    np.testing.assert_array_equal(dealt["device"], np.arange(8) % devices)
+    np.testing.assert_array_equal(dealt["is_active"], np.arange(8) < active)
 
 
 def test_many_calls_do_not_deadlock():
     """Some 64 collectives that nobody awaits would end the process on CPU devices."""
 
-    def chunk(x, items):
-        return (x + items) % 1000
+    def add(x, item):
+        return (x + item) % 1000
 
-    program = on_devices(2, lambda x: sharding.map_chunks(chunk, x, 2, 1).sum())
+    program = on_devices(2, lambda x: sharding.share_each(add, x, 2).sum())
     found = expected = 0
     for _ in range(200):
         found, expected = program(found), expected % 1000 + (expected + 1) % 1000
@@ -66,12 +79,12 @@ from neuroevo import sharding
 
 sharding.configure(2)
 
-def chunk(steps, items):
+def spin(steps, item):
     spin = lambda _, x: jnp.sin(x) + 1
-    return jax.lax.fori_loop(0, steps * items[0], spin, jnp.ones((1, 1000)))
+    return jax.lax.fori_loop(0, steps * item, spin, jnp.ones(1000))
 
 program = sharding.spread(
-    lambda steps: sharding.map_chunks(chunk, steps, 2, 1), jax.devices()
+    lambda steps: sharding.share_each(spin, steps, 2), jax.devices()
 )
 steps, seconds = 100, 0.0
 while seconds < {seconds}:
@@ -119,16 +132,16 @@ def train(scale):
     carry = params, optimizer.init(params)
     return jax.lax.fori_loop(0, 20, step, carry)[0][0].sum()
 
-def chunk(scale, items):
-    return jax.lax.map(train, items * scale, batch_size=7)
+def train_some(scale, item):
+    return jax.lax.map(train, (24 * item + jnp.arange(24)) * scale, batch_size=7)
 
-count = 100_000
+count = 100_000 // 24
 program = sharding.spread(
-    lambda scale, active: sharding.map_chunks(chunk, scale, count, 24, active),
+    lambda scale, active: sharding.share_each(train_some, scale, count, active),
     jax.devices(),
 )
 resident = lambda: psutil.Process().memory_info().rss
-program(1e-7, 24)
+program(1e-7, 1)
 before = resident()
 program(1e-7, count)
 print("grown by", (resident() - before) // 2**20, "MB")

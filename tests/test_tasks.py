@@ -17,7 +17,7 @@ from neuroevo.errors import UserError
 from neuroevo.tasks import brax, gymnax
 from neuroevo.tasks.episode import Environment, make_task, random_act
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
-from neuroevo.types import CHUNK, Box, Discrete, Spec
+from neuroevo.types import Box, Discrete, Row, Spec
 
 LIMIT = 9
 NORMALIZATIONS = {
@@ -123,21 +123,66 @@ def test_the_loop_ends_with_the_last_episode(longest):
 
 
 @pytest.mark.parametrize("name", ["running", "episode"])
-def test_vmap_over_policies_equals_a_loop(name):
+@pytest.mark.parametrize(
+    ("width", "slots", "count"), [(1, 1, 6), (1, 3, 5), (1, 8, 6), (2, 2, 3), (3, 1, 1)]
+)
+def test_playing_rows_of_policies_equals_playing_them_alone(name, width, slots, count):
+    """Six policies, each row with episodes of its own, through few slots or many."""
     task = make_task(countdown(), NORMALIZATIONS[name].build((2,)))
     state = task.init(jax.random.key(0))
+    weights = jnp.concatenate([WEIGHTS, -WEIGHTS[:1]]).reshape(-1, width, 2, 3)
+    size = len(weights)
+    keys = jax.random.split(jax.random.key(2), (size, 4))
+    valid = (jnp.arange(6) != 4).reshape(-1, width)
 
-    def evaluate(weights):  # all policies are given the same keys
-        return task.evaluate(linear(weights), state, KEYS)
+    def load(rows):
+        return Row(weights[rows], keys[rows], valid[rows])
 
-    loop = jax.jit(lambda: jax.lax.map(evaluate, WEIGHTS))()
-    for axis in (None, *CHUNK):
-        together = jax.jit(jax.vmap(evaluate, axis_name=axis))(WEIGHTS)
-        jax.tree.map(
-            functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5),
-            together,
-            loop,
-        )
+    def act(weights, observation, key):
+        return linear(weights)(observation, key)
+
+    together = jax.jit(lambda n: task.play(act, load, state, size, n, slots))(count)
+    evaluate = jax.jit(lambda w, keys: task.evaluate(linear(w), state, keys))
+    for row in range(count):
+        for column in range(width):
+            alone = evaluate(weights[row, column], keys[row])
+            assert len(set(alone.lengths.tolist())) > 1
+            if not valid[row, column]:
+                alone = alone._replace(returns=jnp.full(4, jnp.nan))
+            found = jax.tree.map(lambda x: x[row, column], together)  # noqa: B023
+            jax.tree.map(
+                functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5),
+                found,
+                alone,
+            )
+    assert not together.lengths[count:].any()  # nor are the others played
+
+
+def test_a_row_that_has_ended_makes_room():
+    """Of one long row and many short ones, none waits for the long one."""
+    long, short, rows, calls = 60, 2, 30, []
+
+    def step(key, state, action):  # an action is how long the episode is to be
+        jax.debug.callback(lambda: calls.append(None))
+        t = state + 1
+        return t, jnp.zeros(2), 1.0, t >= action
+
+    def reset(key):
+        return jnp.int32(0), jnp.zeros(2)
+
+    def load(rows):
+        lives = jnp.where(rows == 0, long, short)
+        keys = jax.random.split(jax.random.key(0), (len(rows), 1))
+        return Row(lives[:, None], keys, jnp.ones((len(rows), 1), bool))
+
+    environment = Environment(Spec((2,), Discrete(99)), reset, step, 100)
+    task = make_task(environment, NoNormalization().build((2,)))
+    play = functools.partial(task.play, lambda life, *_: life, load, ())
+    lengths = jax.jit(lambda: play(rows, rows, 2).lengths)()
+    jax.effects_barrier()
+    np.testing.assert_array_equal(lengths[:, 0, 0], [long] + [short] * (rows - 1))
+    # Beside the long row the 29 short ones pass, one after the other.
+    assert len(calls) in (long, 2 * long)  # depending on how jax batches callbacks
 
 
 def test_a_failure_while_alive_is_not_hidden():

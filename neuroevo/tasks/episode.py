@@ -1,6 +1,6 @@
-"""The one rollout: parallel episodes of one policy, masked and stopped early."""
+"""The one rollout: episodes of many policies in parallel, masked and stopped early."""
 
-import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,13 +9,14 @@ import jax.numpy as jnp
 
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.types import (
-    CHUNK,
     Action,
     Array,
     Box,
     Key,
     Observation,
     Outcome,
+    Params,
+    Row,
     Spec,
     Stats,
     Task,
@@ -45,7 +46,7 @@ class Environment(NamedTuple):
 
 
 class _Episodes(NamedTuple):
-    """What E parallel episodes carry from step to step: sums, never a trajectory."""
+    """What a policy's E episodes carry from step to step: sums, never a trajectory."""
 
     state: Any  # (E, …)
     observation: Array  # (E, *observation) not normalised
@@ -53,6 +54,16 @@ class _Episodes(NamedTuple):
     returns: Array  # (E,)
     lengths: Array  # (E,) int32
     normalizer: Any  # what the normaliser gathers on the way
+
+
+class _Slots(NamedTuple):
+    """Rows of policies in play, one in each of S slots: see `Task.play`."""
+
+    row: Array  # (S,) int32 which one; out of range for none
+    t: Array  # (S,) int32 steps taken
+    params: Params  # (S, width, …)
+    keys: Array  # (S, 2, E, …) of actions and of steps: the data of typed keys
+    episodes: _Episodes  # (S, width, E, …)
 
 
 def make_task(environment: Environment, normalizer: Normalizer) -> Task:
@@ -66,9 +77,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         normalizer: what the policy sees of it, see `neuroevo.tasks.normalization`.
 
     Returns:
-        The task. Its `evaluate` may be wrapped in ``vmap`` over policies, best with
-        axis names of `CHUNK`: then they share one loop condition and step counter, and
-        what depends on keys alone is computed once for policies given the same keys.
+        The task.
     """
     is_box = isinstance(environment.spec.action, Box)
     # Whether episodes that have ended keep the last observation that the policy saw. Of
@@ -88,8 +97,10 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
 
     def advance(act: Act, task_state, keys, t, now: _Episodes):
         """Take step `t` of all episodes; also return what a recording needs."""
-        alive = now.alive
-        seen = normalizer.observe(task_state, now.normalizer, now.observation, alive)
+        # A policy may have to wait after its time, for others of its row or for its
+        # successor: the end of time is not an end that the environment tells of.
+        counts = now.alive & (t < environment.max_steps)
+        seen = normalizer.observe(task_state, now.normalizer, now.observation, counts)
         observation = normalizer.apply(task_state, seen, now.observation)
         # Folding in `t` needs no key in the carry, and costs nothing at all where the
         # policy or the environment ignores its key.
@@ -103,40 +114,119 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         reward = jnp.asarray(reward, jnp.float32)
         if is_box:  # an environment may take anything for an action, and go on
             reward = jnp.where(_finite(action), reward, jnp.nan)
-        reward = jnp.where(alive, reward, 0.0)
-        alive = alive & ~jnp.asarray(done, bool)
+        reward = jnp.where(counts, reward, 0.0)
+        goes_on = counts & ~jnp.asarray(done, bool)
         observation = jnp.asarray(observation, jnp.float32)
         if is_vector:
-            observation = jnp.where(alive[:, None], observation, now.observation)
+            observation = jnp.where(goes_on[:, None], observation, now.observation)
         after = _Episodes(
             state=_strong(state),
             observation=observation,
-            alive=alive,
+            alive=jnp.where(counts, goes_on, now.alive),
             returns=now.returns + reward,
-            lengths=now.lengths + now.alive,
+            lengths=now.lengths + counts,
             normalizer=seen,
         )
         return after, (action, reward)
 
-    def evaluate(act: Act, task_state: TaskState, keys: Key) -> Outcome:
-        reset_keys, *step_keys = _split(keys)
-
-        def going(carry):
-            t, any_alive, _ = carry
-            return (t < environment.max_steps) & any_alive
-
-        def body(carry):
-            t, _, episodes = carry
-            episodes, _ = advance(act, task_state, step_keys, t, episodes)
-            return t + 1, _any(episodes.alive), episodes
-
-        episodes = begin(task_state, reset_keys)
-        carry = (jnp.int32(0), _any(episodes.alive), episodes)
-        _, _, end = jax.lax.while_loop(going, body, carry)
+    def finish(end: _Episodes) -> Outcome:
         # A simulation that has broken down stays so, and may go on to reward.
         broken = ~_finite(end.observation) & (end.alive | is_vector)
         returns = jnp.where(broken, jnp.nan, end.returns)
         return Outcome(returns, end.lengths, normalizer.stats(end.normalizer))
+
+    def play(
+        act: Callable[[Params, Observation, Key], Action],
+        load: Callable[[Array], Row],
+        task_state: TaskState,
+        size: int,
+        count: Array | int,
+        slots: int,
+    ) -> Outcome:
+        slots = min(slots, size)
+        # As many rows at a time enter: few, or slots would stand empty, and all at once
+        # where there is a slot for each. It is cheaper to decode some together.
+        batch = slots if slots == size else max(1, slots // 4)
+
+        def enter(rows: Array) -> _Slots:
+            loaded = load(jnp.clip(rows, 0, size - 1))
+            reset_keys, *keys = _split(loaded.keys)
+            episodes = jax.vmap(functools.partial(begin, task_state))(reset_keys)
+            episodes = jax.tree.map(
+                lambda x: jnp.repeat(x[:, None], loaded.valid.shape[1], axis=1),
+                episodes,
+            )
+            nothing = jnp.where(loaded.valid, 0.0, jnp.nan)[..., None]
+            return _Slots(
+                row=rows,
+                t=jnp.where(rows < count, 0, environment.max_steps),
+                params=loaded.params,
+                keys=jnp.stack([jax.random.key_data(k) for k in keys], axis=1),
+                episodes=episodes._replace(returns=episodes.returns + nothing),
+            )
+
+        def step(keys, t, params, now: _Episodes) -> _Episodes:
+            own = functools.partial(act, params)
+            return advance(own, task_state, keys, t, now)[0]
+
+        # What depends on keys alone is computed once for the policies of a row.
+        step = jax.vmap(jax.vmap(step, in_axes=(None, None, 0, 0)))
+        loaded = jax.eval_shape(load, jnp.arange(batch))
+        impl = jax.random.key_impl(jnp.empty((), loaded.keys.dtype))
+
+        def busy(now: _Slots) -> Array:
+            goes_on = now.episodes.alive.any(axis=(1, 2))
+            return goes_on & (now.t < environment.max_steps)
+
+        def round_of_rows(carry):
+            entered, now, outcomes = carry
+            rows = entered + jnp.arange(batch)
+            free = jnp.argsort(busy(now), stable=True)[:batch]
+            now = jax.tree.map(lambda x, y: x.at[free].set(y), now, enter(rows))
+            wanted = jnp.where(entered + batch < count, batch, slots)
+
+            def going(carry):
+                return jnp.sum(~busy(now._replace(**carry))) < wanted
+
+            def body(carry):
+                keys = jax.random.wrap_key_data(now.keys.swapaxes(0, 1), impl=impl)
+                episodes = step(tuple(keys), carry["t"], now.params, carry["episodes"])
+                return {"t": carry["t"] + 1, "episodes": episodes}
+
+            carry = {"t": now.t, "episodes": now.episodes}
+            now = now._replace(**jax.lax.while_loop(going, body, carry))
+            ended = jnp.where(busy(now), size, now.row)
+            new = jax.vmap(jax.vmap(finish))(now.episodes)
+            outcomes = jax.tree.map(
+                lambda x, y: x.at[ended].set(y, mode="drop"), outcomes, new
+            )
+            return entered + batch, now, outcomes
+
+        empty = jax.tree.map(
+            lambda x: jnp.zeros((slots, *x.shape[1:]), x.dtype),
+            jax.eval_shape(enter, jnp.arange(batch)),
+        )
+        empty = empty._replace(row=jnp.full(slots, size))
+        shapes = jax.eval_shape(jax.vmap(jax.vmap(finish)), empty.episodes)
+        outcomes = jax.tree.map(
+            lambda x: jnp.zeros((size, *x.shape[1:]), x.dtype), shapes
+        )
+        _, _, outcomes = jax.lax.while_loop(
+            lambda carry: carry[0] < count,
+            round_of_rows,
+            (jnp.int32(0), empty, outcomes),
+        )
+        return outcomes
+
+    def evaluate(act: Act, task_state: TaskState, keys: Key) -> Outcome:
+        def load(rows: Array) -> Row:
+            return Row(jnp.zeros((1, 1)), keys[None], jnp.ones((1, 1), bool))
+
+        def act_alone(params: Params, observation: Observation, key: Key) -> Action:
+            return act(observation, key)
+
+        outcome = play(act_alone, load, task_state, 1, 1, 1)
+        return jax.tree.map(lambda x: x[0, 0], outcome)
 
     def record(act: Act, task_state: TaskState, key: Key) -> Trajectory:
         reset_keys, *step_keys = _split(key[None])
@@ -173,6 +263,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         spec=environment.spec,
         init=init,
         evaluate=evaluate,
+        play=play,
         update=normalizer.update,
         record=record,
         constants=constants,
@@ -195,21 +286,13 @@ _fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
 
 def _split(keys: Key) -> tuple[Key, Key, Key]:
     """Return keys for the resets, the actions and the steps of each episode."""
-    return tuple(jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys))
+    split = jax.vmap(lambda key: jax.random.split(key, 3))(keys.reshape(-1))
+    return tuple(split[:, i].reshape(keys.shape) for i in range(3))
 
 
 def _finite(x: Array) -> Array:
     """Return whether all numbers of each row are finite."""
     return jnp.isfinite(x).all(axis=range(1, x.ndim))
-
-
-def _any(alive: Array) -> Array:
-    """Return whether any episode goes on, of any policy if their axes have names."""
-    count = alive.any().astype(jnp.int32)
-    for axis in CHUNK:
-        with contextlib.suppress(NameError):  # no such axis
-            count = jax.lax.psum(count, axis)
-    return count > 0
 
 
 def _strong(tree: Any) -> Any:
