@@ -187,18 +187,19 @@ CASES = (
     Compare(
         "hades-hopper-population",
         GENERATIONS,
-        "the same as hades-hopper-4 with 64 candidates",
+        "the same as hades-hopper-4 with 64 candidates (2048 on a GPU)",
         HADES | {"population": 64},
         against("plain", generations=3),
-        gpu={"population": 1024},
+        gpu={"population": 2048},
     ),
     Compare(
         "hades-breakout-mlp",
         GENERATIONS,
-        "HaDES, Breakout, 16 pairs, 16 candidates x 2 seeds x 4 episodes, 2x512 relu",
+        "HaDES, Breakout, 16 pairs, 16 candidates (2048 on a GPU) x 2 seeds x "
+        "4 episodes, 2x512 relu",
         BREAKOUT,
         against("plain", their_generations=2),
-        gpu={"population": 256},
+        gpu={"population": 2048},
     ),
     Compare(
         "hades-breakout-cnn",
@@ -206,7 +207,7 @@ CASES = (
         "the same with a CNN: 16 filters and 128 units",
         BREAKOUT | {"policy": CNN},
         against("plain", their_generations=2),
-        gpu={"population": 256},
+        gpu={"population": 2048},
     ),
     Compare(
         "hades-cartpole",

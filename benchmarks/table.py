@@ -32,6 +32,9 @@ of episodes (evosax and EvoJAX do not tell which these are, so theirs are all), 
 left out where contenders ran different generations. OpenBLAS has one thread
 (`OPENBLAS_NUM_THREADS=1`): with more, the plain formulation's QR decompositions are
 slower. The day and the revision of each case stand behind its command.
+
+`python benchmarks/run.py --out benchmarks/RESULTS-GPU.md` measures the same on a GPU,
+with the populations that the cases name for it; its rows are in that file.
 """
 
 
