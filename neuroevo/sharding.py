@@ -235,14 +235,18 @@ def share_each(
     function = jax.jit(function)
 
     def on_this_device(args, items, number):
-        def one(j, results):
-            result = jax.tree.map(_raw, function(args, items[j]))
-            return jax.tree.map(lambda xs, x: xs.at[j].set(x), results, result)
+        def raw(item):
+            return jax.tree.map(_raw, function(args, item))
 
-        shapes = jax.eval_shape(function, args, items[0])
-        zeros = jax.tree.map(lambda s: _raw(_zeros(_several(s, len(items)))), shapes)
+        def one(j, results):
+            return jax.tree.map(lambda xs, x: xs.at[j].set(x), results, raw(items[j]))
+
+        zeros = jax.tree.map(
+            lambda s: jnp.zeros((len(items), *s.shape), s.dtype),
+            jax.eval_shape(raw, items[0]),
+        )
         results = jax.lax.fori_loop(0, number, one, zeros)
-        return jax.tree.map(_like, results, shapes)
+        return jax.tree.map(_like, results, jax.eval_shape(function, args, items[0]))
 
     return share(on_this_device, args, count, active)
 
@@ -266,10 +270,6 @@ def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
     if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
         return jnp.broadcast_to(jax.random.key(0), shape.shape)
     return jnp.zeros(shape.shape, shape.dtype)
-
-
-def _several(shape: jax.ShapeDtypeStruct, count: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((count, *shape.shape), shape.dtype)
 
 
 def _raw(leaf: jax.Array) -> jax.Array:

@@ -180,31 +180,28 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
             alone = step(keys, t, *jax.tree.map(lambda x: x[0], policies))
             return jax.tree.map(lambda x: x[None], alone)
 
-        def busy(now: _Slots) -> Array:
-            goes_on = now.episodes.alive.any(axis=(1, 2))
-            return goes_on & (now.t < environment.max_steps)
+        def busy(t: Array, episodes: _Episodes) -> Array:
+            return episodes.alive.any(axis=(1, 2)) & (t < environment.max_steps)
 
         def round_of_rows(carry):
             entered, now, outcomes = carry
             rows = entered + jnp.arange(batch)
-            free = jnp.argsort(busy(now), stable=True)[:batch]
+            free = jnp.argsort(busy(now.t, now.episodes), stable=True)[:batch]
             now = jax.tree.map(lambda x, y: x.at[free].set(y), now, enter(rows))
             wanted = jnp.where(entered + batch < count, batch, slots)
+            keys = tuple(jax.random.wrap_key_data(now.keys.swapaxes(0, 1), impl=impl))
 
             def going(carry):
-                return jnp.sum(~busy(now._replace(**carry))) < wanted
+                return jnp.sum(~busy(*carry)) < wanted
 
             def body(carry):
-                keys = jax.random.wrap_key_data(now.keys.swapaxes(0, 1), impl=impl)
-                episodes = jax.vmap(step_row)(
-                    tuple(keys), carry["t"], now.params, carry["episodes"]
-                )
-                return {"t": carry["t"] + 1, "episodes": episodes}
+                t, episodes = carry
+                return t + 1, jax.vmap(step_row)(keys, t, now.params, episodes)
 
-            carry = {"t": now.t, "episodes": now.episodes}
-            now = now._replace(**jax.lax.while_loop(going, body, carry))
-            ended = jnp.where(busy(now), size, now.row)
-            new = jax.vmap(jax.vmap(finish))(now.episodes)
+            t, episodes = jax.lax.while_loop(going, body, (now.t, now.episodes))
+            now = now._replace(t=t, episodes=episodes)
+            ended = jnp.where(busy(t, episodes), size, now.row)
+            new = jax.vmap(jax.vmap(finish))(episodes)
             outcomes = jax.tree.map(
                 lambda x, y: x.at[ended].set(y, mode="drop"), outcomes, new
             )
