@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from neuroevo.tasks.episode import Environment
+from neuroevo.core.rollout import Environment
 from neuroevo.types import Box, Spec
 
 
@@ -80,9 +80,9 @@ class Still:
         return Environment(Spec(self.observation, Box(self.actions)), reset, step, 1)
 
 
-# Held-out evaluations of the centre, which the others do not make, are kept away but
+# Held-out evaluations of the center, which the others do not make, are kept away but
 # for one policy in the first generation. All compile anew.
-COMMON = {"center_every": 10**6, "center_seeds": 1, "compilation_cache": None}
+COMMON = {"center_every": 10**6, "center_policies": 1, "compilation_cache": None}
 
 HADES = {  # the preset hades-brax, smaller
     "preset": "hades-brax",
@@ -107,7 +107,7 @@ DIRECT = {
         "optimizer": "adam",
         "learning_rate": 0.02,
     },
-    "seeds": 1,
+    "policies": 1,
 }
 DIRECT_BRAX = DIRECT | {
     "normalization": "running",

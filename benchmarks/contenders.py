@@ -1,6 +1,6 @@
 """Who is measured.
 
-Each contender is a function ``(run, generations, quick)`` of a `neuroevo.training.Run`,
+Each contender is a function ``(run, generations, quick)`` of a `neuroevo.run.loop.Run`,
 which says what to do. It compiles and returns ``sample(seed)``, one timed repetition.
 """
 
@@ -15,7 +15,7 @@ import machine
 import numpy as np
 import plain
 
-from neuroevo import engine
+from neuroevo.core import engine
 from neuroevo.types import Discrete
 
 
@@ -91,7 +91,7 @@ evojax = _one_by_one(evojax_problem.make_generation)
 def constant_actions(run, generations, quick):
     """Steps of the same episodes in one vmap, with no policy, never ending."""
     settings, environment = run.config.settings, run.parts.environment
-    batch = settings.population * settings.seeds * settings.episodes
+    batch = settings.population * settings.policies * settings.episodes
     action = environment.spec.action
     shape = () if isinstance(action, Discrete) else action.shape
     actions = jnp.zeros((batch, *shape), jnp.int32 if shape == () else jnp.float32)

@@ -7,7 +7,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from neuroevo import runs, sharding
+from neuroevo import devices as sharding
+from neuroevo.store import directory as runs
 
 MATRIX, MATRIX_QUICK = 2048, 256  # rows and columns
 ARRAY, ARRAY_QUICK = 2**26, 2**16  # numbers in all, 4 bytes each: far beyond any cache

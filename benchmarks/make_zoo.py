@@ -1,9 +1,9 @@
 """Put the genome of a run into the zoo, with its card.
 
-    python benchmarks/make_zoo.py RUN NAME --title "four pairs" [--seeds 16]
+    python benchmarks/make_zoo.py RUN NAME --title "four pairs" [--policies 16]
 
 ``A+B`` is a run B that started at the best genome of A: the card counts both. The
-genome is the last centre or the best one, whichever the run's held-out evaluation found
+genome is the last center or the best one, whichever the run's held-out evaluation found
 better (of a run without one, the last). The card's return is measured anew, on policies
 and episodes that chose nothing.
 """
@@ -16,7 +16,10 @@ from pathlib import Path
 import search_table
 
 import neuroevo
-from neuroevo import config, genome_file, measures, runs
+from neuroevo import returns as measures
+from neuroevo.config import resolve as config
+from neuroevo.store import directory as runs
+from neuroevo.store import genome_file
 
 ZOO = Path(__file__).parents[1] / "genomes" / "zoo"
 
@@ -26,7 +29,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("--title", required=True)
-    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--policies", type=int, default=16)
     parser.add_argument("--episodes", type=int, default=8)
     options = parser.parse_args()
     chain = [Path(run) for run in options.run.split("+")]
@@ -35,7 +38,7 @@ def main() -> None:
     summary = json.loads(file.read_text()) if file.exists() else {}
     final, best = (summary.get(f"{name}_return_mean", 0) for name in ("final", "best"))
     solution = neuroevo.load(run / (runs.CENTER if final >= best else runs.BEST))
-    result = solution.evaluate(options.seeds, options.episodes, seed=1)
+    result = solution.evaluate(options.policies, options.episodes, seed=1)
     environment = json.loads((run / runs.ENVIRONMENT).read_text())
     spent = [runs.read_metrics(each)[-1] for each in chain]
     written = config.read_yaml(run / runs.CONFIG)
@@ -45,7 +48,8 @@ def main() -> None:
         "pairs": len(solution.arrays()["states"]),
         "command": " && ".join(map(search_table.command, chain)),
         "search": {
-            key: written[key] for key in ("strategy", "population", "seeds", "episodes")
+            key: written[key]
+            for key in ("strategy", "population", "policies", "episodes")
         },
         "versions": environment["versions"],
         "generations": sum(row["generation"] for row in spent),
@@ -53,11 +57,11 @@ def main() -> None:
         "seconds": round(sum(row["seconds"] for row in spent), 1),
         "devices": environment["devices"],
         "made": time.strftime("%Y-%m-%d"),
-        "licence": "Apache-2.0",
+        "license": "Apache-2.0",
         "confidence": measures.CONFIDENCE,
         **{
             key: result[key]
-            for key in ("return_mean", "return_interval", "seeds", "episodes")
+            for key in ("return_mean", "return_interval", "policies", "episodes")
         },
     }
     path = ZOO / f"{options.name}.npz"

@@ -60,7 +60,7 @@ def prepare(case, contender, quick=False):
     """Compile a contender; return its ``sample(seed)`` and the seconds that it took."""
     import contenders
 
-    from neuroevo import training
+    from neuroevo.run import loop as training
 
     run = training.Run(configure(case, contender, quick))
     generations = 1 if quick else contender.generations
@@ -77,7 +77,7 @@ def configure(case, contender, quick=False):
     """Return the configuration of a contender on this machine."""
     import jax
 
-    from neuroevo import config
+    from neuroevo.config import resolve as config
 
     options = dict(case.options)
     layers = config.read_layers(options.pop("preset", None), None)
@@ -121,7 +121,7 @@ def decode_work(run):
     inputs = math.prod(parts.environment.spec.observation)
     first = inputs * run.config.parts["policy"].hidden[0]
     options = run.config.parts["encoding"]
-    times = settings.population * settings.seeds * options.steps
+    times = settings.population * settings.policies * options.steps
     return {
         "FLOP": times * options.size * (6.0 * sum(weights) - 2.0 * first),
         "B": times * 32.0 * sum(leaf.size for leaf in shapes),
@@ -199,7 +199,7 @@ def start(case, quick=False):
 def _first_generation(case, directory):
     """Return the seconds until a command's first generation is over; let it end."""
     run = directory / f"run-{time.monotonic_ns()}"
-    options = ["--quiet", "--generations", "1", "--final-seeds", "0"]
+    options = ["--quiet", "--generations", "1", "--final-policies", "0"]
     command = [sys.executable, "-m", "neuroevo", "train", *case.arguments, *options]
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(directory / "cache"),

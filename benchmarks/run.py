@@ -64,7 +64,7 @@ def child(case, quick, only):
         return {"rows": measure.measure(case, quick)}
     import jax
 
-    from neuroevo import sharding
+    from neuroevo import devices as sharding
 
     sharding.configure(None)  # all cores of a CPU, whatever a contender uses
     import machine

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroevo import config, runs
+from neuroevo.config import resolve as config
+from neuroevo.store import directory as runs
 
 SKIP = {"neuroevo", "devices", "chunk", "checkpoint", "seed", "env"}
 LIMITS = {"generations", "max_env_steps", "max_seconds", "target"}
-MEASURES = {"center_every", "center_seeds", "final_seeds", "final_episodes"}
+MEASURES = {"center_every", "center_policies", "final_policies", "final_episodes"}
 
 
 def differences(run: Path) -> str:
@@ -57,7 +58,7 @@ def command(run: Path) -> str:
 
 
 def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return environment steps and held-out returns of a run's centre."""
+    """Return environment steps and held-out returns of a run's center."""
     rows = [r for r in runs.read_metrics(run) if r.get("center_return") is not None]
     return (
         np.array([row["env_steps"] for row in rows]),
@@ -97,7 +98,7 @@ def row(run: Path) -> str:
 
 HEAD = """\
 | run | differs from the defaults in | seed | generations | env steps | time | \
-highest `center_return` | best centre, held out | last centre, held out |
+highest `center_return` | best center, held out | last center, held out |
 |---|---|---|---|---|---|---|---|---|"""
 
 

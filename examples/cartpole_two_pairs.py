@@ -21,7 +21,7 @@ def main(
         encoding={"name": "dataset", "size": 2},
         population=population,
         generations=generations,
-        target=495,  # held-out return of the centre, met twice in a row
+        target=495,  # held-out return of the center, met twice in a row
         display=True,
         **options,
     )
@@ -33,15 +33,15 @@ def main(
         action = ("left", "right")[int(label)]
         print("  ", *(f"{number:+7.2f}" for number in state), "->", action)
 
-    # The search never saw these initialisations and episodes.
-    result = found.evaluate(seeds=policies, episodes=8)
+    # The search never saw these initializations and episodes.
+    result = found.evaluate(policies=policies, episodes=8)
     print(f"\n{policies} fresh networks trained on them:", _show(result))
 
     # A genome file holds the pairs and how to train on them. What is learned from
     # them need not be the network that they were evolved with.
     found.save(file)
     larger = neuroevo.load(file, policy=LARGER)
-    transferred = larger.evaluate(seeds=policies, episodes=8)
+    transferred = larger.evaluate(policies=policies, episodes=8)
     print(f"{policies} networks of another architecture:", _show(transferred))
     return result, transferred
 

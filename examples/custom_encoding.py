@@ -33,7 +33,7 @@ class Subspace:
     suggests: ClassVar[Mapping[str, object]] = {
         "strategy": "SNES",
         "strategy.std": 3.0,
-        "seeds": 1,
+        "policies": 1,
         "episodes": 8,
     }
 
@@ -73,7 +73,7 @@ def main(size: int = 16, generations: int = 40, population: int = 64, **options)
         display=True,
         **options,
     )
-    result = run.evaluate(seeds=1, episodes=32)
+    result = run.evaluate(policies=1, episodes=32)
     print(f"{size} numbers: return {result['return_mean']:.1f} over 32 fresh episodes")
     return result
 

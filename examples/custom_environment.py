@@ -49,7 +49,7 @@ def main(generations: int = 60, population: int = 64, max_steps: int = 100, **op
         display=True,
         **options,
     )
-    result = run.evaluate(seeds=8, episodes=8)
+    result = run.evaluate(policies=8, episodes=8)
     print(f"return {result['return_mean']:.1f} of at most {max_steps}")
     print("position, velocity -> thrust")
     pairs = run.genome

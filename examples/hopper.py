@@ -18,7 +18,7 @@ def main(
     hidden: tuple[int, ...] = (512, 512),
     episode_length: int = 1000,
     episodes: int = 2,
-    final_seeds: int = 4,
+    final_policies: int = 4,
     **options,
 ):
     """Evolve four pairs for hopper and evaluate what they teach."""
@@ -30,9 +30,9 @@ def main(
         strategy={"name": "CMA_ES", "std": 0.1},
         population=population,
         generations=generations,
-        seeds=2,  # networks trained on each candidate
+        policies=2,  # networks trained on each candidate
         episodes=episodes,  # that each of them plays
-        final_seeds=final_seeds,
+        final_policies=final_policies,
         final_episodes=episodes,
         run_dir=run_dir,
         display=True,
@@ -40,7 +40,7 @@ def main(
     )
     summary = run.summary
     if "best_return_mean" in summary:  # not after Ctrl-C
-        print(f"best centre: {summary['best_return_mean']:.0f} on fresh networks")
+        print(f"best center: {summary['best_return_mean']:.0f} on fresh networks")
     return run
 
 

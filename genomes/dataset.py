@@ -1,6 +1,6 @@
 """The dataset encoding: the genome is a small set of state-action pairs.
 
-Decoding trains a freshly initialised policy on the pairs by imitation; evolution looks
+Decoding trains a freshly initialized policy on the pairs by imitation; evolution looks
 for pairs that make it act well. This is HaDES ("Behaviour Distillation", Lupu, Lu,
 Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
 """
@@ -16,16 +16,7 @@ import numpy as np
 import optax
 
 from neuroevo.errors import UserError, unknown
-from neuroevo.types import (
-    Array,
-    Discrete,
-    Encoding,
-    Key,
-    Params,
-    Policy,
-    Spec,
-    Target,
-)
+from neuroevo.types import Array, Discrete, Encoding, Key, Params, Policy, Spec, Target
 
 Genome = Mapping[str, Array]
 
@@ -39,7 +30,7 @@ class Dataset:
     labels: Literal["fixed", "learned"] = "fixed"
     """Discrete actions: balanced fixed labels, or evolved label probabilities."""
     init_scale: float = 0.0
-    """Standard deviation of the pairs at the centre of the first generation."""
+    """Standard deviation of the pairs at the center of the first generation."""
     init: Literal["random", "fixed"] = "random"
     """Initial policy: a fresh one each time (HaDES-R) or always the same (HaDES-F)."""
     init_seed: int = 0
@@ -68,7 +59,7 @@ class Dataset:
         "strategy": "SNES",
         "strategy.std": 1.0,
         "population": 64,
-        "seeds": 4,
+        "policies": 4,
         "episodes": 2,
     }
     # Options that `decode` takes from the genome where that holds them, as scalars: one

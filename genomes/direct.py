@@ -20,7 +20,7 @@ class Direct:
     """The policy's own parameters, the log standard deviation included."""
 
     init: Literal["policy", "zeros"] = "policy"
-    """Centre of the search: the policy's initial parameters, or zero for all."""
+    """Center of the search: the policy's initial parameters, or zero for all."""
 
     # CartPole-v1 in about 40 generations. A second policy seed would repeat the first,
     # as decoding draws nothing.
@@ -28,7 +28,7 @@ class Direct:
         "strategy": "SNES",
         "strategy.std": 0.2,
         "population": 256,
-        "seeds": 1,
+        "policies": 1,
         "episodes": 4,
     }
 

@@ -12,12 +12,12 @@ __version__ = version("neuroevo")
 _EXPORTS = {
     "evolve": "neuroevo.api",
     "load": "neuroevo.api",
-    "merge": "neuroevo.merging",
-    "save_metrics": "neuroevo.export",
-    "save_policy": "neuroevo.export",
-    "transfer": "neuroevo.transferring",
-    "Run": "neuroevo.training",
-    "Environment": "neuroevo.tasks.episode",
+    "merge": "neuroevo.studies.merge",
+    "save_metrics": "neuroevo.store.export",
+    "save_policy": "neuroevo.store.export",
+    "transfer": "neuroevo.studies.transfer",
+    "Run": "neuroevo.run.loop",
+    "Environment": "neuroevo.core.rollout",
     "UserError": "neuroevo.errors",
     **dict.fromkeys(
         "Box Discrete Encoding Logger Policy Session Spec Strategy".split(),

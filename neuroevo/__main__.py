@@ -4,12 +4,12 @@ import gc
 
 
 def main() -> None:
-    """Run the command line, see `neuroevo.cli`."""
+    """Run the command line, see `neuroevo.cli.main`."""
     # To import and to trace a physics engine makes millions of objects that stay. By
     # default Python looks through them for garbage all the time: 3.8 s of the 12.8 s
     # that hopper takes to its first generation.
     gc.set_threshold(200_000)
-    from neuroevo import cli
+    from neuroevo.cli import main as cli
 
     gc.freeze()
     cli.main()

@@ -6,19 +6,16 @@ from typing import Any
 
 import jax
 
-from neuroevo import (
-    build,
-    config,
-    genome_file,
-    processes,
-    runs,
-    sharding,
-    training,
-    zoo,
-)
-from neuroevo.display import make_display
+from neuroevo import devices as sharding
+from neuroevo import multihost as processes
+from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
+from neuroevo.run import build
+from neuroevo.run import loop as training
 from neuroevo.solution import Solution
+from neuroevo.store import directory as runs
+from neuroevo.store import genome_file, zoo
+from neuroevo.terminal.live import make_display
 from neuroevo.types import Genome, Logger, Spec
 
 

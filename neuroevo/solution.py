@@ -8,9 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from neuroevo import engine, genome_file, measures
-from neuroevo.build import Parts
-from neuroevo.config import Config
+from neuroevo import returns as measures
+from neuroevo.config.resolve import Config
+from neuroevo.core import engine
+from neuroevo.run.build import Parts
+from neuroevo.store import genome_file
 from neuroevo.types import Trajectory
 
 
@@ -62,9 +64,9 @@ class Solution:
         return [record(seed + i) for i in range(policies)]
 
     def evaluate(
-        self, seeds: int = 8, episodes: int = 8, *, seed: int = 0
+        self, policies: int = 8, episodes: int = 8, *, seed: int = 0
     ) -> dict[str, Any]:
-        """Return what `seeds` fresh policies achieve in `episodes` episodes each.
+        """Return what `policies` fresh policies achieve in `episodes` episodes each.
 
         The keys are none that the search used. For the returns see
         `measures.describe`; the rest says what was measured.
@@ -72,13 +74,13 @@ class Solution:
         key = jax.random.fold_in(self.key, seed)
         genomes = jax.tree.map(lambda x: x[None], self.genome)
         outcome = self.engine.evaluate(
-            genomes, self.answer.task, key, seeds=seeds, episodes=episodes
+            genomes, self.answer.task, key, policies=policies, episodes=episodes
         )
         return {
             "env": self.config.names["env"],
             **measures.describe(outcome.returns[0]),
             "episode_length_mean": float(np.mean(outcome.lengths)),
-            "seeds": seeds,
+            "policies": policies,
             "episodes": episodes,
         }
 

@@ -102,7 +102,7 @@ class Row(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What a policy is to do: an environment with its observation normalisation.
+    """What a policy is to do: an environment with its observation normalization.
 
     `evaluate` takes ``act(observation, key) -> action``, the task's state and E keys,
     one for each episode.
@@ -125,7 +125,7 @@ class Task(NamedTuple):
 
 
 class Strategy(NamedTuple):
-    """A search over genomes that maximises fitness.
+    """A search over genomes that maximizes fitness.
 
     `ask` returns a population (a genome with a leading axis) and a state; `tell` takes
     the population's fitness, in which a non-finite value ranks last; `center` is the

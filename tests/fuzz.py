@@ -20,8 +20,10 @@ with watched:
 
     import numpy as np
 
-    from neuroevo import api, config, genome_file
+    from neuroevo import api
+    from neuroevo.config import resolve as config
     from neuroevo.errors import UserError
+    from neuroevo.store import genome_file
 
 
 def refuses(function, *args):

@@ -7,7 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from neuroevo import config, engine, training
+from neuroevo.config import resolve as config
+from neuroevo.core import engine
+from neuroevo.run import loop as training
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -34,7 +36,12 @@ def make_run(options, custom=None):
 
 DIRECT = {"encoding": "direct", "normalization": "running", "episodes": 3}
 # Orthogonal weights are drawn in two ways; these are drawn in one.
-PAIRS = {"policy.kernel_init": "lecun", "encoding.steps": 3, "seeds": 2, "episodes": 3}
+PAIRS = {
+    "policy.kernel_init": "lecun",
+    "encoding.steps": 3,
+    "policies": 2,
+    "episodes": 3,
+}
 AGREEING = {
     "cartpole, pairs": (PAIRS | {"env.max_steps_in_episode": 40}, None),
     "walk, pairs": (
@@ -60,7 +67,7 @@ def test_plain_formulation_agrees_on_the_same_genomes(case):
         population,
         run.state.task,
         key,
-        seeds=settings.seeds,
+        policies=settings.policies,
         episodes=settings.episodes,
     )
 

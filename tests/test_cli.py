@@ -13,7 +13,11 @@ from conftest import Said
 from toy import CARTPOLE as SETTINGS
 
 import neuroevo
-from neuroevo import api, cli, config, doctor, genome_file, solution
+from neuroevo import api, solution
+from neuroevo.cli import doctor
+from neuroevo.cli import main as cli
+from neuroevo.config import resolve as config
+from neuroevo.store import genome_file
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +32,13 @@ def tiny(tmp_path_factory):
 
 
 def test_evaluate_prints_one_json_object(tiny, run_cli):
-    said = run_cli(f"evaluate {tiny} --seeds 3 --episodes 2 --devices 1 --json")
+    said = run_cli(f"evaluate {tiny} --policies 3 --episodes 2 --devices 1 --json")
     assert (said.code, said.err, said.out.count("\n")) == (0, "", 1)
     result = json.loads(said.out)
     assert result["env"] == "CartPole-v1"
-    assert (result["seeds"], result["episodes"]) == (3, 2)
-    assert len(result["return_per_seed"]) == 3
-    assert np.mean(result["return_per_seed"]) == pytest.approx(result["return_mean"])
+    assert (result["policies"], result["episodes"]) == (3, 2)
+    assert len(result["return_per_policy"]) == 3
+    assert np.mean(result["return_per_policy"]) == pytest.approx(result["return_mean"])
     assert 1 <= result["episode_length_mean"] <= 10
     assert result["return_std"] >= 0
 
@@ -47,9 +51,9 @@ def test_a_file_without_description_needs_its_settings_named(
     np.savez(tmp_path / "bare.npz", **file.arrays)
     seen = []
 
-    def evaluate(self, seeds, episodes, seed):
+    def evaluate(self, policies, episodes, seed):
         seen.append(self)
-        return {"return_mean": 1.0, "seeds": seeds, "episodes": episodes}
+        return {"return_mean": 1.0, "policies": policies, "episodes": episodes}
 
     monkeypatch.setattr(solution.Solution, "evaluate", evaluate)
     options = (
@@ -63,7 +67,7 @@ def test_a_file_without_description_needs_its_settings_named(
         f"evaluate bare.npz --config {tiny / 'config.yaml'}",
         f"evaluate {tiny} --encoding dataset --policy.hidden",
     ):
-        assert json.loads(run_cli(f"{line} --json").out)["seeds"] == 8
+        assert json.loads(run_cli(f"{line} --json").out)["policies"] == 8
     first, *others = seen
     for other in others:
         assert other.config.parts == first.config.parts
@@ -234,7 +238,7 @@ def test_doctor_tells_of_a_failure(run_cli, monkeypatch):
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])
-def test_help_has_colours_unless_they_are_unwanted(no_color, run_cli, monkeypatch):
+def test_help_has_colors_unless_they_are_unwanted(no_color, run_cli, monkeypatch):
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

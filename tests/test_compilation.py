@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from neuroevo import compilation
+from neuroevo.run import compilation
 
 OPTIONS = (
     "jax_compilation_cache_dir",

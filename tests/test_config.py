@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from genomes.dataset import Dataset
-from neuroevo import config
-from neuroevo.config import PARTS, Layer, Settings
+from neuroevo.config import resolve as config
+from neuroevo.config.resolve import PARTS, Layer, Settings
 from neuroevo.errors import UserError
 
 ALL = [(part, name) for part, parts in PARTS.items() for name in parts.names()]
@@ -78,13 +78,13 @@ def test_a_preset_may_extend_another():
 def test_the_command_line_wins_over_file_over_preset_over_suggestion(tmp_path):
     suggested = resolve("--encoding", "direct")
     assert suggested.settings.population == 256  # what `direct` suggests, not 64
-    preset = Layer("preset", {"encoding": "direct", "population": 10, "seeds": 2})
-    file = Layer("file", {"population": 20, "seeds": 3})
+    preset = Layer("preset", {"encoding": "direct", "population": 10, "policies": 2})
+    file = Layer("file", {"population": 20, "policies": 3})
     assert config.resolve([preset]).settings.population == 10
     assert config.resolve([preset, file]).settings.population == 20
     spoken = config.resolve([preset, file], ["--population", "30"])
     assert spoken.settings.population == 30
-    assert spoken.settings.seeds == 3
+    assert spoken.settings.policies == 3
     assert spoken.settings.episodes == suggested.settings.episodes
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from neuroevo.display import (
+from neuroevo.terminal.formatting import (
+    format_count,
+    format_duration,
+    format_value,
+    sparkline,
+)
+from neuroevo.terminal.live import (
     Header,
     LiveDisplay,
     PlainDisplay,
@@ -14,8 +20,7 @@ from neuroevo.display import (
     Tracker,
     make_display,
 )
-from neuroevo.formatting import format_count, format_duration, format_value, sparkline
-from neuroevo.reports import (
+from neuroevo.terminal.tables import (
     render_dataset,
     render_evaluation,
     render_list,
@@ -40,7 +45,7 @@ def header(**changes):
         encoding="dataset",
         strategy="SNES",
         population=64,
-        seeds=4,
+        policies=4,
         episodes=2,
         genome_size=10,
         parameters=4610,
@@ -51,7 +56,7 @@ def header(**changes):
     return Header(**(facts | changes))
 
 
-def row(generation, centre=None, fitness=0.0, seconds=None, **more):
+def row(generation, center=None, fitness=0.0, seconds=None, **more):
     result = dict(
         generation=generation,
         env_steps=1000 * generation,
@@ -60,7 +65,7 @@ def row(generation, centre=None, fitness=0.0, seconds=None, **more):
         fitness_std=1.0,
         fitness_max=fitness + 10,
     )
-    return result | ({} if centre is None else {"center_return": centre}) | more
+    return result | ({} if center is None else {"center_return": center}) | more
 
 
 def console(width=80, terminal=True, **environ):
@@ -226,7 +231,7 @@ def test_no_rate_or_no_limit_means_no_time_left():
 
 
 @pytest.mark.parametrize(
-    ("centres", "collapsed"),
+    ("centers", "collapsed"),
     [
         ([20, 500, 490, 300, 310], False),
         ([20, 500, 490, 200], False),  # once may be bad luck
@@ -239,10 +244,10 @@ def test_no_rate_or_no_limit_means_no_time_left():
         ([math.nan, math.nan], False),
     ],
 )
-def test_collapse_hint(centres, collapsed):
+def test_collapse_hint(centers, collapsed):
     tracker = Tracker(header())
-    for generation, centre in enumerate(centres, 1):
-        tracker.update([row(generation, centre), row(generation + 0.5)], None)
+    for generation, center in enumerate(centers, 1):
+        tracker.update([row(generation, center), row(generation + 0.5)], None)
     assert bool(tracker.collapse) is collapsed
 
 
@@ -259,7 +264,7 @@ def test_plain_display_is_chosen_without_a_terminal():
     assert {type(display) for display in plain} == {PlainDisplay}
 
 
-def test_a_pipe_gets_plain_lines_even_with_forced_colour(monkeypatch, capsys):
+def test_a_pipe_gets_plain_lines_even_with_forced_color(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     with make_display(header()) as display:
         display.update([row(1, 20.0)])
@@ -274,14 +279,14 @@ def test_plain_lines_are_rare_and_without_escapes():
         display.compiling("a generation")
         for generation in range(1, 251):
             clock.now += 0.1
-            centre = 2.0 * generation if generation % 5 == 0 else None
-            display.update([row(generation, centre, fitness=generation)], 35_000)
+            center = 2.0 * generation if generation % 5 == 0 else None
+            display.update([row(generation, center, fitness=generation)], 35_000)
         display.note("checkpoint written at generation 250")
     lines = text(stream).splitlines()
     assert ESCAPE not in text(stream)
     assert [line for line in lines if line.startswith("generation")][-1] == (
         "generation 250/300  env steps 250k  fitness mean 250.0 max 260.0"
-        "  centre 500.0  35k steps/s  30 s elapsed, 5 s left"
+        "  center 500.0  35k steps/s  30 s elapsed, 5 s left"
     )
     assert sum(line.startswith("generation") for line in lines) == 4  # 0, 10, 20, end
     assert "checkpoint written at generation 250" in lines
@@ -304,9 +309,9 @@ def test_quiet_keeps_progress_and_warnings_only():
 def test_plain_display_mentions_a_collapse_once():
     stream = console(terminal=False)
     with PlainDisplay(header(), stream) as display:
-        for generation, centre in enumerate([20, 500, 100, 90, 80, 70], 1):
-            display.update([row(generation, centre)])
-    assert text(stream).count("the centre fell from 500.0 to 90.0") == 1
+        for generation, center in enumerate([20, 500, 100, 90, 80, 70], 1):
+            display.update([row(generation, center)])
+    assert text(stream).count("the center fell from 500.0 to 90.0") == 1
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -324,9 +329,9 @@ def test_live_frame_fits_the_terminal(width, sign):
     display.compiling("a generation")
     frame()
     for generation in range(1, 200):
-        centre = sign * generation if generation % 3 == 0 else None
+        center = sign * generation if generation % 3 == 0 else None
         display.update(
-            [row(generation, centre, fitness=sign * generation, failures=1)], 35_000
+            [row(generation, center, fitness=sign * generation, failures=1)], 35_000
         )
     display.note("checkpoint written at generation 120")
     frame()
@@ -336,7 +341,7 @@ def test_live_frame_fits_the_terminal(width, sign):
     assert all(len(line) == width for line in lines)
     shown = "\n".join(lines)
     assert "compiling" in frames[0] and "compiling" not in shown
-    for part in ("CartPole-v1", "generation 199 / 300", "10 s left", "centre", "█"):
+    for part in ("CartPole-v1", "generation 199 / 300", "10 s left", "center", "█"):
         assert part in shown
     assert format_value(sign * 198.0) in shown
     assert "199 candidates" in shown and "checkpoint written" in shown
@@ -392,7 +397,7 @@ def test_summary_and_evaluation(width, terminal):
     render_summary({}, stream)
     result = dict(return_mean=499.0, return_std=2.0, env="CartPole-v1")
     render_evaluation(result, stream)
-    more = dict(return_per_seed=[500, 498.0, 499], seeds=3, episodes=8)
+    more = dict(return_per_policy=[500, 498.0, 499], policies=3, episodes=8)
     render_evaluation(result | more | {"episode_length_mean": 499.0}, stream)
     shown = text(stream)
     for part in ("-498.2 ± 3.12", "16.3M env steps", "1 min 12 s", "499.0 ± 2"):
@@ -472,10 +477,10 @@ def test_dataset_of_logits_shows_probabilities():
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_dataset_of_images_is_summarised(width):
+def test_dataset_of_images_is_summarized(width):
     arrays = dict(states=RNG.random((3, 10, 10, 4)), labels=np.arange(3))
     shown = dataset(arrays, width)
-    assert "10 × 10 × 4" in shown and "summarised" in shown and "mean" in shown
+    assert "10 × 10 × 4" in shown and "summarized" in shown and "mean" in shown
     assert len(shown.splitlines()) < 15
 
 

@@ -15,15 +15,18 @@ from test_cli import SETTINGS
 from test_runs import assert_same_run
 from test_survival import wait_for_generation
 
-from neuroevo import cli, processes, runs, sharding
+from neuroevo import devices as sharding
+from neuroevo import multihost as processes
+from neuroevo.cli import main as cli
 from neuroevo.errors import UserError
+from neuroevo.store import directory as runs
 
 NEUROEVO = [sys.executable, "-m", "neuroevo"]
 TRAIN = [
     *("train", "--devices", "1"),
     *("--env.max-steps-in-episode", "30", "--policy.hidden", "4"),
     *("--encoding.steps", "3", "--population", "6", "--center-every", "2"),
-    *("--final-seeds", "0", "--checkpoint.every-generations", "20"),
+    *("--final-policies", "0", "--checkpoint.every-generations", "20"),
 ]
 NO_END = "1000000000"  # generations
 
@@ -102,7 +105,7 @@ def test_two_processes_do_what_one_does(start, tmp_path):
 
 @pytest.mark.slow
 def test_four_processes_of_two_devices_do_what_one_does(start, tmp_path):
-    check_same_as_one(start, tmp_path, 4, 2, "--final-seeds", 2)
+    check_same_as_one(start, tmp_path, 4, 2, "--final-policies", 2)
 
 
 def interrupt(processes, path, generation, number, target):
@@ -118,7 +121,7 @@ def interrupt(processes, path, generation, number, target):
 
 def check_interrupted_and_resumed(start, path, signals, counts):
     """A run of changing processes, each time interrupted by a signal to one of them."""
-    train, generation = [*TRAIN, "--final-seeds", 2, "--run-dir"], 0
+    train, generation = [*TRAIN, "--final-policies", 2, "--run-dir"], 0
     command = [*train, path / "parts"]
     for (number, target), count in zip(signals, counts, strict=False):
         processes = start([*command, "--generations", NO_END], count)

@@ -8,7 +8,7 @@ import pytest
 import neuroevo
 
 DOCS = Path(__file__).parents[1] / "docs"
-SHORT = {"generations": 1, "population": 4, "final_seeds": 0, "devices": 1}
+SHORT = {"generations": 1, "population": 4, "final_policies": 0, "devices": 1}
 EXAMPLES = {
     f"{path.name}-{number}": block
     for path in (DOCS / "extending.md", DOCS / "logging.md")

@@ -10,7 +10,10 @@ import pytest
 import toy
 
 import neuroevo
-from neuroevo import api, config, engine, training
+from neuroevo import api
+from neuroevo.config import resolve as config
+from neuroevo.core import engine
+from neuroevo.run import loop as training
 from neuroevo.types import Box, Encoding, Spec
 
 WALK = toy.walk()
@@ -19,11 +22,11 @@ SMALL = {
     "policy": {"name": "mlp", "hidden": [4], "kernel_init": "lecun"},
     "encoding": {"name": "dataset", "size": 2, "steps": 3},
     "population": 7,
-    "seeds": 2,
+    "policies": 2,
     "episodes": 2,
     "generations": 4,
     "center_every": 2,
-    "center_seeds": 3,
+    "center_policies": 3,
     "chunk": 3,
     "devices": 2,
 }
@@ -143,7 +146,7 @@ def test_generation_agrees_with_plain_loops():
     ask_key, _, play_key = jax.random.split(key, 3)
     population, _ = parts.strategy.ask(ask_key, state.strategy)
     center = parts.strategy.center(state.strategy)
-    keys = jax.random.split(play_key, plan["seeds"] + plan["center_seeds"])
+    keys = jax.random.split(play_key, plan["policies"] + plan["center_policies"])
 
     def play(genome, key):
         start_key, episodes_key = jax.random.split(key)
@@ -159,10 +162,10 @@ def test_generation_agrees_with_plain_loops():
     fitness, steps = [], 0
     for row in range(plan["population"]):
         genome = jax.tree.map(lambda x, row=row: x[row], population)
-        outcomes = [play(genome, key) for key in keys[: plan["seeds"]]]
+        outcomes = [play(genome, key) for key in keys[: plan["policies"]]]
         fitness.append(np.mean([outcome.returns for outcome in outcomes]))
         steps += sum(int(outcome.lengths.sum()) for outcome in outcomes)
-    outcomes = [play(center, key) for key in keys[plan["seeds"] :]]
+    outcomes = [play(center, key) for key in keys[plan["policies"] :]]
     steps += sum(int(outcome.lengths.sum()) for outcome in outcomes)
 
     np.testing.assert_allclose(log.fitness_mean[0], np.mean(fitness), rtol=1e-4)
@@ -269,5 +272,5 @@ def test_evaluation_is_held_out_and_repeatable():
     one, two = run.evaluate(3, 2), run.evaluate(3, 2)
     assert one == two
     assert run.evaluate(3, 2, seed=1) != one
-    assert len(one["return_per_seed"]) == 3
-    np.testing.assert_allclose(one["return_mean"], np.mean(one["return_per_seed"]))
+    assert len(one["return_per_policy"]) == 3
+    np.testing.assert_allclose(one["return_mean"], np.mean(one["return_per_policy"]))

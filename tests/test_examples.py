@@ -11,7 +11,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # What compiles faster: one device (more are for other tests), and no evaluation at the
 # end, which is a program of its own.
-SHORT = {"population": 4, "devices": 1, "final_seeds": 0}
+SHORT = {"population": 4, "devices": 1, "final_policies": 0}
 
 
 def load(name):
@@ -39,13 +39,13 @@ def test_cartpole_two_pairs(tmp_path, capsys):
     assert file.exists()
     for outcome in (result, transferred):
         assert 1 <= outcome["return_mean"] <= 500
-        assert len(outcome["return_per_seed"]) == 2
+        assert len(outcome["return_per_policy"]) == 2
     out = capsys.readouterr().out
     assert "-> left" in out and "-> right" in out
 
 
 def test_hopper(tmp_path):
-    """On two devices: where the compiler crashed, see `neuroevo.sharding.spread`."""
+    """On two devices: where the compiler crashed, see `neuroevo.devices.spread`."""
     run = load("hopper").main(
         generations=1,
         run_dir=tmp_path / "run",

@@ -10,8 +10,8 @@ import pytest
 from safetensors import safe_open
 
 import neuroevo
-from neuroevo import export
 from neuroevo.errors import UserError
+from neuroevo.store import export
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def genome(tmp_path_factory):
         devices=1,
         generations=1,
         population=4,
-        seeds=1,
+        policies=1,
         episodes=1,
-        final_seeds=0,
+        final_policies=0,
         normalization={"name": "constant", "warmup_episodes": 2},
     )
     run.center.save(path)

@@ -13,8 +13,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroevo import config
-from neuroevo.config import PARTS
+from neuroevo.config import resolve as config
+from neuroevo.config.resolve import PARTS
 
 FEW = settings(
     max_examples=20,  # the same every time

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuroevo import config, genome_file
+from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
-from neuroevo.policies import MLP
+from neuroevo.policies.networks import MLP
 from neuroevo.registry import encodings, envs
+from neuroevo.store import genome_file
 from neuroevo.types import Box, Discrete, Spec
 
 SPECS = {

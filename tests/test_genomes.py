@@ -12,7 +12,7 @@ import pytest
 from genomes.dataset import Dataset, balanced_labels
 from genomes.direct import Direct
 from neuroevo.errors import UserError
-from neuroevo.policies import MLP
+from neuroevo.policies.networks import MLP
 from neuroevo.registry import encodings
 from neuroevo.types import Box, Discrete, Spec
 
@@ -264,7 +264,7 @@ def test_genomes_hold_what_the_action_space_needs():
     assert shapes(DISCRETE, labels="learned") == (genome, {})
 
 
-def test_init_scale_sets_the_spread_of_the_centre():
+def test_init_scale_sets_the_spread_of_the_center():
     _, encoding = make(CONTINUOUS, size=64, init_scale=0.5)
     genome = encoding.init(jax.random.key(0))
     np.testing.assert_allclose(np.std(genome["states"]), 0.5, rtol=0.2)
@@ -290,7 +290,7 @@ def test_flat_states_of_an_image_are_the_image():
     assert_trees_close(encoding.decode(flat, start), encoding.decode(genome, start))
 
 
-def test_random_initialisation_follows_the_key_and_a_fixed_one_its_seed():
+def test_random_initialization_follows_the_key_and_a_fixed_one_its_seed():
     def initial(seed, **options):
         _, encoding = make(CONTINUOUS, **options)
         return np.asarray(started(encoding, seed)[0]["output"]["kernel"])

@@ -8,8 +8,12 @@ import pytest
 import toy
 
 import neuroevo
-from neuroevo import cli, config, recording, registry, runs
+from neuroevo import registry
+from neuroevo.cli import main as cli
+from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
+from neuroevo.loggers import recorder as recording
+from neuroevo.store import directory as runs
 
 NAMES = registry.loggers.names()
 INSTALLED = [n for n in NAMES if n == "tensorboard" or importlib.util.find_spec(n)]
@@ -18,11 +22,11 @@ SETTINGS = {
     "encoding": toy.offset,
     "policy": {"name": "mlp", "hidden": []},
     "population": 8,
-    "seeds": 1,
+    "policies": 1,
     "episodes": 1,
     "center_every": 2,
-    "center_seeds": 1,
-    "final_seeds": 1,
+    "center_policies": 1,
+    "final_policies": 1,
     "final_episodes": 1,
     "devices": 1,
     "checkpoint": {"every_generations": 3},

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from neuroevo import measures
+from neuroevo import returns as measures
 
 
 def test_describe_by_hand():
     found = measures.describe([[1.0, 3.0], [5.0, 7.0]])
     assert found["return_mean"] == 4.0
     assert found["return_std"] == pytest.approx(np.std([1, 3, 5, 7]))
-    assert found["return_std_seeds"] == 2.0  # of 2 and 6
+    assert found["return_std_policies"] == 2.0  # of 2 and 6
     assert found["return_std_episodes"] == 1.0
-    assert found["return_per_seed"] == [2.0, 6.0]
+    assert found["return_per_policy"] == [2.0, 6.0]
     # Of two policies, a quarter of the resamples are twice the same one.
     assert found["return_interval"] == [2.0, 6.0]
 
@@ -20,7 +20,7 @@ def test_describe_by_hand():
 def test_variances_add_up():
     returns = np.random.default_rng(0).normal(size=(6, 5)) + np.arange(6)[:, None]
     found = measures.describe(returns)
-    parts = found["return_std_seeds"] ** 2 + found["return_std_episodes"] ** 2
+    parts = found["return_std_policies"] ** 2 + found["return_std_episodes"] ** 2
     assert parts == pytest.approx(found["return_std"] ** 2)
 
 

@@ -3,8 +3,12 @@
 import jax
 import pytest
 
-from neuroevo import build, config, memory, sharding, training
+from neuroevo import devices as sharding
+from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
+from neuroevo.run import build
+from neuroevo.run import loop as training
+from neuroevo.run import tuning as memory
 
 
 def run_with(**options):

@@ -12,16 +12,22 @@ import pytest
 from rich.console import Console
 
 import neuroevo
-from neuroevo import api, cli, config, genome_file, merging, padding, reports
+from neuroevo import api
+from neuroevo import spaces as padding
+from neuroevo.cli import main as cli
+from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
-from neuroevo.policies import CNN, MLP
+from neuroevo.policies.networks import CNN, MLP
+from neuroevo.store import genome_file
+from neuroevo.studies import merge as merging
+from neuroevo.terminal import tables as reports
 from neuroevo.types import Box, Discrete, Spec
 
 OPTIONS = {
     "encoding": {"name": "dataset", "steps": 3, "optimizer": "sgd"},
     "policy": {"name": "mlp", "hidden": [8]},
 }
-SMALL = {"seeds": 3, "episodes": 2}
+SMALL = {"policies": 3, "episodes": 2}
 
 
 def numbers(*shape, seed=0):
@@ -65,7 +71,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def discrete(folder):
-    """Two labelled sets, merged and written."""
+    """Two labeled sets, merged and written."""
     genomes = folder / "CartPole-v1.npz", folder / "Acrobot-v1.npz"
     return neuroevo.merge(*genomes, out=folder / "merged.npz")
 
@@ -297,7 +303,7 @@ def test_each_task_is_seen_as_its_genome_saw_it(folder):
 def test_the_command_line_says_what_python_does(discrete, folder, run_cli):
     expected = discrete.evaluate(**SMALL, seed=0)
     line = "merge CartPole-v1.npz Acrobot-v1.npz --out again.npz"
-    code, out, err = run_cli(f"{line} --seeds 3 --episodes 2 --devices 1 --json")
+    code, out, err = run_cli(f"{line} --policies 3 --episodes 2 --devices 1 --json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     said = json.loads(out)
     assert said["genome"] == "again.npz"
@@ -309,7 +315,7 @@ def test_the_command_line_says_what_python_does(discrete, folder, run_cli):
 
 @pytest.mark.slow
 def test_own_returns_are_those_of_evaluate(run_cli):
-    options = "--seeds 3 --episodes 2 --seed 7 --devices 1 --json"
+    options = "--policies 3 --episodes 2 --seed 7 --devices 1 --json"
     genomes = "MountainCar-v0.npz CartPole-v1.npz"
     _, out, _ = run_cli(f"merge {genomes} --out own.npz --policy.hidden {options}")
     tasks = json.loads(out)["tasks"]
@@ -353,7 +359,7 @@ def test_every_command_reads_a_merged_file(discrete, run_cli):
         name: {k: v for k, v in result.items() if k != "own"}
         for name, result in expected.items()
     }
-    line = "evaluate merged.npz --seeds 3 --episodes 2 --devices 1 --json"
+    line = "evaluate merged.npz --policies 3 --episodes 2 --devices 1 --json"
     code, out, err = run_cli(line)
     assert (code, err) == (0, "")
     assert json.loads(out) == {"genome": "merged.npz", "tasks": expected}
@@ -400,7 +406,9 @@ def test_the_first_genomes_settings_hold_unless_overridden(folder, run_cli):
         policy={"name": "mlp", "hidden": [8], "activation": "relu"},
     )
     (folder / "my.yaml").write_text("{env: hopper, policy.hidden: [4]}")
-    line = "merge CartPole-v1.npz longer.npz --out settled.npz --seeds 1 --episodes 1"
+    line = (
+        "merge CartPole-v1.npz longer.npz --out settled.npz --policies 1 --episodes 1"
+    )
     line += " --encoding.optimizer momentum --config my.yaml --devices 1"
     code, out, err = run_cli(line)
     assert code == 0
@@ -424,7 +432,7 @@ def test_the_first_genomes_settings_hold_unless_overridden(folder, run_cli):
 def test_a_table_without_own_returns():
     result = {"return_mean": 1.0, "return_std": 0.5, "return_interval": [0.5, 1.5]}
     console = Console(file=io.StringIO(), width=80)
-    results = {"CartPole-v1": result | {"seeds": 2, "episodes": 3}}
+    results = {"CartPole-v1": result | {"policies": 2, "episodes": 3}}
     reports.render_tasks(results, console)
     out = console.file.getvalue()
     assert re.search(r"CartPole-v1 +1\.00 ± 0\.5\d* +0\.5\d* to 1\.5", out)
@@ -490,8 +498,8 @@ MISTAKES = {
         "--encoding.learning-rate, --encoding.schedule, --encoding.adam-eps, "
         "--encoding.momentum, …; did you mean '--encoding.steps'?"
     ),
-    f"merge {CART} {ACRO} {OUT} --seeds 0": (
-        "--seeds: expected an integer from 1 to 2^31 - 1, got 0"
+    f"merge {CART} {ACRO} {OUT} --policies 0": (
+        "--policies: expected an integer from 1 to 2^31 - 1, got 0"
     ),
     f"merge {CART} {ACRO} {OUT} --policy cnn": (
         "policy cnn needs images of one shape, but CartPole-v1 has observations of "

@@ -13,7 +13,11 @@ import pytest
 import yaml
 from toy import CARTPOLE as SETTINGS
 
-from neuroevo import config, genome_file, runs, solution, training
+from neuroevo import solution
+from neuroevo.config import resolve as config
+from neuroevo.run import loop as training
+from neuroevo.store import directory as runs
+from neuroevo.store import genome_file
 
 # What a run compiles, besides single operations on a constant: the spread programs
 # (`_fun`, as pmap calls them) and those that start, answer and train a policy.
@@ -52,7 +56,7 @@ COMMANDS = {
     "resume . --generation 4": ["--generation", "did you mean '--generations'?"],
     "resume . --population 4": ["unknown option --population"],
     "evaluate": ["expected a run or a genome file", "neuroevo evaluate RUN|GENOME.npz"],
-    "evaluate --seeds 3": ["expected a run or a genome file"],
+    "evaluate --policies 3": ["expected a run or a genome file"],
     "evaluate nowhere": ["nowhere: no such file"],
     "evaluate .": [".: not a run; expected a run directory or a genome"],
     "evaluate 'ein Ort/ü'": ["ein Ort/ü: no such file; expected a genome (.npz)"],
@@ -122,11 +126,11 @@ RANGES = {
     "--population 0": ["--population: expected an integer from 1", "got 0"],
     "--population -3": ["--population: expected", "got -3"],
     "--generations 0": ["--generations: expected at least 1, got 0"],
-    "--seeds 0": ["--seeds: expected an integer from 1"],
+    "--policies 0": ["--policies: expected an integer from 1"],
     "--episodes 0": ["--episodes: expected an integer from 1"],
     "--center-every 0": ["--center-every: expected an integer from 1"],
-    "--center-seeds 0": ["--center-seeds: expected an integer from 1"],
-    "--final-seeds -1": ["--final-seeds: expected an integer from 0"],
+    "--center-policies 0": ["--center-policies: expected an integer from 1"],
+    "--final-policies -1": ["--final-policies: expected an integer from 0"],
     "--final-episodes 0": ["--final-episodes: expected an integer from 1"],
     "--chunk 0": ["--chunk: expected an integer from 1"],
     "--devices 0": ["--devices: expected an integer from 1"],
@@ -304,7 +308,7 @@ MISFITS = {
         {"obs_mean": np.zeros(3), "obs_var": np.ones(3)},
         ["obs_mean has shape (3,)"],
     ),
-    "with too many seeds": ("--seeds 0", {}, ["--seeds: expected"]),
+    "with too many seeds": ("--policies 0", {}, ["--policies: expected"]),
     "with a negative seed": ("--seed -1", {}, ["--seed: expected an integer from 0"]),
     "with too few devices": ("--devices 0", {}, ["--devices: expected"]),
     "with wrong devices": ("--devices two", {}, ["--devices: expected an integer"]),
@@ -365,7 +369,7 @@ DENIED = {
 }
 EACH_LINE = """
 import shlex, sys
-from neuroevo import cli
+from neuroevo.cli import main as cli
 for line in sys.argv[1:]:
     try:
         cli.main(shlex.split(line))

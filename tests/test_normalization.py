@@ -1,4 +1,4 @@
-"""Each observation normaliser against a plain numpy reference."""
+"""Each observation normalizer against a plain numpy reference."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def batches(shape, steps=7, episodes=4, offset=5.0):
 
 
 def gather(normalizer, state, x, alive):
-    """Observe and normalise step by step; NaN stands in for what is over."""
+    """Observe and normalize step by step; NaN stands in for what is over."""
     carry, outputs = normalizer.start(state), []
     for observation, going in zip(x, alive, strict=True):
         mask = going.reshape(-1, *[1] * (observation.ndim - 1))

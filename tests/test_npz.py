@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from neuroevo import npz
 from neuroevo.errors import UserError
+from neuroevo.store import npz
 
 EXPECTED = "a genome (.npz)"
 

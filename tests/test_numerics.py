@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import neuroevo
-from neuroevo import api, config, debugging, engine, genome_file, runs, training
+from neuroevo import api
+from neuroevo.config import resolve as config
+from neuroevo.core import engine
+from neuroevo.run import debugging
+from neuroevo.run import loop as training
+from neuroevo.store import directory as runs
+from neuroevo.store import genome_file
 from neuroevo.types import Box, Encoding, Policy, Spec, Strategy
 
 # A candidate is one number, which is also its action: it says what breaks.
@@ -86,11 +92,11 @@ OPTIONS = {
     ),
     "normalization": "running",
     "generations": 2,
-    "seeds": 2,
+    "policies": 2,
     "episodes": 2,
     "center_every": 1,
-    "center_seeds": 1,
-    "final_seeds": 0,
+    "center_policies": 1,
+    "final_policies": 0,
     "devices": 2,
     "chunk": 3,
 }

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from neuroevo.errors import UserError
-from neuroevo.policies import CNN, MLP, orthogonal
+from neuroevo.policies.networks import CNN, MLP, orthogonal
 from neuroevo.registry import policies
 from neuroevo.types import Box, Discrete, Spec
 
@@ -35,14 +35,14 @@ def make(name, obs, space, **options):
 
 
 @functools.cache
-def initialised(name, obs, space):
+def initialized(name, obs, space):
     policy, spec = make(name, obs, space)
     return policy, spec, jax.jit(policy.init)(jax.random.key(0))
 
 
 @pytest.mark.parametrize("name, obs, action", CASES)
 def test_shapes_and_dtypes(name, obs, action):
-    policy, spec, params = initialised(name, obs, action)
+    policy, spec, params = initialized(name, obs, action)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
     output = policy.apply(params, jnp.ones(spec.observation))
     if isinstance(spec.action, Discrete):
@@ -65,7 +65,7 @@ def test_init_depends_on_its_key_only():
 @pytest.mark.parametrize("name, obs, action", CASES)
 def test_actions_are_valid(name, obs, action, choice):
     policy, spec = make(name, obs, action, action=choice)
-    _, _, params = initialised(name, obs, action)
+    _, _, params = initialized(name, obs, action)
     output = policy.apply(params, jnp.ones(spec.observation))
     keys = jax.random.split(jax.random.key(1), 64)
     actions = np.asarray(jax.vmap(policy.act, (None, 0))(output, keys))
@@ -151,7 +151,7 @@ def log_softmax(x):
 
 @pytest.mark.parametrize("name, obs, action", CASES)
 def test_losses_are_finite_and_differentiable(name, obs, action):
-    policy, spec, params = initialised(name, obs, action)
+    policy, spec, params = initialized(name, obs, action)
     observations = jax.random.normal(jax.random.key(1), (4, *spec.observation))
     if isinstance(spec.action, Discrete):
         target = jnp.arange(4) % spec.action.n
@@ -201,7 +201,7 @@ def test_box_losses_match_scipy(action):
     np.testing.assert_allclose(got, error, rtol=1e-5)
 
 
-# -------------------------------------------------------------------- initialisation
+# -------------------------------------------------------------------- initialization
 
 orthogonal_jit = jax.jit(orthogonal, static_argnums=1)
 

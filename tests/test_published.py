@@ -23,7 +23,7 @@ def test_published_returns_reproduce(file):
         "--env": settings["env"],
         "--encoding.steps": settings["sgd_steps"],
         "--encoding.learning-rate": settings["learning_rate"],
-        "--seeds": 32 if minatar else 4,  # some of its policies fail
+        "--policies": 32 if minatar else 4,  # some of its policies fail
         # Statistics per episode depend on how many run side by side.
         "--episodes": settings["episodes_per_policy"],
     }

@@ -9,18 +9,19 @@ import toy
 import yaml
 
 import neuroevo
-from neuroevo import genome_file, runs
 from neuroevo.errors import UserError
+from neuroevo.store import directory as runs
+from neuroevo.store import genome_file
 
 TINY = {
     "env": toy.walk(),
     "policy": {"name": "mlp", "hidden": [4], "kernel_init": "lecun"},
     "population": 6,
-    "seeds": 1,
+    "policies": 1,
     "episodes": 2,
     "center_every": 2,
-    "center_seeds": 2,
-    "final_seeds": 0,  # compiles no second program
+    "center_policies": 2,
+    "final_policies": 0,  # compiles no second program
     "devices": 1,
     "checkpoint": {"every_generations": 1, "keep": 2},
 }
@@ -64,7 +65,7 @@ def test_resumed_equals_uninterrupted(search, tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whole"
-    evolve(path, 6, final_seeds=2)
+    evolve(path, 6, final_policies=2)
     return path
 
 
@@ -138,21 +139,21 @@ def test_a_search_starts_at_a_genome_with_its_parts_and_statistics(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     options = {"encoding": {"name": "dataset", "size": 3, "steps": 3}}
     evolve(first, 2, **options)
-    keep = {"env": TINY["env"], **{k: TINY[k] for k in ("population", "seeds")}}
+    keep = {"env": TINY["env"], **{k: TINY[k] for k in ("population", "policies")}}
     run = neuroevo.evolve(
         run_dir=second,
         start=first / "genome.npz",
         generations=1,
         episodes=2,
         center_every=1,
-        final_seeds=0,
+        final_policies=0,
         devices=1,
         seed=5,
         **keep,
     )
     assert run.config.parts["encoding"].size == 3  # as the file says
     assert run.config.names["normalization"] == "constant"
-    # The centre of the first generation, the best so far, is the genome itself.
+    # The center of the first generation, the best so far, is the genome itself.
     assert_equal_arrays(second / "start.npz", first / "genome.npz")
     assert_equal_arrays(second / "best.npz", first / "genome.npz")
 

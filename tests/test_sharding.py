@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuroevo import sharding
+from neuroevo import devices as sharding
 
 
 def on_devices(count, function):
@@ -75,7 +75,7 @@ def test_many_calls_do_not_deadlock():
 STRAGGLER = """
 import time
 import jax, jax.numpy as jnp
-from neuroevo import sharding
+from neuroevo import devices as sharding
 
 sharding.configure(2)
 
@@ -114,7 +114,7 @@ def test_a_straggler_is_waited_for():
 
 BUSY = """
 import jax, jax.numpy as jnp, optax, psutil
-from neuroevo import sharding
+from neuroevo import devices as sharding
 
 sharding.configure(2, lengthy=True)
 optimizer = optax.adam(1e-3)

@@ -6,8 +6,10 @@ import pytest
 import toy
 
 import neuroevo
-from neuroevo import api, config, training
-from neuroevo.tasks import gymnax
+from neuroevo import api
+from neuroevo.config import resolve as config
+from neuroevo.environments import gymnax
+from neuroevo.run import loop as training
 
 TINY = {
     "policy": {"name": "mlp", "hidden": [4], "kernel_init": "lecun"},
@@ -15,11 +17,11 @@ TINY = {
     "strategy": "SNES",
     "population": 8,
     "generations": 2,
-    "seeds": 1,
+    "policies": 1,
     "episodes": 1,
     "center_every": 1,
-    "center_seeds": 1,
-    "final_seeds": 0,  # compiles no second program
+    "center_policies": 1,
+    "final_policies": 0,  # compiles no second program
     "devices": 1,
 }
 # Compiling takes seconds for each. The others run on their own in the tests of

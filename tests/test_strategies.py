@@ -14,8 +14,8 @@ import pytest
 import tyro
 from jax.flatten_util import ravel_pytree
 
-from neuroevo import strategies
 from neuroevo.errors import UserError
+from neuroevo.strategies import evosax as strategies
 
 NAMES = strategies.names()
 TARGET = {
@@ -24,7 +24,7 @@ TARGET = {
 }
 START = jax.tree.map(jnp.zeros_like, TARGET)
 GENERATIONS = 40
-# Search that cannot leave the neighbourhood of its start, or stops moving too early.
+# Search that cannot leave the neighborhood of its start, or stops moving too early.
 OPTIONS = {
     "RandomSearch": {"std": 0.4},
     "DiffusionEvolution": {"std": 0.3, "num_generations": GENERATIONS},
@@ -279,7 +279,7 @@ def test_is_evosax_with_the_sign_changed(name):
 
 
 def climb(generations=1, scale=1.0, **options):
-    """Return the centres and populations of Open_ES climbing a slope."""
+    """Return the centers and populations of Open_ES climbing a slope."""
     strategy = strategies.config("Open_ES")(**options).build(64)
 
     def generation(state, key):
@@ -446,7 +446,7 @@ def test_mistakes_about_the_genome_are_told_while_tracing(name, options, size, m
 def test_options_do_not_start_the_backend():
     code = """if True:
         import sys
-        from neuroevo import strategies
+        from neuroevo.strategies import evosax as strategies
         assert "tyro" not in sys.modules
         for name in strategies.names():
             strategies.config(name)()

@@ -22,8 +22,11 @@ import pytest
 import toy
 from test_runs import SEARCHES, TINY, assert_same_run, evolve
 
-from neuroevo import compilation, config, runs, training
+from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
+from neuroevo.run import compilation
+from neuroevo.run import loop as training
+from neuroevo.store import directory as runs
 
 TESTS = Path(__file__).parent
 
@@ -51,7 +54,7 @@ NEUROEVO = [sys.executable, "-m", "neuroevo"]
 TRAIN = [
     *("train", "--env", "toy", "--encoding", "direct", "--policy.hidden", "4"),
     *("--normalization", "running", "--population", "6", "--episodes", "1"),
-    *("--center-every", "2", "--center-seeds", "1", "--final-seeds", "0"),
+    *("--center-every", "2", "--center-policies", "1", "--final-policies", "0"),
     *("--devices", "1", "--checkpoint.every-generations", "20"),
 ]
 NO_END = 1_000_000  # generations
@@ -195,7 +198,8 @@ def test_fifty_kills_lose_nothing(environment, tmp_path):
 
 BUSY = """
 import jax
-from neuroevo import cli, training
+from neuroevo.cli import main as cli
+from neuroevo.run import loop as training
 forever = jax.jit(lambda x: jax.lax.while_loop(lambda x: x > 0, lambda x: x / 2 + 1, x))
 with training.interruptible(cli._leave):
     print("ready", flush=True)
@@ -443,7 +447,7 @@ def test_a_run_is_continued_as_what_it_was(damaged):
     ):
         with pytest.raises(UserError, match=expected):
             restore(run, path, **changes)
-    free = {"generations": 9, "devices": 2, "final_seeds": 1, "target": 3.0}
+    free = {"generations": 9, "devices": 2, "final_policies": 1, "target": 3.0}
     assert restore(run, path, **free) == (5, [])
 
 
@@ -613,8 +617,8 @@ def test_twenty_thousand_generations_take_no_more_than_two_thousand(
     generations, path = 20_000, tmp_path / "run"
     command = [
         *(*NEUROEVO, "train", "--policy.hidden", "8", "--encoding.steps", "8"),
-        *("--population", "8", "--episodes", "1", "--center-seeds", "2"),
-        *("--final-seeds", "0", "--checkpoint.every-generations", "100"),
+        *("--population", "8", "--episodes", "1", "--center-policies", "2"),
+        *("--final-policies", "0", "--checkpoint.every-generations", "100"),
         *("--generations", str(generations), "--run-dir", str(path)),
     ]
     with (tmp_path / "stderr").open("w") as stderr:

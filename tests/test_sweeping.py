@@ -9,8 +9,10 @@ import sys
 import pytest
 import yaml
 
-from neuroevo import cli, runs, sweeping
+from neuroevo.cli import main as cli
 from neuroevo.errors import UserError
+from neuroevo.store import directory as runs
+from neuroevo.studies import sweep as sweeping
 
 SWEEP = """
 generations: 4
@@ -208,7 +210,7 @@ def test_real_runs(submit, tmp_path, environment):
         "population": 4,
         "generations": 2,
         "episodes": 1,
-        "final_seeds": 1,
+        "final_policies": 1,
         "final_episodes": 1,
         "devices": 1,
         "sweep": {"grid": {"encoding": ["dataset", "direct"]}},

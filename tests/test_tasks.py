@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from neuroevo import registry
+from neuroevo.core.rollout import Environment, make_task, random_act
+from neuroevo.environments import gymnax
+from neuroevo.environments.brax import suite as brax
 from neuroevo.errors import UserError
-from neuroevo.tasks import brax, gymnax
-from neuroevo.tasks.episode import Environment, make_task, random_act
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
 from neuroevo.types import Box, Discrete, Row, Spec
 
@@ -96,7 +97,7 @@ def test_record_agrees_with_evaluate(name):
         np.testing.assert_array_equal(steps.alive, np.arange(LIMIT) < length)
         assert steps.rewards.sum() == end.returns[0]
         assert steps.observations.shape == (LIMIT, 2)
-        np.testing.assert_array_equal(steps.observations[0], [0, 1])  # not normalised
+        np.testing.assert_array_equal(steps.observations[0], [0, 1])  # not normalized
         np.testing.assert_array_equal(steps.states["t"], np.arange(LIMIT))  # before
         assert np.isfinite(steps.observations[:length]).all()
         later = steps.observations[1:length, 1]  # shows the previous action
@@ -389,7 +390,8 @@ def test_options_start_no_backend():
     run(
         """
         import jax
-        from neuroevo.tasks import brax, gymnax
+        from neuroevo.environments.brax import suite as brax
+        from neuroevo.environments import gymnax
 
         for family, name in (gymnax, "FrozenLake-misc"), (brax, "fast"):
             family.names()
@@ -525,8 +527,9 @@ def test_nothing_is_said_and_warnings_of_others_survive(tmp_path):
         """
         import warnings
         import jax
-        from neuroevo.tasks import brax, gymnax
-        from neuroevo.tasks.episode import make_task, random_act
+        from neuroevo.environments.brax import suite as brax
+        from neuroevo.environments import gymnax
+        from neuroevo.core.rollout import make_task, random_act
         from neuroevo.tasks.normalization import NoNormalization
 
         gymnax.config("Pendulum-v1")().build()

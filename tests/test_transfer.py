@@ -15,17 +15,15 @@ from PIL import Image
 
 import neuroevo
 from genomes.dataset import Dataset, cosine, linear
-from neuroevo import (
-    cli,
-    config,
-    genome_file,
-    padding,
-    pictures,
-    solution,
-    transferring,
-)
-from neuroevo.policies import MLP, with_activation_in_params
+from neuroevo import solution
+from neuroevo import spaces as padding
+from neuroevo.cli import main as cli
+from neuroevo.config import resolve as config
+from neuroevo.policies.networks import MLP, with_activation_in_params
+from neuroevo.store import genome_file
+from neuroevo.studies import transfer as transferring
 from neuroevo.types import Box, Discrete, Spec
+from neuroevo.views import figures as pictures
 
 OPTIONS = {
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 20},
@@ -124,7 +122,7 @@ def test_a_genome_that_holds_options_is_decoded_with_them(optimizer, schedule):
 # ----------------------------------------------------------------- against plain loops
 
 
-def by_plain_loops(one, seeds, episodes, seed):
+def by_plain_loops(one, policies, episodes, seed):
     """Return the returns (S, E) of the policies of a solution, one after the other."""
     _, task, policy, encoding, *_ = one.parts
 
@@ -141,7 +139,7 @@ def by_plain_loops(one, seeds, episodes, seed):
         return task.evaluate(act, one.answer.task, keys).returns
 
     key = jax.random.fold_in(one.key, seed)
-    return np.array([play(jax.random.fold_in(key, s)) for s in range(seeds)])
+    return np.array([play(jax.random.fold_in(key, s)) for s in range(policies)])
 
 
 def as_options(row):
@@ -173,7 +171,7 @@ def test_every_row_is_what_the_configuration_achieves(case, tmp_path):
         activations=["tanh", "relu"],
         optimizers=optimizers,
         learning_rates=[0.05, 0.5],
-        seeds=2,
+        policies=2,
         episodes=3,
         seed=5,
     )
@@ -185,7 +183,7 @@ def test_every_row_is_what_the_configuration_achieves(case, tmp_path):
     for row in (found["rows"][i] for i in looked_at):
         alone = neuroevo.load(path, **as_options(row))
         returns = by_plain_loops(alone, 2, 3, 5)
-        np.testing.assert_allclose(row["return_per_seed"], returns.mean(1), rtol=1e-5)
+        np.testing.assert_allclose(row["return_per_policy"], returns.mean(1), rtol=1e-5)
         assert row["return_std"] == pytest.approx(returns.std(), abs=1e-4)
     means = [row["return_mean"] for row in found["rows"]]
     assert len(set(means)) > 1
@@ -199,19 +197,19 @@ def test_continuous_actions_depths_and_groups(tmp_path, monkeypatch):
     one = neuroevo.load(path, env=toy.walk())
     steps = [1, 2, 3, 4, 8]
     grid = {"widths": [3, 5], "depths": [2, 1], "activations": ["elu"], "steps": steps}
-    whole = neuroevo.transfer(one, **grid, seeds=2, episodes=2)
+    whole = neuroevo.transfer(one, **grid, policies=2, episodes=2)
     monkeypatch.setattr(transferring, "_MOST", 200)
-    grouped = neuroevo.transfer(one, **grid, seeds=2, episodes=2)
+    grouped = neuroevo.transfer(one, **grid, policies=2, episodes=2)
     assert [
         (row["depth"], row["width"], row["steps"]) for row in whole["rows"]
     ] == list(itertools.product((2, 1), (3, 5), steps))
     for row, again in zip(whole["rows"], grouped["rows"], strict=True):
-        expected = pytest.approx(row["return_per_seed"], rel=1e-4)
-        assert again["return_per_seed"] == expected
+        expected = pytest.approx(row["return_per_policy"], rel=1e-4)
+        assert again["return_per_policy"] == expected
     for row in whole["rows"][4::5]:  # one of each shape
         alone = neuroevo.load(path, env=toy.walk(), **as_options(row))
         expected = by_plain_loops(alone, 2, 2, 0).mean(1)
-        np.testing.assert_allclose(row["return_per_seed"], expected, rtol=1e-4)
+        np.testing.assert_allclose(row["return_per_policy"], expected, rtol=1e-4)
 
 
 def test_the_rollout_is_compiled_once(tmp_path):
@@ -231,16 +229,16 @@ def test_the_rollout_is_compiled_once(tmp_path):
         neuroevo.transfer(one, episodes=1, **grid)
         return len(traces)
 
-    once = count(widths=[4], activations=["tanh"], seeds=1)
+    once = count(widths=[4], activations=["tanh"], policies=1)
     many = {"widths": [2, 4], "steps": [1, 2]}
-    assert once == count(**many, activations=["elu", "tanh"], seeds=3) > 0
-    assert count(**many, activations=["elu"], depths=[1, 2], seeds=1) == 2 * once
+    assert once == count(**many, activations=["elu", "tanh"], policies=3) > 0
+    assert count(**many, activations=["elu"], depths=[1, 2], policies=1) == 2 * once
 
 
 # ------------------------------------------------------------------------ command line
 
 
-SMALL = "transfer g.npz --widths 6 3 --seeds 2 --episodes 2"
+SMALL = "transfer g.npz --widths 6 3 --policies 2 --episodes 2"
 
 
 def test_json_is_one_object_on_any_number_of_devices(run_cli, genome):
@@ -252,10 +250,10 @@ def test_json_is_one_object_on_any_number_of_devices(run_cli, genome):
     expected = {"depth": 1, "width": 6, "activation": "tanh", "optimizer": "adam"}
     assert expected.items() <= result["rows"][0].items()
     assert [row["width"] for row in result["rows"]] == [6, 6, 3, 3]
-    again = neuroevo.transfer(genome, widths=(6, 3), seeds=2, episodes=2)
+    again = neuroevo.transfer(genome, widths=(6, 3), policies=2, episodes=2)
     assert again["axes"] == result["axes"]
     for row, other in zip(result["rows"], again["rows"], strict=True):
-        assert row["return_per_seed"] == pytest.approx(other["return_per_seed"])
+        assert row["return_per_policy"] == pytest.approx(other["return_per_policy"])
 
 
 def test_table_and_picture(run_cli, tmp_path):
@@ -299,7 +297,7 @@ MISTAKES = {
     "number greater than 0, got inf",
     "transfer g.npz --steps -1": "--steps: expected an integer from 0 to 2^31 - 1, "
     "got -1",
-    "transfer g.npz --seeds 0": "--seeds: expected an integer from 1 to 2^31 - 1, "
+    "transfer g.npz --policies 0": "--policies: expected an integer from 1 to 2^31 - 1, "
     "got 0",
     "transfer g.npz --picture heat.jpg": "heat.jpg: expected a name that ends in .png, "
     ".svg or .pdf; did you mean '.png'?",

@@ -15,11 +15,15 @@ import pytest
 from PIL import Image
 
 import neuroevo
-from neuroevo import cli, config, runs
+from neuroevo.cli import main as cli
+from neuroevo.config import resolve as config
+from neuroevo.environments.brax.bodies import Bodies
 from neuroevo.errors import UserError
-from neuroevo.tasks.bodies import Bodies
+from neuroevo.store import directory as runs
 from neuroevo.types import Box, Spec, Trajectory
-from neuroevo.views import bodies, curves, films, pairs, report, scenes
+from neuroevo.views import curves, pairs, report, scenes
+from neuroevo.views import shapes as bodies
+from neuroevo.views import video as films
 
 TINY = {
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 30},
@@ -28,8 +32,8 @@ TINY = {
     "population": 4,
     "generations": 6,
     "center_every": 2,
-    "center_seeds": 1,
-    "final_seeds": 2,
+    "center_policies": 1,
+    "final_policies": 2,
     "final_episodes": 1,
 }
 
@@ -79,7 +83,8 @@ def run_cli(tmp_path, monkeypatch, capsys):
 
 TRAIN = """
 import sys
-from neuroevo import cli, training
+from neuroevo.cli import main as cli
+from neuroevo.run import loop as training
 
 unused = {*sys.argv.pop().split(",")}
 
@@ -96,7 +101,7 @@ def test_to_begin_training_imports_nothing_to_show_it_with(environment, tmp_path
     """An environment of our own: gymnax imports matplotlib itself."""
     unused = ["plotly", "jinja2", "matplotlib", "PIL", "neuroevo.views"]
     unused += ["tensorboardX", "wandb", "mlflow", "submitit", "mkdocs"]
-    unused += ["pandas", "pyarrow", "neuroevo.sweeping", "neuroevo.export"]
+    unused += ["pandas", "pyarrow", "neuroevo.studies.sweep", "neuroevo.store.export"]
     trained = subprocess.run(
         [sys.executable, "-c", TRAIN, "train", "--env", "toy", ",".join(unused)],
         cwd=tmp_path,
@@ -176,7 +181,7 @@ def test_an_observation_tells_the_pose_but_for_the_place(name):
 
 @pytest.fixture(scope="module")
 def swing():
-    """A film of a capsule on a hinge, one metre up; it lies along x, then falls."""
+    """A film of a capsule on a hinge, one meter up; it lies along x, then falls."""
     import mujoco
 
     model = mujoco.MjModel.from_xml_string(
@@ -351,7 +356,7 @@ def test_plot(run_cli, run, others):
         assert run_cli(f"plot {paths} --out {name} --x seconds")[0] == 0
         assert open(name, "rb").read().startswith(begins)
     assert run_cli(f"plot {run} --out one.svg")[0] == 0
-    assert "centre, held out" in open("one.svg").read()
+    assert "center, held out" in open("one.svg").read()
     code, _, err = run_cli(f"plot {run} nowhere --out y.png")
     assert code == 2 and "nowhere" in err
     assert run_cli("plot --out y.png")[0] == 2

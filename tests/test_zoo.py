@@ -5,9 +5,11 @@ import json
 import pytest
 
 import neuroevo
-from neuroevo import api, genome_file, measures, zoo
-from neuroevo.cli import main
+from neuroevo import api
+from neuroevo import returns as measures
+from neuroevo.cli.main import main
 from neuroevo.errors import UserError
+from neuroevo.store import genome_file, zoo
 
 CARD = {
     "title",
@@ -21,11 +23,11 @@ CARD = {
     "seconds",
     "devices",
     "made",
-    "licence",
+    "license",
     "confidence",
     "return_mean",
     "return_interval",
-    "seeds",
+    "policies",
     "episodes",
 }
 
@@ -54,14 +56,14 @@ def test_every_genome_fits_its_parts(name):
 
 
 def test_cartpole_does_what_its_card_says():
-    result = neuroevo.load("zoo:cartpole-d2").evaluate(seeds=4, episodes=4, seed=7)
+    result = neuroevo.load("zoo:cartpole-d2").evaluate(policies=4, episodes=4, seed=7)
     assert result["return_mean"] >= 0.98 * zoo.card("cartpole-d2")["return_mean"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_genome_does_what_its_card_says(name):
-    result = neuroevo.load(f"zoo:{name}").evaluate(seeds=8, episodes=4, seed=7)
+    result = neuroevo.load(f"zoo:{name}").evaluate(policies=8, episodes=4, seed=7)
     card = zoo.card(name)
     low, high = card["return_interval"]
     # Two intervals of the same mean overlap, but for one time in many.
@@ -83,7 +85,7 @@ def test_list_shows_the_zoo_and_a_card(capsys):
 
 def test_evaluate_takes_a_name_of_the_zoo(capsys):
     with pytest.raises(SystemExit):
-        main("evaluate zoo:cartpole-d2 --seeds 1 --episodes 2 --json".split())
+        main("evaluate zoo:cartpole-d2 --policies 1 --episodes 2 --json".split())
     assert json.loads(capsys.readouterr().out)["env"] == "CartPole-v1"
 
 

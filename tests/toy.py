@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neuroevo.tasks.episode import Environment
+from neuroevo.core.rollout import Environment
 from neuroevo.types import Box, Encoding, Spec
 
 CARTPOLE = {  # a run that takes seconds, nearly all of them to compile
@@ -16,10 +16,10 @@ CARTPOLE = {  # a run that takes seconds, nearly all of them to compile
     "strategy": "SimpleES",
     "population": 4,
     "generations": 2,
-    "seeds": 1,
+    "policies": 1,
     "episodes": 1,
-    "center_seeds": 1,
-    "final_seeds": 1,
+    "center_policies": 1,
+    "final_policies": 1,
     "final_episodes": 1,
     "devices": 1,
 }

@@ -1,1 +1,1 @@
-"""Environments, rollouts and observation normalisation."""
+"""Environments, rollouts and observation normalization."""

@@ -1,6 +1,6 @@
-"""Observation normalisation: what a policy sees of an observation.
+"""Observation normalization: what a policy sees of an observation.
 
-A normaliser divides its work between two places. The *task state* is shared by all
+A normalizer divides its work between two places. The *task state* is shared by all
 policies of a generation and changes only in `update`, between generations. The *carry*
 belongs to one evaluation (the E parallel episodes of one policy) and changes at every
 step. Modes that need neither leave them empty and cost nothing.
@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo import npz
 from neuroevo.errors import UserError
+from neuroevo.store import npz
 from neuroevo.types import Array, Stats, TaskState
 
 Carry = Any  # pytree of arrays: what one evaluation has gathered so far
@@ -70,7 +70,7 @@ class Constant:
 
     Without a file they are estimated from episodes of uniformly random actions when
     the run starts, and are stored in its genome files. Dimensions whose estimated
-    variance is below `var_floor` never varied: they are centred but not scaled, so
+    variance is below `var_floor` never varied: they are centered but not scaled, so
     that they do not explode should a better policy stir them.
     """
 
@@ -81,7 +81,7 @@ class Constant:
     var_floor: float = 1e-6
     """Smallest variance to divide by, in squared observation units."""
     clip: float | None = 10.0
-    """Bound on normalised observations; None for no bound."""
+    """Bound on normalized observations; None for no bound."""
 
     def build(
         self,
@@ -89,7 +89,7 @@ class Constant:
         obs_mean: Array | None = None,
         obs_var: Array | None = None,
     ) -> Normalizer:
-        """Return the normaliser.
+        """Return the normalizer.
 
         Args:
             shape: shape of one observation.
@@ -140,7 +140,7 @@ class Running:
     var_floor: float = 1e-6
     """Smallest variance to divide by, in squared observation units."""
     clip: float | None = 10.0
-    """Bound on normalised observations; None for no bound."""
+    """Bound on normalized observations; None for no bound."""
 
     def build(
         self,
@@ -148,7 +148,7 @@ class Running:
         obs_mean: Array | None = None,
         obs_var: Array | None = None,
     ) -> Normalizer:
-        """Return the normaliser.
+        """Return the normalizer.
 
         Args:
             shape: shape of one observation.
@@ -196,15 +196,15 @@ class Episode:
 
     As the code published with "Behaviour Distillation" (Lupu et al., ICLR 2024; arXiv
     2406.15042) did it: over the parallel episodes of one policy, from mean 0, variance
-    1 and a count of 1e-4; each observation is normalised with statistics that include
+    1 and a count of 1e-4; each observation is normalized with statistics that include
     it. What a policy sees therefore depends on the number of parallel episodes.
     """
 
     clip: float | None = None
-    """Bound on normalised observations; None for no bound."""
+    """Bound on normalized observations; None for no bound."""
 
     def build(self, shape: tuple[int, ...]) -> Normalizer:
-        """Return the normaliser for observations of `shape`."""
+        """Return the normalizer for observations of `shape`."""
         _check_bounds(self.clip, 0.0)
 
         def observe(state: tuple, carry: Moments, observation, alive) -> Moments:

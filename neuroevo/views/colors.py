@@ -1,4 +1,4 @@
-"""Colours that the colour-blind tell apart."""
+"""Colors that the color-blind tell apart."""
 
 # Okabe and Ito, "Color Universal Design", 2008; then three of Tol's, as it has eight.
 COLORS = (
@@ -12,10 +12,10 @@ COLORS = (
     "#F0E442",  # yellow
     "#882255",  # wine
     "#999933",  # olive
-    "#BBBBBB",  # grey
+    "#BBBBBB",  # gray
 )
 
 
 def color(index: int) -> str:
-    """Return the colour of the thing with this `index`; they repeat."""
+    """Return the color of the thing with this `index`; they repeat."""
     return COLORS[index % len(COLORS)]

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuroevo import registry, runs
+from neuroevo import registry
 from neuroevo.errors import UserError
+from neuroevo.store import directory as runs
 
 AXES = {
     "generation": "generation",
@@ -15,7 +16,7 @@ AXES = {
     "seconds": "wall-clock time (s)",
 }
 METRICS = {
-    "center_return": "held-out return of the centre",
+    "center_return": "held-out return of the center",
     "fitness_mean": "mean fitness",
     "fitness_max": "best fitness",
     "fitness_std": "standard deviation of fitness",
@@ -27,7 +28,7 @@ _PARTS = ("env", "encoding", "policy", "normalization", "strategy")
 _IRRELEVANT = (
     *("neuroevo", "seed", "devices", "chunk", "decode_chunk", "checkpoint"),
     *("generations", "max_env_steps", "max_seconds", "target"),
-    *("center_every", "center_seeds", "final_seeds", "final_episodes"),
+    *("center_every", "center_policies", "final_policies", "final_episodes"),
     "log",
 )
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuroevo.formatting import format_signed
 from neuroevo.solution import Solution
-from neuroevo.views.films import draw_legend
+from neuroevo.terminal.formatting import format_signed
 from neuroevo.views.scenes import Scene, make_scene
+from neuroevo.views.video import draw_legend
 
 MOST = 64  # pairs in a picture
 
@@ -191,7 +191,7 @@ def _line(name: str, value: float) -> str:
 
 def _caption(pairs: Pairs, scene: Scene, scale: float) -> str:
     if scene.legend:
-        return f"each cell in the colour of its top channel, full at {scale:.2g}"
+        return f"each cell in the color of its top channel, full at {scale:.2g}"
     known = pairs.observations is not None
     kind = "in the environment's units" if known else "as the policy sees them"
     played = (

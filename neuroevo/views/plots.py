@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neuroevo.formatting import format_count
+from neuroevo.terminal.formatting import format_count
 from neuroevo.views import curves
 from neuroevo.views.colors import color
 
-_STYLES = ("-", "--", "-.", ":")  # told apart without colours, too
+_STYLES = ("-", "--", "-.", ":")  # told apart without colors, too
 _RC = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -31,7 +31,7 @@ def draw(
     """Draw the learning curves of runs in a file.
 
     One run: the mean fitness of the population with its standard deviation, its best
-    fitness, and the held-out return of the centre. Several: `metric`, for each setting
+    fitness, and the held-out return of the center. Several: `metric`, for each setting
     the mean over its runs, and a band from the lowest to the highest of them.
 
     Args:
@@ -72,7 +72,7 @@ def _draw_one(axes: Any, run: curves.Run, x: str) -> None:
     best = curves.one(run, "fitness_max", x)
     axes.plot(*best, ":", color=color(0), linewidth=1, label="best candidate")
     center = curves.one(run, "center_return", x)
-    axes.plot(*center, "o-", color=color(1), markersize=2.5, label="centre, held out")
+    axes.plot(*center, "o-", color=color(1), markersize=2.5, label="center, held out")
     axes.set_ylabel("return")
     axes.set_title(curves.describe(run), fontsize="medium")
 

@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from neuroevo import measures, runs
-from neuroevo.formatting import (
+from neuroevo import returns as measures
+from neuroevo.solution import Solution
+from neuroevo.store import directory as runs
+from neuroevo.terminal.formatting import (
     format_bytes,
     format_count,
     format_duration,
     format_value,
 )
-from neuroevo.solution import Solution
-from neuroevo.views import curves, films, pages, pairs
+from neuroevo.views import curves, pages, pairs
+from neuroevo.views import video as films
 from neuroevo.views.colors import color
 
 _LAYOUT = {
@@ -88,7 +90,7 @@ def _headline(run: curves.Run) -> list[tuple[str, str, str]]:
         mean = summary.get(f"{which}_return_mean")
         if mean is not None:
             low, high = map(format_value, summary[f"{which}_return_interval"])
-            count = len(summary[f"{which}_return_per_seed"])
+            count = len(summary[f"{which}_return_per_policy"])
             spread = format_value(summary[f"{which}_return_std"])
             remark = (
                 f"± {spread}; 95 % interval {low} to {high}; {count} fresh policies"
@@ -100,7 +102,7 @@ def _headline(run: curves.Run) -> list[tuple[str, str, str]]:
         _, centers = curves.one(run, "center_return", "generation")
         if len(centers):
             value = format_value(centers[-1])
-            figures.append(("held-out return", value, "of the centre, the latest"))
+            figures.append(("held-out return", value, "of the center, the latest"))
     compiled = summary.get("compile_seconds")
     remark = f"{format_duration(compiled)} of them to compile" if compiled else ""
     seconds = summary.get("seconds", last["seconds"])
@@ -166,7 +168,7 @@ def _commands(run: curves.Run) -> list[tuple[str, str]]:
     generations = 2 * run.rows[-1]["generation"]
     return [
         (f"neuroevo train --config {path}/{runs.CONFIG}", "repeat it"),
-        (f"neuroevo evaluate {path} --seeds 16", "measure it again"),
+        (f"neuroevo evaluate {path} --policies 16", "measure it again"),
         (f"neuroevo resume {path} --generations {generations}", "go on"),
         (f"neuroevo render {path} --out episode.gif", "film it"),
     ]
@@ -183,7 +185,7 @@ class Trace(NamedTuple):
 
 
 def _plot_run(run: curves.Run) -> Any:
-    """Return the returns of a run's population and of its centre."""
+    """Return the returns of a run's population and of its center."""
 
     def band(x):
         xs, mean = curves.one(run, "fitness_mean", x)
@@ -198,7 +200,7 @@ def _plot_run(run: curves.Run) -> Any:
         Trace(_shade(color(0)), band),
         line("fitness_mean", "population, mean ± sd", color=color(0)),
         line("fitness_max", "best candidate", color=color(0), dash="dot"),
-        line("center_return", "centre, held out", "lines+markers", color=color(1)),
+        line("center_return", "center, held out", "lines+markers", color=color(1)),
     ]
     return _plot(traces, "return")
 
@@ -253,7 +255,7 @@ def _outline(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple:
 
 
 def _shade(line: str) -> dict[str, Any]:
-    """Return how a band about a line of this colour looks."""
+    """Return how a band about a line of this color looks."""
     red, green, blue = (int(line[i : i + 2], 16) for i in (1, 3, 5))
     fill = {"fill": "toself", "fillcolor": f"rgba({red}, {green}, {blue}, 0.2)"}
     line = {"width": 0}
@@ -297,7 +299,7 @@ def _plot_statistics(run: curves.Run) -> Any:
 
 
 def _show_genome(solution: Solution) -> dict[str, Any]:
-    """Return a picture of the pairs, or the arrays of another genome summarised."""
+    """Return a picture of the pairs, or the arrays of another genome summarized."""
     found = pairs.read_pairs(solution)
     if found is not None:
         picture = pages.data_uri(pairs.make_picture(solution, found), "png")

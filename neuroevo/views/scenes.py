@@ -2,7 +2,7 @@
 
 The first of these that there is: the ``draw(axes, observation)`` of the environment's
 options, a drawing from the table below, the environment's bodies, an image with a
-colour for each channel, bars.
+color for each channel, bars.
 """
 
 import functools
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuroevo.config import Config
+from neuroevo.config.resolve import Config
 from neuroevo.types import Spec
-from neuroevo.views import bodies
+from neuroevo.views import shapes as bodies
 from neuroevo.views.colors import color
 
 Axes = Any  # matplotlib.axes.Axes
@@ -29,7 +29,7 @@ class Scene(NamedTuple):
     Attributes:
         draw: takes axes, an observation as the environment gave it and, if there is
             one, the state that it is of; what it draws is the state where it can.
-        legend: what the colours stand for, as names and colours.
+        legend: what the colors stand for, as names and colors.
         text: whether figures beside the drawing say more than it does.
         size: width and height of a small drawing, in inches.
         place: left, bottom, width and height of a large one, as shares of its figure.
@@ -59,7 +59,7 @@ def make_scene(
         states: whether there are states to draw, or observations alone.
         units: whether observations are in the environment's units; in others they are
             an image or bars, as nobody knows what they look like.
-        scale: the largest value in size: an image's full colour, the longest bar.
+        scale: the largest value in size: an image's full color, the longest bar.
         renderer: of bodies, see `bodies`.
     """
     options = config.parts["env"]
@@ -104,9 +104,9 @@ def _draw_cart_pole(axes: Axes, observation: np.ndarray) -> _Arrows:
     up = np.array([np.sin(angle), np.cos(angle)])
     tip = np.array([x, 0.2]) + up
     across = np.array([up[1], -up[0]])
-    axes.axhline(0, color="grey", linewidth=1)
+    axes.axhline(0, color="gray", linewidth=1)
     for limit in (-2.4, 2.4):
-        axes.axvline(limit, color="lightgrey", linestyle="--", linewidth=1)
+        axes.axvline(limit, color="lightgray", linestyle="--", linewidth=1)
     axes.add_patch(Rectangle((x - 0.3, -0.15), 0.6, 0.35, color=_CART, zorder=2))
     axes.plot([x, tip[0]], [0.2, tip[1]], color=_POLE, linewidth=4)
     _frame(axes, (min(-2.6, x - 1.1), max(2.6, x + 1.1)), (-1, 1.4))
@@ -121,7 +121,7 @@ def _draw_mountain_car(axes: Axes, observation: np.ndarray) -> _Arrows:
     def height(x):
         return 0.45 * np.sin(3 * x) + 0.55
 
-    axes.plot(road, height(road), color="grey", linewidth=1.5)
+    axes.plot(road, height(road), color="gray", linewidth=1.5)
     axes.plot([0.5, 0.5], [height(0.5), height(0.5) + 0.2], color=_POLE, linewidth=2)
     slope = np.array([1, 1.35 * np.cos(3 * x)])
     car = (x, height(x) + 0.03)
@@ -146,7 +146,7 @@ def _draw_acrobot(axes: Axes, observation: np.ndarray) -> _Arrows:
     angles = np.array([first, first + np.arctan2(sin_2, cos_2)])
     links = np.stack([np.sin(angles), -np.cos(angles)], 1)
     joints = np.concatenate([np.zeros((1, 2)), np.cumsum(links, 0)])
-    axes.axhline(1, color="lightgrey", linestyle="--", linewidth=1)
+    axes.axhline(1, color="lightgray", linestyle="--", linewidth=1)
     axes.plot(*joints[:2].T, color=_CART, linewidth=5)
     axes.plot(*joints[1:].T, color=_POLE, linewidth=5)
     axes.plot(*joints[:2].T, "o", color="black", markersize=4)
@@ -180,7 +180,7 @@ def _draw_bodies(found: Any, renderer: str) -> Callable[[Axes, np.ndarray, Any],
 
 
 def _image(shape: Sequence[int], channels: Sequence[str] | None, scale: float) -> Scene:
-    """Return the scene of a grid whose cells have the colour of their top channel."""
+    """Return the scene of a grid whose cells have the color of their top channel."""
     from matplotlib.colors import to_rgb
 
     count = shape[2] if len(shape) == 3 else 1
@@ -211,7 +211,7 @@ def _draw_bars(
         values = np.asarray(observation, float).ravel()
         rows = np.arange(len(values))
         axes.barh(rows, values, color=[_POLE if v < 0 else _CART for v in values])
-        axes.axvline(0, color="grey", linewidth=0.5)
+        axes.axvline(0, color="gray", linewidth=0.5)
         axes.set_ylim(len(values) - 0.5, -0.5)
         axes.set_xlim(-scale, scale)
         known = names is not None and len(names) == len(values)

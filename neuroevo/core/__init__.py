@@ -1,0 +1,1 @@
+"""What is compiled: one generation, its rollouts and its random keys."""

@@ -1,0 +1,286 @@
+"""The only module that knows about devices.
+
+A program is written once for one device and runs on any number of them: `spread` runs
+it on every device with the same arguments, and inside it `share` divides work among the
+devices and gives every device all the results. Whatever else the program does is done
+by every device alike, so its state is replicated without being communicated, and the
+results do not depend on the number of devices. These may belong to several processes,
+which run the same program: see `neuroevo.multihost`.
+"""
+
+import contextlib
+import functools
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+
+from neuroevo import multihost as processes
+from neuroevo.errors import UserError
+
+AXIS = "population"
+
+# Devices of one CPU process wait for each other in a collective. XLA aborts the process
+# when one waits 40 s for the slowest, which a long episode or decode may take.
+_PATIENCE = " ".join(
+    f"--xla_cpu_collective_{name}_seconds=1000000000"
+    for name in ("call_warn_stuck_timeout", "call_terminate_timeout", "timeout")
+)
+
+
+_THREADS = "NPROC"  # threads of XLA's pool on a CPU, at least one for each device
+
+
+def configure(devices: int | None, lengthy: bool = False) -> None:
+    """Prepare JAX for `devices` devices; call it before the backend starts.
+
+    A CPU shows as many devices as asked for, by default one for each core that this
+    process may use. Does nothing once the backend runs.
+
+    While several devices of a CPU run a program, jax 0.11 keeps what they delegate to
+    other threads, and did by themselves, until one of its threads is free: some 50 MB
+    a second until the program ends. For `lengthy` programs there is one thread more,
+    which keeps memory flat; it takes a quarter of a physics engine's speed.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in flags:
+        try:
+            jax.config.update("jax_num_cpu_devices", devices or _cores())
+        except RuntimeError:  # the backend runs already
+            return
+    if lengthy and (devices or _cores()) > 1:
+        os.environ.setdefault(_THREADS, str((devices or _cores()) + 1))
+    if "xla_cpu_collective" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}".strip()
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def select(devices: int | None) -> tuple[jax.Device, ...]:
+    """Return the first `devices` devices of every process, or all of them.
+
+    Raises:
+        UserError: if one has fewer, or not as many as another.
+    """
+    of_process: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        of_process.setdefault(device.process_index, []).append(device)
+    owned = [of_process[process] for process in sorted(of_process)]
+    counts = [len(each) for each in owned]
+    if devices is None and len(set(counts)) > 1:
+        raise UserError(
+            f"--devices auto: the processes have {counts} devices; expected as many in "
+            f"each: --devices {min(counts)} or less"
+        )
+    if devices is not None and devices > min(counts):
+        platform = owned[0][0].platform
+        whose = "every process" if len(owned) > 1 else "this process"
+        raise UserError(
+            f"--devices {devices}: expected at most {min(counts)}, the number of "
+            f"{platform} devices of {whose}"
+        )
+    return tuple(device for each in owned for device in each[:devices])
+
+
+def describe(devices: Sequence[jax.Device]) -> str:
+    """Return, for example, ``"2 x cpu"`` or ``"4 x cpu in 2 processes"``."""
+    kind = devices[0].device_kind if devices[0].platform != "cpu" else "cpu"
+    processes = len({device.process_index for device in devices})
+    where = f" in {processes} processes" if processes > 1 else ""
+    return f"{len(devices)} x {kind}{where}"
+
+
+def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
+    """Return how many of `devices` share their memory, and its bytes that are free.
+
+    Those of other processes do not count. None where it cannot be known.
+    """
+    devices = _local(devices)
+    if devices[0].platform == "cpu":
+        return len(devices), min(psutil.virtual_memory().available, _memory_limit())
+    facts = [device.memory_stats() or {} for device in devices]
+    free = [f["bytes_limit"] - f["bytes_in_use"] for f in facts if "bytes_limit" in f]
+    return 1, min(free, default=None)
+
+
+def _local(devices: Sequence[jax.Device]) -> list[jax.Device]:
+    """Return those of `devices` that belong to this process."""
+    return [d for d in devices if d.process_index == jax.process_index()]
+
+
+def _memory_limit() -> float:
+    """Return the bytes that this process' control group may use, or infinity."""
+    try:
+        return int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):  # not on Linux, or no limit
+        return math.inf
+
+
+def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
+    """Return `function`, run by every device with the same arguments.
+
+    `function` may call `share`; its result must be the same on every device, as it
+    is when everything else is computed from the arguments. With the devices of several
+    processes, each must call it, with the same arguments, and has the result.
+    """
+    # The inner jit matters: with more than one CPU device jax 0.11's partitioner
+    # crashes on the data-dependent loops of a physics engine that stand directly in
+    # the mapped program, and not on those inside a function that it calls.
+    mapped = jax.pmap(
+        lambda _, args: jax.jit(function)(*args),
+        axis_name=AXIS,
+        in_axes=(0, None),
+        out_axes=None,
+        devices=devices,
+        axis_size=len(devices),
+    )
+    _meet(tuple(devices))
+    # What goes in and comes out lies on the devices of this process.
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,)).local_mesh
+    index = jnp.arange(mesh.size)
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+    def run(*args):
+        # Arguments lie where results do, or a second call would compile once more.
+        args = jax.device_put(args, everywhere)
+        # Un-awaited programs with collectives can deadlock on CPU devices.
+        return jax.block_until_ready(mapped(index, args))
+
+    return run
+
+
+@functools.cache
+def _meet(devices: tuple[jax.Device, ...]) -> None:
+    """Connect the processes that have `devices`, all at the same time.
+
+    A process waits 30 s for the others to connect, which it would do in its first
+    compiled call, and they may still be compiling theirs.
+    """
+    local = _local(devices)
+    if len(local) == len(devices):
+        return
+    processes.agree(lambda _: None)
+    gather = jax.pmap(
+        lambda x: jax.lax.all_gather(x, AXIS),
+        axis_name=AXIS,
+        devices=devices,
+        axis_size=len(devices),
+    )
+    with _silenced():
+        jax.block_until_ready(gather(jnp.zeros(len(local))))
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what a library written in C++ has to say off the standard output."""
+    sys.stdout.flush()
+    stdout, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    try:
+        yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(null)
+
+
+def share(
+    function: Callable[[Any, jax.Array, jax.Array], Any],
+    args: Any,
+    count: int,
+    active: jax.Array | int | None = None,
+) -> Any:
+    """Return what ``function(args, items, number)`` returns, for `count` items.
+
+    Each device calls it with the items that are dealt to it in turn, int32, which
+    balances items whose cost varies, and is to compute the first `number` of them; it
+    returns arrays with a leading axis for all. Only items below `active` are computed.
+    """
+    devices = jax.lax.axis_size(AXIS)
+    rounds = -(-count // devices)
+    device = jax.lax.axis_index(AXIS).astype(jnp.int32)
+    active = jnp.asarray(count if active is None else active, jnp.int32)
+    items = jnp.minimum(device + devices * jnp.arange(rounds), count - 1)
+    function = jax.jit(function)  # or it would be traced for every use below
+    results = function(args, items, (active - device + devices - 1) // devices)
+    shapes = jax.eval_shape(lambda: results)
+    results = jax.tree.map(_raw, results)
+    results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, …)
+    results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:])[:count], results)
+    return jax.tree.map(_like, results, shapes)
+
+
+def share_each(
+    function: Callable[[Any, jax.Array], Any],
+    args: Any,
+    count: int,
+    active: jax.Array | int | None = None,
+) -> Any:
+    """Return what ``function(args, item)`` returns for all items, one after the other.
+
+    See `share`.
+    """
+    function = jax.jit(function)
+
+    def on_this_device(args, items, number):
+        def raw(item):
+            return jax.tree.map(_raw, function(args, item))
+
+        def one(j, results):
+            return jax.tree.map(lambda xs, x: xs.at[j].set(x), results, raw(items[j]))
+
+        zeros = jax.tree.map(
+            lambda s: jnp.zeros((len(items), *s.shape), s.dtype),
+            jax.eval_shape(raw, items[0]),
+        )
+        results = jax.lax.fori_loop(0, number, one, zeros)
+        return jax.tree.map(_like, results, jax.eval_shape(function, args, items[0]))
+
+    return share(on_this_device, args, count, active)
+
+
+def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
+    """Return ``function(*args)``, compiled apart from what surrounds it.
+
+    Otherwise the compiler fuses arithmetic with the exchange between devices, and the
+    last digits of results depend on their number. The branch of a conditional is a
+    program of its own; `true` must hold without the compiler being able to tell.
+    """
+    shapes = jax.eval_shape(function, *args)
+
+    def never(*args):
+        return jax.tree.map(_zeros, shapes)
+
+    return jax.lax.cond(true, function, never, *args)
+
+
+def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0), shape.shape)
+    return jnp.zeros(shape.shape, shape.dtype)
+
+
+def _raw(leaf: jax.Array) -> jax.Array:
+    """Return the data of a typed PRNG key, which collectives do not take."""
+    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
+def _like(leaf: jax.Array, shape: jax.ShapeDtypeStruct) -> jax.Array:
+    """Undo `_raw` for a leaf of which `shape` has the type."""
+    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        impl = jax.random.key_impl(jnp.empty((), shape.dtype))
+        return jax.random.wrap_key_data(leaf, impl=impl)
+    return leaf

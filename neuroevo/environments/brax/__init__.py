@@ -1,0 +1,1 @@
+"""Environments of brax, and the bodies that move in them."""

@@ -1,0 +1,310 @@
+"""Genome files: arrays and a JSON description in an `.npz`, never executable."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo.errors import UserError, did_you_mean, kind_of
+from neuroevo.store import npz
+from neuroevo.types import Box, Discrete, Genome, Spec
+
+FORMAT = "neuroevo-genome"
+VERSION = 1
+OBSERVATION_ARRAYS = ("obs_mean", "obs_var")
+
+
+class GenomeFile(NamedTuple):
+    """The content of a genome file; `meta` is empty in a file without one."""
+
+    path: Path
+    arrays: Mapping[str, np.ndarray]
+    meta: Mapping[str, Any]
+
+
+def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Write a genome file, in one step: a reader never sees half of it."""
+    described = _strict({"format": FORMAT, "version": VERSION} | dict(meta))
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                meta=np.array(json.dumps(described, allow_nan=False)),
+                **{name: np.asarray(array) for name, array in arrays.items()},
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _strict(value: Any) -> Any:
+    """Return plain data with infinities, which JSON lacks, as options spell them."""
+    if isinstance(value, Mapping):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def load(path: Path) -> GenomeFile:
+    """Read a genome file, with or without `meta`.
+
+    Raises:
+        UserError: if it is not an `.npz` of plain arrays, or of a newer version.
+    """
+    arrays = npz.read(path, _EXPECTED)
+    meta = _read_meta(path, arrays.pop("meta", None))
+    if meta and meta.get("format") != FORMAT:
+        raise UserError(
+            f"{path}: expected format {FORMAT!r}, got {meta.get('format')!r:.60}"
+        )
+    version = meta.get("version", VERSION)
+    if not isinstance(version, int) or version > VERSION:
+        raise UserError(
+            f"{path}: written in version {version!r:.60} of the genome format; this "
+            f"neuroevo reads up to {VERSION}: upgrade it"
+        )
+    return GenomeFile(path, arrays, meta)
+
+
+_EXPECTED = "a genome (.npz)"
+_MOST_META = 2**20  # characters
+
+
+def _read_meta(path: Path, array: np.ndarray | None) -> dict[str, Any]:
+    """Return what the array `meta` says; nothing without one."""
+    if array is None:
+        return {}
+    try:
+        if array.dtype.kind != "U" or array.shape:
+            raise ValueError("expected a text")
+        text = array.item()
+        if len(text) > _MOST_META:
+            raise ValueError(f"expected at most {_MOST_META} characters")
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not {_EXPECTED}: its meta: {error}") from None
+    if not isinstance(meta, dict):
+        raise UserError(f"{path}: not {_EXPECTED}: its meta is not a JSON object")
+    return meta
+
+
+def check_new(
+    path: Path, suffixes: Sequence[str] = (), *, replace: bool = False
+) -> None:
+    """Raise a `UserError` unless a new file can be written to `path`.
+
+    Its name must end in one of `suffixes`, if there are any. With `replace` there may
+    be one already.
+    """
+    if suffixes and path.suffix not in suffixes:
+        *others, last = suffixes
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(
+            f"{path}: expected a name that ends in {listed}"
+            f"{did_you_mean(path.suffix, suffixes, '.')}"
+        )
+    if kind_of(path.parent, "a directory") != "a directory":
+        raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
+    found = kind_of(path, "a new file")
+    if found and not (replace and found == "a file"):
+        raise UserError(f"{path}: exists already; expected a new file")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path}: no permission to write in {path.parent}")
+
+
+# Merged files: several tasks share the genome, each with its own description and arrays
+
+
+def join(path: Path, files: Mapping[str, GenomeFile]) -> GenomeFile:
+    """Return what one file says of several tasks that share a genome, by their names.
+
+    The files are equal but for the environment and what the policy sees of it.
+    """
+    first = next(iter(files.values()))
+    arrays = {k: v for k, v in first.arrays.items() if k not in OBSERVATION_ARRAYS}
+    for name, file in files.items():
+        for key in OBSERVATION_ARRAYS:
+            if key in file.arrays:
+                arrays[f"tasks/{name}/{key}"] = file.arrays[key]
+    meta = {k: v for k, v in first.meta.items() if k not in _TASK}
+    tasks = {n: {k: file.meta[k] for k in _TASK} for n, file in files.items()}
+    return GenomeFile(path, arrays, meta | {"tasks": tasks})
+
+
+def split(file: GenomeFile) -> dict[str, GenomeFile]:
+    """Return what a merged file says of each task, by name; nothing for other files.
+
+    Raises:
+        UserError: if its tasks are not descriptions by name.
+    """
+    tasks = file.meta.get("tasks", {})
+    if not isinstance(tasks, dict) or not all(
+        isinstance(task, dict) and task.keys() == set(_TASK) for task in tasks.values()
+    ):
+        raise UserError(
+            f"{file.path}: expected tasks by name in its meta, each with "
+            f"{' and '.join(_TASK)}, got {tasks!r:.60}"
+        )
+    shared = {k: v for k, v in file.arrays.items() if not k.startswith("tasks/")}
+    meta = {k: v for k, v in file.meta.items() if k != "tasks"}
+    found = {}
+    for name, task in tasks.items():
+        prefix = f"tasks/{name}/"
+        own = {
+            k.removeprefix(prefix): v
+            for k, v in file.arrays.items()
+            if k.startswith(prefix)
+        }
+        found[name] = GenomeFile(file.path, shared | own, meta | task)
+    return found
+
+
+_TASK = ("env", "normalization")
+
+
+def from_spec(spec: Spec) -> dict[str, Any]:
+    """Return `spec` as plain data, for `meta`."""
+    action = spec.action
+    discrete = isinstance(action, Discrete)
+    return {
+        "observation": list(spec.observation),
+        "action": {"discrete": action.n} if discrete else {"box": list(action.shape)},
+    }
+
+
+def to_spec(file: GenomeFile) -> Spec | None:
+    """Return the ``spec`` in `meta`, which networks are made for, or None without one.
+
+    Raises:
+        UserError: if it is not one.
+    """
+    match file.meta.get("spec"):
+        case None:
+            return None
+        case {"observation": [*shape], "action": {"discrete": n}}:
+            sizes, action = (*shape, n), Discrete(n)
+        case {"observation": [*shape], "action": {"box": [*box]}}:
+            sizes, action = (*shape, *box), Box(tuple(box))
+        case _:
+            sizes = (None,)
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise UserError(
+            f"{file.path}: expected the shapes of observations and actions as spec in "
+            f"its meta, got {file.meta['spec']!r:.80}"
+        )
+    return Spec(tuple(shape), action)
+
+
+def statistics(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `arrays` that are statistics of observations."""
+    return {name: arrays[name] for name in OBSERVATION_ARRAYS if name in arrays}
+
+
+def to_arrays(genome: Genome) -> dict[str, jax.Array]:
+    """Return the leaves of a genome by path (``Dense_0/kernel``)."""
+    leaves, _ = jax.tree.flatten_with_path(genome)
+    return {_name(path): leaf for path, leaf in leaves}
+
+
+def to_genome(file: GenomeFile, like: Genome, constants: Mapping[str, Any]) -> Genome:
+    """Return the genome in `file`, in the structure and with the shapes of `like`.
+
+    Arrays of the same size are reshaped (flattened images, say). Where the file holds
+    values for the encoding's `constants`, they join the genome and override those.
+
+    Raises:
+        UserError: if it does not fit, with what differs.
+    """
+    leaves, structure = jax.tree.flatten_with_path(like)
+    wanted = {_name(path): leaf for path, leaf in leaves}
+    optional = {*constants, *OBSERVATION_ARRAYS}
+    missing = [
+        f"{name} {leaf.shape}"
+        for name, leaf in wanted.items()
+        if name not in file.arrays
+    ]
+    surplus = sorted(file.arrays.keys() - wanted.keys() - optional)
+    differing = [
+        f"{name} of shape {leaf.shape}, not {file.arrays[name].shape}"
+        for name, leaf in wanted.items()
+        if name in file.arrays and not _fits(file.arrays[name], leaf)
+    ]
+    complaints = [
+        *(["lacks " + ", ".join(missing)] if missing else []),
+        *(["has no use for " + ", ".join(surplus)] if surplus else []),
+        *(["expected " + "; ".join(differing)] if differing else []),
+    ]
+    if complaints:
+        raise UserError(
+            f"{file.path}: does not fit the environment, encoding and policy: "
+            + "; ".join(complaints)
+        )
+    genome = jax.tree.unflatten(
+        structure, [_to_leaf(file, name, leaf) for name, leaf in wanted.items()]
+    )
+    overriding = sorted(constants.keys() & file.arrays.keys())
+    for name in overriding:
+        _check_constant(file, name, constants[name])
+    if overriding:
+        genome = genome | {
+            name: jnp.asarray(file.arrays[name], constants[name].dtype)
+            for name in overriding
+        }
+    return genome
+
+
+def _to_leaf(file: GenomeFile, name: str, like: Any) -> jax.Array:
+    """Return an array in `file` with the shape and type of `like`."""
+    with np.errstate(over="ignore"):  # of a number too large for the type
+        array = np.asarray(file.arrays[name]).astype(like.dtype).reshape(like.shape)
+    if not np.isfinite(array).all():
+        raise UserError(
+            f"{file.path}: expected finite numbers, and {name} has others (nan, inf)"
+        )
+    return jnp.asarray(array)
+
+
+def _check_constant(file: GenomeFile, name: str, like: np.ndarray) -> None:
+    """Raise a UserError unless a constant in `file` can take the place of `like`.
+
+    Integers are labels, of which `like` uses all that there are.
+    """
+    array = file.arrays[name]
+    if array.shape != like.shape:
+        raise UserError(
+            f"{file.path}: expected {name} of shape {like.shape}, not {array.shape}"
+        )
+    labels = np.issubdtype(like.dtype, np.integer)
+    if array.dtype.kind not in ("iu" if labels else "fiu"):
+        raise UserError(
+            f"{file.path}: expected {name} of type {like.dtype}, not {array.dtype}"
+        )
+    if labels and (array.min() < like.min() or array.max() > like.max()):
+        raise UserError(
+            f"{file.path}: expected {name} from {like.min()} to {like.max()}, one for "
+            f"each action of the environment, not {array.min()} to {array.max()}"
+        )
+
+
+def _fits(array: np.ndarray, leaf: Any) -> bool:
+    return (
+        array.dtype.kind in "fiu"
+        and array.shape[:1] == leaf.shape[:1]
+        and array.size == math.prod(leaf.shape)
+    )
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -1,0 +1,1 @@
+"""Questions asked of finished genomes and of many runs."""

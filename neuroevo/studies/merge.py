@@ -1,0 +1,315 @@
+"""Merged data sets: one policy, trained on the data of several environments.
+
+The multi-task data sets of "Behaviour Distillation" (HaDES, Lupu et al., ICLR 2024,
+arXiv 2406.15042): sets that were evolved each in its own environment are concatenated,
+states and actions zero-padded to common shapes. A fresh policy that is trained on all
+of it then acts in each of the environments.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroevo import api
+from neuroevo import spaces as padding
+from neuroevo.config import resolve as config
+from neuroevo.errors import UserError
+from neuroevo.policies.networks import CNN
+from neuroevo.solution import Solution
+from neuroevo.store import directory as runs
+from neuroevo.store import genome_file, zoo
+from neuroevo.store.genome_file import GenomeFile
+from neuroevo.types import Discrete, Spec
+
+TARGETS = ("actions", "labels", "action_logits")
+IMPOSSIBLE = -1e9  # the logit of an action with probability zero, exactly in float32
+_NETWORK = ("encoding", "policy")  # the parts that all tasks share
+
+
+@dataclasses.dataclass(frozen=True)
+class Merged:
+    """A merged data set, and what it was merged from.
+
+    Attributes:
+        tasks: the merged genome in each of the environments, by name; a second task of
+            an environment has ``-2`` after the name.
+        own: the genomes that were merged, by the same names.
+        sources: the files of those.
+        disagreements: options in which the genomes differ, each with the values that
+            they have; the first of these is in force.
+    """
+
+    tasks: Mapping[str, Solution]
+    own: Mapping[str, Solution]
+    sources: Mapping[str, Path]
+    disagreements: Mapping[str, Sequence[Any]]
+
+    def evaluate(
+        self, policies: int = 8, episodes: int = 8, *, seed: int = 0
+    ) -> dict[str, dict[str, Any]]:
+        """Return what fresh policies achieve in each task; see `Solution.evaluate`.
+
+        The s-th policies of all tasks have the same parameters. Under ``own`` is the
+        result of the task's genome on its own, with the same seeds.
+        """
+        results = {}
+        for name, solution in self.tasks.items():
+            own = self.own[name].evaluate(policies, episodes, seed=seed)
+            own = {"genome": str(self.sources[name])} | own
+            result = solution.evaluate(policies, episodes, seed=seed)
+            results[name] = result | {"own": own}
+        return results
+
+    def save(self, path: str | Path) -> None:
+        """Write one genome file with all tasks.
+
+        Raises:
+            UserError: if there is a file, or no such directory.
+        """
+        path = Path(path)
+        genome_file.check_new(path)
+        files = {
+            name: GenomeFile(path, solution.arrays(), solution.meta())
+            for name, solution in self.tasks.items()
+        }
+        _, arrays, meta = genome_file.join(path, files)
+        genome_file.save(path, arrays, meta)
+
+
+def merge(
+    *genomes: str | Path,
+    out: str | Path | None = None,
+    preset: str | None = None,
+    config_file: str | Path | None = None,
+    **options: Any,
+) -> Merged:
+    """Merge data sets that were evolved in different environments into one.
+
+    For example ``merge("cartpole.npz", "acrobot.npz", encoding={"steps": 200})``.
+
+    Args:
+        *genomes: at least two genome files, run directories or names of the zoo.
+        out: a new file to write the merged genome to, if any.
+        preset: name of a preset to take options of the encoding and policy from.
+        config_file: YAML file to take such options from; wins over the preset.
+        **options: ``encoding`` and ``policy``, each a name or a mapping of options;
+            they override those of the first genome.
+
+    Raises:
+        UserError: for genomes that do not go together, before anything is compiled.
+    """
+    if out is not None:
+        genome_file.check_new(Path(out))
+    layers = network_layers(config.read_layers(preset, config_file))
+    layers.append(config.Layer("merge", options))
+    merged = merge_files(read_genomes(genomes), layers)
+    if out is not None:
+        merged.save(out)
+    return merged
+
+
+def network_layers(layers: Sequence[config.Layer]) -> list[config.Layer]:
+    """Return what `layers` say of the encoding and the policy."""
+    return [
+        config.Layer(
+            source,
+            {k: v for k, v in values.items() if str(k).partition(".")[0] in _NETWORK},
+        )
+        for source, values in layers
+    ]
+
+
+def read_genomes(paths: Sequence[str | Path]) -> list[GenomeFile]:
+    """Return the content of the genomes to merge.
+
+    Raises:
+        UserError: if one is no data set, or does not say what it takes to decode it.
+    """
+    if len(paths) < 2:
+        raise UserError(f"expected at least two genomes to merge, got {len(paths)}")
+    files = [runs.read_genome(zoo.locate(path)) for path in paths]
+    for path, arrays, meta in files:
+        if meta.keys() & {"tasks", "spec"}:
+            raise UserError(
+                f"{path}: merged already; expected the genomes that it was merged from"
+            )
+        wanted = ("env", *_NETWORK, "normalization")
+        missing = ", ".join(part for part in wanted if part not in meta)
+        if missing:
+            raise UserError(
+                f"{path}: has no {'' if meta else 'meta, and so no '}{missing}; "
+                "expected a genome file that says how to decode it"
+            )
+        known = {"states", *TARGETS, *genome_file.OBSERVATION_ARRAYS}
+        if "states" not in arrays or arrays.keys() - known:
+            raise UserError(
+                f"{path}: not a data set genome: expected states and one of "
+                f"{', '.join(TARGETS)}, found {', '.join(sorted(arrays)) or 'nothing'}"
+            )
+    return files
+
+
+def merge_files(
+    files: Sequence[GenomeFile],
+    layers: Sequence[config.Layer] = (),
+    arguments: Sequence[str] = (),
+    **options: Any,
+) -> Merged:
+    """Merge the content of `files`; for `options` see `config.resolve`.
+
+    Raises:
+        UserError: as `merge` does.
+    """
+    _check_options(layers, arguments)
+    first = {part: files[0].meta[part] for part in _NETWORK}
+    shared = [file._replace(meta=file.meta | first) for file in files]
+    configs = [api.configure(file, layers, arguments, **options)[0] for file in shared]
+    settings = configs[0].settings
+    own_configs = [
+        dataclasses.replace(api.configure(file, **options)[0], settings=settings)
+        for file in files
+    ]
+    own = [api.prepare(*pair) for pair in zip(own_configs, files, strict=True)]
+    specs = [parts.environment.spec for _, parts, _ in own]
+    sources = [file.path for file in files]
+    names = _names([resolved.names["env"] for resolved in configs])
+    _check_specs(specs, names, configs[0].parts["policy"])
+
+    wide = padding.common_spec(specs)
+    genomes = [
+        {**parts.encoding.constants, **genome_file.to_arrays(genome)}
+        for _, parts, genome in own
+    ]
+    arrays = concatenate(genomes, specs, wide)
+    meta = {"spec": genome_file.from_spec(wide)}
+    tasks = [
+        api.prepare(
+            resolved,
+            GenomeFile(file.path, arrays | genome_file.statistics(file.arrays), meta),
+        )
+        for resolved, file in zip(configs, files, strict=True)
+    ]
+    # The last mistake is told: from here on, there is something to compile.
+    return Merged(
+        tasks={
+            name: api.finish(*task) for name, task in zip(names, tasks, strict=True)
+        },
+        own={name: api.finish(*each) for name, each in zip(names, own, strict=True)},
+        sources=dict(zip(names, sources, strict=True)),
+        disagreements=_disagreements(own_configs, configs[0], arrays),
+    )
+
+
+def concatenate(
+    genomes: Sequence[Mapping[str, Any]], specs: Sequence[Spec], wide: Spec
+) -> dict[str, np.ndarray]:
+    """Return the rows of all `genomes`, padded to the shapes of `wide`.
+
+    Labels stay labels if all have labels; else they become logits of their
+    probabilities, and an action that an environment lacks has probability zero.
+
+    Args:
+        genomes: arrays ``states`` (D, *observation), with ``actions`` (D, *action),
+            ``labels`` (D,) or ``action_logits`` (D, n).
+        specs: their environments' specs.
+        wide: a spec that these fit into.
+    """
+    states = _padded([genome["states"] for genome in genomes], wide.observation)
+    if not isinstance(wide.action, Discrete):
+        actions = [genome["actions"] for genome in genomes]
+        return {"states": states, "actions": _padded(actions, wide.action.shape)}
+    if all("labels" in genome for genome in genomes):
+        labels = np.concatenate([genome["labels"] for genome in genomes])
+        return {"states": states, "labels": labels}
+    logits = [_logits(*pair) for pair in zip(genomes, specs, strict=True)]
+    shape = (wide.action.n,)
+    return {"states": states, "action_logits": _padded(logits, shape, IMPOSSIBLE)}
+
+
+def _padded(
+    sets: Sequence[Any], shape: tuple[int, ...], value: float = 0.0
+) -> np.ndarray:
+    """Return the rows of all `sets`, each padded to `shape`."""
+    rows = [row for rows in sets for row in np.asarray(rows, np.float32)]
+    return np.stack([padding.pad(row, shape, value) for row in rows])
+
+
+def _logits(genome: Mapping[str, Any], spec: Spec) -> np.ndarray:
+    """Return (D, n) logits of the probabilities of a genome's actions."""
+    if "action_logits" in genome:
+        return np.asarray(genome["action_logits"])
+    chosen = np.asarray(genome["labels"])[:, None] == np.arange(spec.action.n)
+    return np.where(chosen, 0.0, IMPOSSIBLE)
+
+
+def _names(envs: Sequence[str]) -> list[str]:
+    """Return a name for each task: its environment, with -2, -3, … where it recurs."""
+    names = []
+    for i, env in enumerate(envs):
+        before = envs[:i].count(env)
+        names.append(f"{env}-{before + 1}" if before else env)
+    return names
+
+
+def _check_options(layers: Sequence[config.Layer], arguments: Sequence[str]) -> None:
+    """Raise a UserError for options of what the genomes themselves determine."""
+    given = [str(key) for _, values in layers for key in values]
+    given += [flag[2:] for flag in arguments if flag.startswith("--")]
+    for option in given:
+        part = option.partition("=")[0].partition(".")[0]
+        if part in config.PARTS and part not in _NETWORK:
+            raise UserError(
+                f"{option}: each task keeps the environment and normalization of its "
+                f"genome; expected options of {' and '.join(_NETWORK)}"
+            )
+
+
+def _check_specs(specs: Sequence[Spec], names: Sequence[str], policy: Any) -> None:
+    """Raise a UserError unless one `policy` can serve all `specs`."""
+    first, name = specs[0], names[0]
+    for spec, other in zip(specs[1:], names[1:], strict=True):
+        both = f"{name} has {padding.describe(first)}, and {other} has "
+        both += padding.describe(spec)
+        if type(spec.action) is not type(first.action):
+            raise UserError(f"discrete and continuous actions cannot be merged: {both}")
+        if isinstance(policy, CNN) and spec.observation != first.observation:
+            raise UserError(
+                f"policy cnn needs images of one shape, but {both}; use --policy mlp"
+            )
+
+
+def _disagreements(
+    own: Sequence[config.Config],
+    merged: config.Config,
+    arrays: Mapping[str, np.ndarray],
+) -> dict[str, list[Any]]:
+    """Return the options in which not all genomes agree with the first, in force.
+
+    What the `arrays` determine is no such option, nor is one that was overridden.
+    """
+    in_force = _network_options(merged, arrays)
+    options = [_network_options(each, arrays) for each in own]
+    return {
+        name: [each.get(name) for each in options]
+        for name, value in in_force.items()
+        if options[0].get(name) == value
+        and any(each.get(name, value) != value for each in options)
+    }
+
+
+def _network_options(
+    resolved: config.Config, arrays: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return the options of encoding and policy by dotted name."""
+    encoding = api.fit(resolved.parts["encoding"], arrays)
+    fitted = dataclasses.replace(
+        resolved, parts=resolved.parts | {"encoding": encoding}
+    ).to_dict()
+    return {
+        f"{part}.{option}": value
+        for part in _NETWORK
+        for option, value in fitted[part].items()
+    }

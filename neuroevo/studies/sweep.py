@@ -1,0 +1,316 @@
+"""Sweeps: many runs from one file, each an ordinary one in a directory of its own.
+
+A sweep file is a configuration of ``train`` with a key ``sweep`` that says what varies.
+Runs are processes: one that crashes or runs out of memory is one run lost, and what a
+process has compiled goes with it.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import itertools
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from neuroevo import registry
+from neuroevo import returns as measures
+from neuroevo.config import resolve as config
+from neuroevo.errors import UserError, unknown
+from neuroevo.store import directory as runs
+
+KEY = "sweep"
+_LIMITS = ("generations", "max_env_steps", "max_seconds")
+_FREE = {*_LIMITS, "target", "devices", "log"}  # a run may go on with others
+
+
+class Trial(NamedTuple):
+    """One run of a sweep."""
+
+    variant: str  # what it is called, with its siblings that differ by their seed
+    path: Path
+    config: Mapping[str, Any]  # resolved, as in config.yaml
+
+    @property
+    def file(self) -> Path:
+        """Where its configuration is written."""
+        return self.path.with_name(f"{self.path.name}.yaml")
+
+
+class Sweep(NamedTuple):
+    """What a sweep file describes."""
+
+    path: Path
+    trials: Sequence[Trial]
+    submit: Mapping[str, Any]  # parameters of submitit's executor
+
+
+def read(file: Path, out: Path | None = None) -> Sweep:
+    """Return the sweep that `file` describes, of runs in `out` (or ``runs/STEM``).
+
+    Nothing is written, and every run's options are resolved.
+
+    Raises:
+        UserError: for a mistake in one of them, or a run in `out` with other options.
+    """
+    *layers, (source, values) = config.read_layers(None, file)
+    common = {key: value for key, value in values.items() if key != KEY}
+    plan = values.get(KEY)
+    if not isinstance(plan, Mapping):
+        raise UserError(f"{file}: {KEY}: expected a mapping like {{grid: {{…}}}}")
+    for key in plan.keys() - {"grid", "list", "seeds", "submit"}:
+        raise unknown(f"key of {KEY} in {file}", key, ["grid", "list", "seeds"])
+    out = out or Path("runs") / file.stem
+    trials: dict[str, Trial] = {}
+    for changes, seeds in _plan(file, plan):
+        label = _label(changes)
+        layer = config.Layer(f"{source}: {label or KEY}", changes)
+        for seed in seeds:
+            chosen = config.Layer(source, {} if seed is None else {"seed": seed})
+            resolved = config.resolve(
+                [*layers, config.Layer(source, common), layer, chosen]
+            ).to_dict()
+            name = ",".join(filter(None, [label, f"seed={resolved['seed']}"]))
+            if name in trials:
+                raise UserError(f"{file}: {KEY}: {name} is there twice")
+            trials[name] = Trial(label, out / _file_name(name), resolved)
+    for trial in trials.values():
+        _check(trial)
+    return Sweep(out, list(trials.values()), plan.get("submit") or {})
+
+
+def _plan(
+    file: Path, plan: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], Sequence[int | None]]]:
+    """Yield the options that each variant changes, with its seeds."""
+    grid, variants = plan.get("grid") or {}, plan.get("list") or [{}]
+    if not isinstance(grid, Mapping):
+        raise UserError(f"{file}: {KEY}.grid: expected options with lists of values")
+    if not isinstance(variants, list) or not all(
+        isinstance(variant, Mapping) for variant in variants
+    ):
+        raise UserError(f"{file}: {KEY}.list: expected a list of mappings of options")
+    for key, each in grid.items():
+        if not isinstance(each, list) or not each:
+            raise UserError(f"{file}: {KEY}.grid.{key}: expected a list, got {each!r}")
+    seeds = plan.get("seeds", [None])
+    seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
+    if not isinstance(seeds, list) or not seeds:
+        raise UserError(f"{file}: {KEY}.seeds: expected a number or a list of seeds")
+    for variant in variants:
+        for values in itertools.product(*grid.values()):
+            yield {**variant, **dict(zip(grid, values, strict=True))}, seeds
+
+
+def _label(changes: Mapping[str, Any], prefix: str = "") -> str:
+    """Return what distinguishes a variant: ``encoding=dataset,strategy.std=0.1``."""
+    words = []
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            words.append(_label(value, f"{prefix}{key}."))
+        elif isinstance(value, list | tuple):
+            words.append(f"{prefix}{key}={'x'.join(map(str, value))}")
+        else:
+            words.append(f"{prefix}{key}={value}".replace(".name=", "="))
+    return ",".join(words)
+
+
+def _file_name(label: str) -> str:
+    name = re.sub(r"[^\w.,=+-]", "_", label)
+    if len(name) > 120 or name != label:  # still another for each label
+        name = f"{name[:100]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+    return name
+
+
+def _check(trial: Trial) -> None:
+    """Raise a `UserError` if there is a run in its place that is another."""
+    if not runs.is_run(trial.path):
+        return runs.check_new(trial.path)
+    was, now = map(runs.flat, (runs.read_config(trial.path), trial.config))
+    free = _FREE | {*registry.loggers.names()}
+    for key, value in now.items():
+        if key.partition(".")[0] in free or value == "auto":
+            continue
+        if was.get(key) != value:
+            raise UserError(
+                f"{trial.path}: holds a run with {key} {was.get(key)!r}, not "
+                f"{value!r}; expected the same sweep, or another --out"
+            )
+
+
+# What there is of a run
+
+
+def state(trial: Trial) -> str:
+    """Return ``done``, ``missing``, or at which generation a run has stopped or is."""
+    if not runs.is_run(trial.path):
+        return "missing"
+    rows = runs.read_metrics(trial.path)
+    generation = rows[-1]["generation"] if rows else 0
+    summary = runs.read_json(trial.path / runs.SUMMARY)
+    was = runs.read_config(trial.path)
+    same = all(was.get(limit) == trial.config[limit] for limit in _LIMITS)
+    if same and summary.get("generations") == generation:
+        return "done"
+    return f"at {generation}"
+
+
+def table(sweep: Sweep) -> list[dict[str, Any]]:
+    """Return a row for each variant of a sweep, of what its finished runs achieved.
+
+    The keys are `variant`, `runs`, `done`, `states` by seed, and, where one is done,
+    `return_mean`, `return_std` and `return_interval` over the runs' final returns,
+    `best_return_mean`, and the mean `env_steps` and `seconds`.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for trial in sweep.trials:
+        empty = {"variant": trial.variant, "runs": 0, "done": 0, "states": {}}
+        row = rows.setdefault(trial.variant, empty)
+        reached = row["states"][str(trial.config["seed"])] = state(trial)
+        row["runs"] += 1
+        row["done"] += reached == "done"
+        if reached == "done":
+            summary = runs.read_json(trial.path / runs.SUMMARY)
+            found.setdefault(trial.variant, []).append(summary)
+    for variant, summaries in found.items():
+        rows[variant] |= _statistics(summaries)
+    return list(rows.values())
+
+
+def _statistics(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def mean(key):
+        return float(np.mean([summary[key] for summary in summaries]))
+
+    row = {"env_steps": mean("env_steps"), "seconds": mean("seconds")}
+    if all("final_return_mean" in summary for summary in summaries):
+        returns = np.array([[s["final_return_mean"]] for s in summaries], float)
+        row |= {
+            "return_mean": mean("final_return_mean"),
+            "return_std": float(returns.std()),
+            "return_interval": measures.interval(returns),
+            "best_return_mean": mean("best_return_mean"),
+        }
+    return row
+
+
+# Running
+
+
+class Job:
+    """A run in a process of its own, begun or continued; what submitit submits."""
+
+    def __init__(self, trial: Trial, quiet: bool = False):
+        self._path, self._file = trial.path, trial.file
+        self._limits = {
+            limit: trial.config[limit]
+            for limit in _LIMITS
+            if trial.config[limit] is not None
+        }
+        self._options = ["--quiet"] if quiet else []
+        self._process: subprocess.Popen | None = None
+
+    def command(self) -> list[str]:
+        """Return the command that trains the run from where it is."""
+        if runs.is_run(self._path):
+            words = ["resume", str(self._path)]
+            for limit, value in self._limits.items():
+                words += [f"--{limit.replace('_', '-')}", str(value)]
+        else:
+            words = ["train", "--config", str(self._file), "--run-dir", str(self._path)]
+        return [sys.executable, "-m", "neuroevo", *words, *self._options]
+
+    def __call__(self) -> int:
+        """Run it, and return its exit code."""
+        with _forwarding(self._signal):
+            # In a group of its own a terminal's Ctrl-C reaches it once: from here.
+            self._process = subprocess.Popen(self.command(), process_group=0)
+            return self._process.wait()
+
+    def checkpoint(self, *args: Any) -> Any:
+        """Let the run write a checkpoint, and return what submitit queues again."""
+        from submitit.helpers import DelayedSubmission
+
+        self._signal(signal.SIGTERM)
+        if self._process:
+            self._process.wait()
+            self._process = None
+        return DelayedSubmission(self)
+
+    def _signal(self, number: int) -> None:
+        if self._process:
+            self._process.send_signal(number)
+
+
+@contextlib.contextmanager
+def _forwarding(send: Callable[[int], None]) -> Iterator[None]:
+    """Pass on what asks this process to end."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {n: signal.signal(n, lambda number, frame: send(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def prepare(sweep: Sweep) -> list[Trial]:
+    """Write the configurations of the runs that are not done, and return these."""
+    missing = [trial for trial in sweep.trials if state(trial) != "done"]
+    for trial in missing:
+        sweep.path.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(dict(trial.config), sort_keys=False, allow_unicode=True)
+        trial.file.write_text(text)
+    return missing
+
+
+def run(sweep: Sweep, tell: Callable[[str], None], *, quiet: bool = False) -> int:
+    """Run what is not done, one after the other; return the exit code.
+
+    A run that fails is left behind; a mistake of the user's or a signal ends all.
+    """
+    failed, missing = False, prepare(sweep)
+    for number, trial in enumerate(missing, 1):
+        tell(f"run {number} of {len(missing)}: {trial.path}")
+        code = Job(trial, quiet)()
+        if code in (2, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+            return code
+        if code:
+            tell(f"{trial.path} failed with exit code {code}")
+            failed = True
+    return int(failed)
+
+
+def submit(sweep: Sweep, cluster: str) -> list[Any]:
+    """Submit what is not done as one job each; return submitit's jobs.
+
+    Raises:
+        UserError: without submitit, without the cluster, or for unknown parameters.
+    """
+    if importlib.util.find_spec("submitit") is None:
+        raise UserError(
+            "submitit is not installed: expected no --submit, or "
+            "pip install 'neuroevo[slurm]'"
+        )
+    import submitit
+
+    try:
+        executor = submitit.AutoExecutor(sweep.path / "jobs", cluster=cluster)
+        executor.update_parameters(
+            **{"name": sweep.path.name, "timeout_min": 24 * 60} | dict(sweep.submit)
+        )
+    except (RuntimeError, NameError, TypeError, ValueError) as error:
+        raise UserError(f"--submit {cluster}: {' '.join(str(error).split())}") from None
+    missing = [
+        Job(trial._replace(path=trial.path.absolute()), quiet=True)
+        for trial in prepare(sweep)
+    ]
+    with executor.batch() if missing else contextlib.nullcontext():
+        return [executor.submit(job) for job in missing]

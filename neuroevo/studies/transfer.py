@@ -1,0 +1,359 @@
+"""Other networks, trained on an evolved data set: to whom it teaches the task.
+
+The generalization of "Behaviour Distillation" (HaDES, Lupu et al., ICLR 2024, arXiv
+2406.15042): a data set that was evolved for one network and one way of training also
+trains others. Here are all combinations of several values of these settings.
+
+It is done in two stages, because compiling takes longer than all else. Policies are
+trained one by one, in a program for each shape and optimizer. Then zeros are appended
+to their parameters until all are as wide as the widest, which changes nothing of what
+they do, and one program plays the episodes of all of them.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+import numbers
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo import api
+from neuroevo import devices as sharding
+from neuroevo import returns as measures
+from neuroevo import spaces as padding
+from neuroevo.config import resolve as config
+from neuroevo.errors import UserError, unknown
+from neuroevo.policies import networks as policies
+from neuroevo.run import build
+from neuroevo.solution import Solution
+from neuroevo.store import zoo
+from neuroevo.types import Encoding, Key, Params, Policy
+from neuroevo.views import figures as pictures
+
+# What varies, the slowest first, with the option that has its values.
+AXES = {
+    "depth": "depths",
+    "width": "widths",
+    "activation": "activations",
+    "optimizer": "optimizers",
+    "learning_rate": "learning_rates",
+    "steps": "steps",
+}
+WIDTHS = (64, 128, 256, 512, 1024)
+ACTIVATIONS = ("tanh", "relu")
+_TRAINING = ("optimizer", "learning_rate", "steps")  # the encoding's options
+_MOST = 2**26  # numbers in the parameters of the policies that play together
+
+Variant = Mapping[str, Any]  # a value for each of the axes
+Grid = Mapping[str, tuple]  # the values of each axis
+
+
+def transfer(
+    genome: str | Path | Solution,
+    *,
+    widths: Sequence[int] = WIDTHS,
+    depths: Sequence[int] | None = None,
+    activations: Sequence[str] = ACTIVATIONS,
+    optimizers: Sequence[str] | None = None,
+    learning_rates: Sequence[float] | None = None,
+    steps: Sequence[int] | None = None,
+    policies: int = 8,
+    episodes: int = 4,
+    seed: int = 0,
+    picture: str | Path | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train fresh policies of many kinds from one genome, and measure each kind.
+
+    For example ``transfer("runs/mine", widths=[64, 1024], steps=[32, 64])``.
+
+    Args:
+        genome: a genome file, a run directory, ``"zoo:NAME"``, or a solution.
+        widths: units of each hidden layer.
+        depths: numbers of hidden layers.
+        activations: nonlinearities of the hidden layers.
+        optimizers: names of optimizers to train with.
+        learning_rates: of the first step.
+        steps: numbers of training steps.
+        policies: policies of each kind, S.
+        episodes: episodes of each policy, E.
+        seed: of the initial parameters and the episodes.
+        picture: a new file for a heat map, its format by its suffix; none if None.
+        **options: the parts, as for `load`, where `genome` is not a solution.
+
+    What is None is the genome's own. The kinds are all combinations.
+
+    Returns:
+        What `measure` does.
+
+    Raises:
+        UserError: for a mistake, before anything is compiled or written.
+    """
+    values = {
+        "widths": widths,
+        "depths": depths,
+        "activations": activations,
+        "optimizers": optimizers,
+        "learning_rates": learning_rates,
+        "steps": steps,
+    }
+    for name, count in (("policies", policies), ("episodes", episodes)):
+        _check_range(name, count, *_COUNT)
+    if picture is not None:
+        pictures.check_path(Path(picture))
+    if isinstance(genome, Solution):
+        grid, solution = make_grid(genome.config, **values), genome
+    else:
+        layers = [config.Layer("transfer", options)]
+        resolved, file = api.read_solution(zoo.locate(genome), layers)
+        grid = make_grid(resolved, **values)
+        solution = api.make_solution(resolved, file)
+    result = measure(solution, grid, policies=policies, episodes=episodes, seed=seed)
+    if picture is not None:
+        pictures.draw_transfer(result, Path(picture))
+    return result
+
+
+def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
+    """Return the values of each axis: those given, or the one in `resolved`.
+
+    Args:
+        resolved: the configuration that a genome is decoded with.
+        **values: by the options in `AXES`; None for the genome's own. The width has no
+            such value, as layers may differ.
+
+    Raises:
+        UserError: for a value out of range, or a configuration with nothing to vary.
+    """
+    policy, encoding = resolved.parts["policy"], resolved.parts["encoding"]
+    lacking = [name for name in _TRAINING if not hasattr(encoding, name)]
+    if lacking:
+        raise UserError(
+            f"encoding {resolved.names['encoding']} has no {', '.join(lacking)}: "
+            "expected a genome that policies are trained on, as with --encoding dataset"
+        )
+    if not isinstance(policy, policies.MLP):
+        raise UserError(
+            f"policy {resolved.names['policy']} cannot be made wider or deeper here: "
+            "expected --policy mlp"
+        )
+    own = {name: getattr(encoding, name) for name in _TRAINING}
+    own |= {"depth": max(1, len(policy.hidden)), "activation": policy.activation}
+    choices = {
+        "activation": typing.get_args(policies.Activation),
+        "optimizer": _choices(encoding, "optimizer"),
+    }
+    grid = {}
+    for axis, option in AXES.items():
+        given = values.get(option)
+        given = own.get(axis, ()) if given is None else given
+        given = np.atleast_1d(given).tolist()  # plain values, whatever came
+        if not given:
+            raise UserError(f"{_flag(option)}: expected one or more values, got none")
+        for value in given:
+            if axis in _RANGES:
+                _check_range(option, value, *_RANGES[axis])
+            elif choices[axis] and value not in choices[axis]:
+                raise unknown(axis, value, choices[axis])
+        grid[axis] = tuple(dict.fromkeys(given))
+    return grid
+
+
+def measure(
+    solution: Solution, grid: Grid, *, policies: int, episodes: int, seed: int = 0
+) -> dict[str, Any]:
+    """Return what fresh policies of all kinds in `grid` achieve.
+
+    The s-th policies of all kinds share the randomness of their episodes, and those of
+    one shape their initial parameters. The keys are none that the search used.
+
+    Args:
+        solution: the genome, with what decodes it.
+        grid: from `make_grid`.
+        policies: policies of each kind, S.
+        episodes: episodes of each policy, E.
+        seed: of all randomness.
+
+    Returns:
+        ``env``, ``policies``, ``episodes``, ``axes`` (the grid) and ``rows``: for each
+        combination its value of every axis, then `measures.describe` of its returns.
+    """
+    rows = [
+        dict(zip(grid, values, strict=True))
+        for values in itertools.product(*grid.values())
+    ]
+    key = jax.random.fold_in(solution.key, seed)
+    keys = [jax.random.split(jax.random.fold_in(key, s)) for s in range(policies)]
+    by_depth = itertools.groupby(rows, key=lambda row: row["depth"])
+    returns = [_play(solution, list(some), keys, episodes) for _, some in by_depth]
+    described = map(measures.describe, itertools.chain(*returns))
+    return {
+        "env": solution.config.names["env"],
+        "policies": policies,
+        "episodes": episodes,
+        "axes": {axis: list(values) for axis, values in grid.items()},
+        "rows": [row | each for row, each in zip(rows, described, strict=True)],
+    }
+
+
+def _play(
+    solution: Solution, variants: Sequence[Variant], keys: Sequence[Key], episodes: int
+) -> np.ndarray:
+    """Return the returns (G, S, E) of G variants, all of one depth.
+
+    Each of the S keys is a pair: for decoding and for playing.
+    """
+    hidden = (max(v["width"] for v in variants),) * variants[0]["depth"]
+    activations = tuple(dict.fromkeys(v["activation"] for v in variants))
+    policy = _player(solution, hidden, activations)
+    like = build.shapes(policy.init)
+    decode = _make_decoder(solution, like["network"], [start for start, _ in keys])
+
+    def gather(variants: Sequence[Variant], s: int) -> Params:
+        """Return the parameters of the s-th policies of `variants`, stacked."""
+        indices = [np.int32(activations.index(v["activation"])) for v in variants]
+        networks = [decode(variant, s) for variant in variants]
+        return {
+            "activation": jnp.stack(indices),
+            "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks),
+        }
+
+    # Equal groups, the last one filled up: one program plays them all.
+    groups = math.ceil(len(variants) * build.count(like) / _MOST)
+    size = math.ceil(len(variants) / groups)
+    groups = math.ceil(len(variants) / size)
+    filled = [*variants, *[variants[-1]] * (groups * size - len(variants))]
+    engine = _build_engine(solution, policy, size)
+    evaluate = functools.partial(engine.evaluate, policies=1, episodes=episodes)
+
+    returns = np.empty((len(filled), len(keys), episodes))
+    for first in range(0, len(filled), size):
+        rows = slice(first, first + size)
+        for s, (_, key) in enumerate(keys):
+            outcome = evaluate(gather(filled[rows], s), solution.answer.task, key)
+            returns[rows, s] = outcome.returns[:, 0]
+    return returns[: len(variants)]
+
+
+def _make_decoder(
+    solution: Solution, like: Params, keys: Sequence[Key]
+) -> Callable[[Variant, int], Params]:
+    """Return ``decode(variant, s)``: a policy from the s-th key, padded as `like`.
+
+    Options that the encoding takes from the genome (its ``traced``) are put there, so
+    that they need no program of their own.
+    """
+    options, spec = solution.config.parts, _spec(solution)
+    traced = getattr(options["encoding"], "traced", ())
+
+    def make_policy(hidden: tuple[int, ...], activation: str) -> Policy:
+        changes = {"hidden": hidden, "activation": activation}
+        return dataclasses.replace(options["policy"], **changes).build(spec)
+
+    @functools.cache
+    def make_init(hidden: tuple[int, ...]) -> Callable[[Key], Params]:
+        return jax.jit(make_policy(hidden, ACTIVATIONS[0]).init)  # any will do
+
+    @functools.cache
+    def make_program(hidden, activation, fixed):
+        policy = make_policy(hidden, activation)._replace(init=make_init(hidden))
+        encoding = dataclasses.replace(options["encoding"], **dict(fixed))
+        encoding = encoding.build(policy, spec)
+
+        def decode(genome, start):
+            params = encoding.decode(genome, start)
+            return jax.tree.map(lambda x, to: padding.pad(x, to.shape), params, like)
+
+        return encoding.start, jax.jit(decode)
+
+    @functools.lru_cache(maxsize=1)  # the next variant often begins with the same
+    def begin(program, s):
+        start, _ = make_program(*program)
+        return start(keys[s])
+
+    def decode(variant: Variant, s: int) -> Params:
+        hidden = (variant["width"],) * variant["depth"]
+        fixed = tuple((n, variant[n]) for n in _TRAINING if n not in traced)
+        program = hidden, variant["activation"], fixed
+        free = {n: jnp.asarray(variant[n]) for n in _TRAINING if n in traced}
+        genome = solution.genome | free if free else solution.genome
+        return make_program(*program)[1](genome, begin(program, s))
+
+    return decode
+
+
+def _player(
+    solution: Solution, hidden: tuple[int, ...], activations: Sequence[str]
+) -> Policy:
+    """Return the policy that acts as any variant that is no wider than `hidden`."""
+    spec, own = _spec(solution), solution.parts.environment.spec
+    options = dataclasses.replace(solution.config.parts["policy"], hidden=hidden)
+    policy = policies.with_activation_in_params(options, activations, spec)
+    if spec == own:
+        return policy
+    return padding.restrict(policy, spec, options.build(own), own)
+
+
+def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:
+    """Return an engine that plays `count` parameters of `policy` in the task.
+
+    A chunk is no larger than the solution's own, which a user may have chosen to bound
+    memory; wide policies need smaller ones.
+    """
+    encoding = Encoding(policy.init, decode=lambda genome, start: genome)
+    parts = solution.parts._replace(policy=policy, encoding=encoding, strategy=None)
+    settings = solution.config.settings
+    automatic = dataclasses.replace(settings, chunk="auto")
+    resolved = dataclasses.replace(solution.config, settings=automatic)
+    chunk = build.resolve_auto(resolved, parts).settings.chunk
+    chunk = min(chunk, settings.chunk, count)
+    settings = dataclasses.replace(settings, chunk=chunk, decode_chunk=chunk)
+    resolved = dataclasses.replace(resolved, settings=settings)
+    return build.build_engine(resolved, parts, sharding.select(resolved.devices))
+
+
+def _spec(solution: Solution) -> Any:
+    """Return what the solution's networks are made for."""
+    return solution.parts.spec or solution.parts.environment.spec
+
+
+# Checks
+
+
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, numbers.Integral) and least <= value < 2**31
+
+
+_COUNT = (_is_count, "an integer from 1 to 2^31 - 1")
+_RANGES = {
+    "depth": _COUNT,
+    "width": _COUNT,
+    "learning_rate": (
+        lambda x: isinstance(x, numbers.Real) and 0 < x < math.inf,
+        "a finite number greater than 0",
+    ),
+    "steps": (lambda x: _is_count(x, 0), "an integer from 0 to 2^31 - 1"),
+}
+
+
+def _check_range(
+    option: str, value: Any, fits: Callable[[Any], bool], expected: str
+) -> None:
+    if not fits(value):
+        raise UserError(f"{_flag(option)}: expected {expected}, got {value!r}")
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def _choices(options: Any, name: str) -> tuple[str, ...]:
+    """Return the values that a field of a dataclass may have, if it names them."""
+    return typing.get_args(typing.get_type_hints(type(options)).get(name))
