@@ -17,8 +17,8 @@ def describe(returns: Any) -> dict[str, Any]:
         returns: (S, E).
 
     Returns:
-        ``return_mean``; ``return_std``, over all episodes; ``return_std_policies``, of the
-        policies' means; ``return_std_episodes``, within a policy, their root mean
+        ``return_mean``; ``return_std``, over all episodes; ``return_std_policies``, of
+        the policies' means; ``return_std_episodes``, within a policy, their root mean
         square; ``return_interval``, see `interval`; ``return_per_policy``, S means.
     """
     returns = np.asarray(returns, np.float64)

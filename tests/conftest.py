@@ -24,8 +24,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit it
 import jax  # noqa: E402
 
 from neuroevo import devices as sharding  # noqa: E402
-from neuroevo.cli import main as cli
-from neuroevo.run import compilation
+from neuroevo.cli import main as cli  # noqa: E402
+from neuroevo.run import compilation  # noqa: E402
 
 sharding.configure(4)
 assert len(jax.devices()) == 4  # starts the backend

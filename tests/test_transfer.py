@@ -297,8 +297,8 @@ MISTAKES = {
     "number greater than 0, got inf",
     "transfer g.npz --steps -1": "--steps: expected an integer from 0 to 2^31 - 1, "
     "got -1",
-    "transfer g.npz --policies 0": "--policies: expected an integer from 1 to 2^31 - 1, "
-    "got 0",
+    "transfer g.npz --policies 0": "--policies: expected an integer from 1 to "
+    "2^31 - 1, got 0",
     "transfer g.npz --picture heat.jpg": "heat.jpg: expected a name that ends in .png, "
     ".svg or .pdf; did you mean '.png'?",
     "transfer g.npz --picture heat": "heat: expected a name that ends in .png, .svg or "

@@ -110,8 +110,8 @@ def make_engine(
         """Return the outcomes of policies, (genomes, policies, …) for each block.
 
         A block ``(rows, policies)`` has policies of every genome ``pick(genomes, row)``
-        with as many policies, which take their keys from `keys` in turn. The policies of a
-        seed share their initialization and the episodes' randomness: common random
+        with as many policies, which take their keys from `keys` in turn. Policies with the
+        same key share their initialization and the episodes' randomness: common random
         numbers, which make candidates comparable. Of the blocks, the first `active`
         are played, by default all.
         """
