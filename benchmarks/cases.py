@@ -9,8 +9,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from neuroevo.core.rollout import Environment
-from neuroevo.types import Box, Spec
+from neuroevo.spaces import Box, Spec
+from neuroevo.types import Environment
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 import plain
 
 from neuroevo.core import engine
-from neuroevo.types import Discrete
+from neuroevo.spaces import Discrete
 
 
 class Sample(NamedTuple):

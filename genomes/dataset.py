@@ -16,7 +16,8 @@ import numpy as np
 import optax
 
 from neuroevo.errors import UserError, unknown
-from neuroevo.types import Array, Discrete, Encoding, Key, Params, Policy, Spec, Target
+from neuroevo.spaces import Discrete, Spec
+from neuroevo.types import Array, Encoding, Key, Params, Policy, Target
 
 Genome = Mapping[str, Array]
 

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.types import Encoding, Key, Params, Policy, Spec, Start
+from neuroevo.spaces import Spec
+from neuroevo.types import Encoding, Key, Params, Policy, Start
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,12 +17,12 @@ _EXPORTS = {
     "save_policy": "neuroevo.store.export",
     "transfer": "neuroevo.studies.transfer",
     "Run": "neuroevo.run.loop",
-    "Environment": "neuroevo.core.rollout",
+    "Environment": "neuroevo.types",
     "UserError": "neuroevo.errors",
     **dict.fromkeys(
-        "Box Discrete Encoding Logger Policy Session Spec Strategy".split(),
-        "neuroevo.types",
+        "Encoding Logger Policy Session Strategy".split(), "neuroevo.types"
     ),
+    **dict.fromkeys("Box Discrete Spec".split(), "neuroevo.spaces"),
 }
 __all__ = list(_EXPORTS)
 

@@ -13,10 +13,11 @@ from neuroevo.errors import UserError, unknown
 from neuroevo.run import build
 from neuroevo.run import loop as training
 from neuroevo.solution import Solution
+from neuroevo.spaces import Spec
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file, zoo
 from neuroevo.terminal.live import make_display
-from neuroevo.types import Genome, Logger, Spec
+from neuroevo.types import Genome, Logger
 
 
 def evolve(

@@ -1,4 +1,6 @@
-"""One network for tasks of different shapes: observations padded, outputs cut.
+"""What a policy sees and does, and how one spec fits into another.
+
+One network serves tasks of different shapes: observations are padded, outputs cut.
 
 As "Behaviour Distillation" makes multi-task data sets (HaDES, Lupu et al., ICLR 2024,
 arXiv 2406.15042): what a task lacks is zero, and nothing else tells the tasks apart.
@@ -6,24 +8,33 @@ arXiv 2406.15042): what a task lacks is zero, and nothing else tells the tasks a
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.errors import UserError
-from neuroevo.types import (
-    Array,
-    Box,
-    Discrete,
-    Observation,
-    Output,
-    Params,
-    Policy,
-    Spec,
-)
-
 Shape = tuple[int, ...]
+Array = jax.Array | np.ndarray
+
+
+class Discrete(NamedTuple):
+    """`n` actions, the integers ``0 … n - 1``."""
+
+    n: int
+
+
+class Box(NamedTuple):
+    """Continuous actions of a `shape`, each in ``[-1, 1]``; tasks rescale them."""
+
+    shape: tuple[int, ...]
+
+
+class Spec(NamedTuple):
+    """What a policy sees and what it must return."""
+
+    observation: tuple[int, ...]  # shape of one observation (float32)
+    action: Discrete | Box
 
 
 def common_shape(shapes: Sequence[Shape]) -> Shape:
@@ -68,29 +79,6 @@ def cut(x: Array, shape: Shape) -> Array:
     if x.ndim != len(shape):
         return x[: math.prod(shape)].reshape(shape)
     return x[tuple(map(slice, shape))]
-
-
-def restrict(policy: Policy, wide: Spec, own: Policy, spec: Spec) -> Policy:
-    """Return `policy`, made for the spec `wide`, as a policy for the smaller `spec`.
-
-    It pads what it observes, cuts the outputs down to the actions that there are, and
-    acts as `own` does, a policy made for `spec`. Its parameters are those of `policy`.
-
-    Raises:
-        UserError: if `spec` does not fit into `wide`.
-    """
-    same_kind = type(spec.action) is type(wide.action)
-    if not same_kind or common_spec([spec, wide]) != wide:
-        raise UserError(
-            f"the data set is for networks with {describe(wide)}: an environment with "
-            f"{describe(spec)} does not fit; expected one that is no larger"
-        )
-
-    def apply(params: Params, observation: Observation) -> Output:
-        output = policy.apply(params, pad(observation, wide.observation))
-        return jax.tree.map(lambda x: cut(x, outputs(spec)), output)
-
-    return own._replace(init=policy.init, apply=apply)
 
 
 def outputs(spec: Spec) -> Shape:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from neuroevo.spaces import Spec
+
 Array = jax.Array
 Key = jax.Array  # a typed PRNG key (``jax.random.key``)
 Genome = Any  # pytree of float arrays: what a strategy searches over
@@ -23,25 +25,6 @@ Target = jax.Array
 TaskState = Any  # pytree of arrays: what a task learns during a run
 Stats = Any  # pytree of arrays that can be summed over evaluations
 StrategyState = Any  # pytree of arrays
-
-
-class Discrete(NamedTuple):
-    """`n` actions, the integers ``0 … n - 1``."""
-
-    n: int
-
-
-class Box(NamedTuple):
-    """Continuous actions of a `shape`, each in ``[-1, 1]``; tasks rescale them."""
-
-    shape: tuple[int, ...]
-
-
-class Spec(NamedTuple):
-    """What a policy sees and what it must return."""
-
-    observation: tuple[int, ...]  # shape of one observation (float32)
-    action: Discrete | Box
 
 
 class Policy(NamedTuple):
@@ -73,6 +56,24 @@ class Encoding(NamedTuple):
     decode: Callable[[Genome, Start], Params]
     start: Callable[[Key], Start] = lambda key: key
     constants: Mapping[str, Array] = {}
+
+
+class Environment(NamedTuple):
+    """One episode at a time, as pure functions; what a custom environment provides.
+
+    `step` must not reset by itself: after the end of an episode it may return
+    anything, NaN included, for nothing of it is counted. Before the end, a reward or an
+    observation that is not finite makes the episode a failure: its return is NaN.
+    `done` tells of the environment's own end; the time limit is the rollout's business.
+    Actions in a `Box` arrive in ``[-1, 1]``. The state is a pytree of arrays whose
+    shapes and dtypes never change.
+    """
+
+    spec: Spec
+    reset: Callable[[Key], tuple[Any, Observation]]  # -> state, observation
+    step: Callable[[Key, Any, Action], tuple[Any, Observation, Array, Array]]
+    # (key, state, action) -> state, observation, reward, done
+    max_steps: int  # the time limit
 
 
 class Outcome(NamedTuple):

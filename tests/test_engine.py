@@ -14,7 +14,8 @@ from neuroevo import api
 from neuroevo.config import resolve as config
 from neuroevo.core import engine
 from neuroevo.run import loop as training
-from neuroevo.types import Box, Encoding, Spec
+from neuroevo.spaces import Box, Spec
+from neuroevo.types import Encoding
 
 WALK = toy.walk()
 SMALL = {

@@ -13,8 +13,8 @@ from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import MLP
 from neuroevo.registry import encodings, envs
+from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
-from neuroevo.types import Box, Discrete, Spec
 
 SPECS = {
     "cartpole": Spec((4,), Discrete(2)),

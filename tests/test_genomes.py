@@ -14,7 +14,7 @@ from genomes.direct import Direct
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import MLP
 from neuroevo.registry import encodings
-from neuroevo.types import Box, Discrete, Spec
+from neuroevo.spaces import Box, Discrete, Spec
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "published"
 DISCRETE = Spec((4,), Discrete(3))

@@ -15,64 +15,47 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("neuroevo", "genomes")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
 
-FOUNDATION = {"neuroevo.types", "neuroevo.errors", "neuroevo.registry"}
-# What a module may import of ours; the first pattern that matches its name counts.
-# Modules that none matches (the upper layers) are bound by `UPPER` alone.
-ALLOWED = {
-    r"neuroevo\.(types|errors|returns|run\.compilation|terminal\.formatting)": set(),
-    r"neuroevo\.terminal\.(live|tables)": {
-        "neuroevo.terminal.formatting",
-        "neuroevo.returns",
-    },
-    r"neuroevo\.views(\.(colors|pages))?": set(),
-    r"neuroevo\.views\.shapes": {
-        *FOUNDATION,
-        "neuroevo.environments.brax.bodies",
-        "neuroevo.views.colors",
-    },
-    r"neuroevo\.(config\.parsing|store\.npz)": {"neuroevo.errors"},
-    r"neuroevo\.registry": {"neuroevo.errors"},
-    r"neuroevo\.(policies|strategies)(\..*)?": FOUNDATION,
-    r"neuroevo\.loggers\.builtin": FOUNDATION,
-    r"neuroevo\.tasks(\..*)?": FOUNDATION | {"neuroevo.tasks", "neuroevo.store.npz"},
-    r"neuroevo\.environments(\..*)?": FOUNDATION
-    | {"neuroevo.environments", "neuroevo.core.rollout"},
-    r"genomes(\..*)?": FOUNDATION,
-    r"neuroevo\.multihost": {"neuroevo.errors"},
-    r"neuroevo\.devices": {"neuroevo.errors", "neuroevo.multihost"},
-    r"neuroevo\.core\.engine": {"neuroevo.types", "neuroevo.devices"},
-    r"neuroevo\.config\.resolve": FOUNDATION | {"neuroevo.config.parsing"},
-    r"neuroevo\.store\.genome_file": FOUNDATION | {"neuroevo.store.npz"},
-    r"neuroevo\.spaces": FOUNDATION,
-}
-# From the bottom up: a module imports only what comes before it.
-UPPER = [
-    "config.resolve",
-    "store.genome_file",
-    "store.zoo",
-    "store.directory",
-    "loggers.recorder",
-    "run.build",
-    "run.tuning",
-    "solution",
-    "run.debugging",
-    "run.loop",
-    "api",
-    "cli.doctor",
-    "cli.completion",
-    "studies.sweep",
-    "store.export",
-    "studies.merge",
-    "views.figures",
-    "studies.transfer",
-    "views.curves",
-    "views.plots",
-    "views.scenes",
-    "views.video",
-    "views.pairs",
-    "views.report",
-    "cli.main",
+# From the bottom up: a module imports from its own layer and from those below it.
+LAYERS = [
+    r"neuroevo(\.(errors|returns))?",
+    r"neuroevo\.spaces",
+    r"neuroevo\.types",
+    r"neuroevo\.(registry|multihost|store\.(npz|files)|terminal\.formatting)",
+    r"neuroevo\.devices",
+    r"neuroevo\.(core|policies|strategies|environments|loggers)(\..*)?|genomes(\..*)?",
+    r"neuroevo\.tasks(\..*)?",
+    r"neuroevo\.config(\..*)?",
+    r"neuroevo\.store(\..*)?",
+    r"neuroevo\.run\.(build|tuning|compilation|switches)",
+    r"neuroevo\.solution",
+    r"neuroevo\.run(\..*)?",
+    r"neuroevo\.(studies|views|terminal)(\..*)?",
+    r"neuroevo\.api",
+    r"neuroevo\.cli(\..*)?",
+    r"neuroevo\.__main__",
 ]
+# Still to be moved: nothing may be added here.
+PENDING = {
+    ("neuroevo.core.rollout", "neuroevo.tasks.normalization"),
+    ("neuroevo.loggers.recorder", "neuroevo.store.directory"),
+    ("neuroevo.run.loop", "neuroevo.terminal.live"),
+    ("neuroevo.store.export", "neuroevo.solution"),
+    ("neuroevo.studies.merge", "neuroevo.api"),
+    ("neuroevo.studies.transfer", "neuroevo.api"),
+}
+# Rooms with a stricter rule: all that they may import of ours, besides themselves.
+CONTRACTS = {"neuroevo.types", "neuroevo.spaces", "neuroevo.errors"}
+ALLOWED = {
+    r"neuroevo\.core(\..*)?": {"neuroevo.types", "neuroevo.spaces", "neuroevo.devices"},
+    r"neuroevo\.(policies|strategies|environments)(\..*)?": CONTRACTS
+    | {"neuroevo.registry"},
+    r"neuroevo\.loggers(\..*)?": CONTRACTS | {"neuroevo.registry", "neuroevo.store"},
+    r"neuroevo\.tasks(\..*)?": CONTRACTS
+    | {"neuroevo.registry", "neuroevo.core", "neuroevo.store.npz"},
+    r"genomes(\..*)?": CONTRACTS | {"neuroevo.registry", "neuroevo.policies.imitation"},
+    r"neuroevo\.terminal\.formatting": set(),
+    r"neuroevo\.config(\..*)?": CONTRACTS | {"neuroevo.registry"},
+}
 DEVICES = {
     "pmap",
     "shard_map",
@@ -114,7 +97,8 @@ def imports(name: str) -> set[str]:
 
 
 def of_ours(name: str) -> set[str]:
-    return {m for m in imports(name) if m.partition(".")[0] in PACKAGES}
+    ours = {m for m in imports(name) if m.partition(".")[0] in PACKAGES}
+    return {m for m in ours if (name, m) not in PENDING}
 
 
 def within(module: str, allowed: set[str]) -> bool:
@@ -129,23 +113,31 @@ def test_every_module_is_seen():
     } <= set(MODULES)
 
 
+def layer(name: str) -> int:
+    return next(i for i, each in enumerate(LAYERS) if re.fullmatch(each, name))
+
+
+def room(name: str) -> str:
+    """Return the package that a module lies in: ``neuroevo.core``, ``genomes``."""
+    parts = name.split(".")
+    return ".".join(parts[: 2 if parts[0] == "neuroevo" else 1])
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_one_way(name):
+    assert [m for m in of_ours(name) if layer(m) > layer(name)] == []
     for pattern, allowed in ALLOWED.items():
         if re.fullmatch(pattern, name):
-            stray = {m for m in of_ours(name) if not within(m, allowed)}
-            assert not stray, (
-                f"{name} may import {sorted(allowed) or 'nothing of ours'}"
-            )
-            break
+            stray = {m for m in of_ours(name) if not within(m, allowed | {room(name)})}
+            assert not stray, f"{name} may import {sorted(allowed)}"
 
 
-@pytest.mark.parametrize("name", [f"neuroevo.{name}" for name in UPPER])
-def test_the_upper_layers_are_in_order(name):
-    above = {
-        f"neuroevo.{n}" for n in UPPER[UPPER.index(name.removeprefix("neuroevo.")) :]
-    }
-    assert not above & of_ours(name)
+def test_no_imports_form_a_circle():
+    left = {name: of_ours(name) & MODULES.keys() for name in MODULES}
+    while free := [name for name, needed in left.items() if not needed & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -180,8 +172,9 @@ def test_type_checkers_see_what_the_package_exports():
 
 
 def test_types_import_jax_only():
+    assert of_ours("neuroevo.types") == {"neuroevo.spaces"}
     foreign = {m for m in imports("neuroevo.types") if not is_standard(m)}
-    assert foreign == {"jax"}
+    assert foreign == {"jax", "neuroevo.spaces"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - {"neuroevo.devices"}))

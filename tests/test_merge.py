@@ -18,10 +18,11 @@ from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN, MLP
+from neuroevo.policies.restrict import restrict
+from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
 from neuroevo.studies import merge as merging
 from neuroevo.terminal import tables as reports
-from neuroevo.types import Box, Discrete, Spec
 
 OPTIONS = {
     "encoding": {"name": "dataset", "steps": 3, "optimizer": "sgd"},
@@ -178,7 +179,7 @@ def test_a_restricted_policy_is_the_wide_one_on_padded_input(case, action):
     wide, spec = SPECS[case]
     options = MLP(hidden=(5,), action=action, kernel_init="lecun")
     policy, own = options.build(wide), options.build(spec)
-    restricted = padding.restrict(policy, wide, own, spec)
+    restricted = restrict(policy, wide, own, spec)
     key = jax.random.key(3)
     params = restricted.init(key)
     jax.tree.map(np.testing.assert_array_equal, params, policy.init(key))
@@ -210,7 +211,7 @@ def test_what_does_not_fit_is_refused(spec):
     wide = Spec((6,), Discrete(5))
     policies = MLP().build(wide), MLP().build(spec)
     with pytest.raises(UserError, match="does not fit; expected one that is no larger"):
-        padding.restrict(policies[0], wide, policies[1], spec)
+        restrict(policies[0], wide, policies[1], spec)
 
 
 # --------------------------------------------------------------------------- decoding

@@ -11,9 +11,10 @@ from neuroevo.config import resolve as config
 from neuroevo.core import engine
 from neuroevo.run import debugging
 from neuroevo.run import loop as training
+from neuroevo.spaces import Box, Spec
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
-from neuroevo.types import Box, Encoding, Policy, Spec, Strategy
+from neuroevo.types import Encoding, Policy, Strategy
 
 # A candidate is one number, which is also its action: it says what breaks.
 BREAKS = {

@@ -11,7 +11,7 @@ from scipy import stats
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN, MLP, orthogonal
 from neuroevo.registry import policies
-from neuroevo.types import Box, Discrete, Spec
+from neuroevo.spaces import Box, Discrete, Spec
 
 OBSERVATIONS = {"vector": (5,), "image": (10, 10, 4)}
 ACTIONS = {"discrete": Discrete(3), "box": Box((2,)), "box2d": Box((2, 3))}

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from neuroevo import registry
-from neuroevo.core.rollout import Environment, make_task, random_act
+from neuroevo.core.rollout import make_task
 from neuroevo.environments import gymnax
 from neuroevo.environments.brax import suite as brax
 from neuroevo.errors import UserError
+from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
-from neuroevo.types import Box, Discrete, Row, Spec
+from neuroevo.types import Environment, Row, random_act
 
 LIMIT = 9
 NORMALIZATIONS = {

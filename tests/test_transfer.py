@@ -20,9 +20,9 @@ from neuroevo import spaces as padding
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
 from neuroevo.policies.networks import MLP, with_activation_in_params
+from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
 from neuroevo.studies import transfer as transferring
-from neuroevo.types import Box, Discrete, Spec
 from neuroevo.views import figures as pictures
 
 OPTIONS = {

@@ -19,8 +19,9 @@ from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
 from neuroevo.environments.brax.bodies import Bodies
 from neuroevo.errors import UserError
+from neuroevo.spaces import Box, Spec
 from neuroevo.store import directory as runs
-from neuroevo.types import Box, Spec, Trajectory
+from neuroevo.types import Trajectory
 from neuroevo.views import curves, pairs, report, scenes
 from neuroevo.views import shapes as bodies
 from neuroevo.views import video as films

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neuroevo.core.rollout import Environment
-from neuroevo.types import Box, Encoding, Spec
+from neuroevo.spaces import Box, Spec
+from neuroevo.types import Encoding, Environment
 
 CARTPOLE = {  # a run that takes seconds, nearly all of them to compile
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 10},

@@ -110,10 +110,10 @@ def make_engine(
         """Return the outcomes of policies, (genomes, policies, …) for each block.
 
         A block ``(rows, policies)`` has policies of every genome ``pick(genomes, row)``
-        with as many policies, which take their keys from `keys` in turn. Policies with the
-        same key share their initialization and the episodes' randomness: common random
-        numbers, which make candidates comparable. Of the blocks, the first `active`
-        are played, by default all.
+        with as many policies, which take their keys from `keys` in turn. Policies
+        of one key share their initialization and the episodes' randomness: common
+        random numbers, which make candidates comparable. Of the blocks, the first
+        `active` are played, by default all.
         """
         start_keys, episode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         width = plan.width if worth(plan.width, len(blocks[0][0])) else 1

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.types import (
     Action,
     Array,
-    Box,
+    Environment,
     Key,
     Observation,
     Outcome,
     Params,
     Row,
-    Spec,
     Stats,
     Task,
     TaskState,
@@ -25,24 +25,6 @@ from neuroevo.types import (
 )
 
 Act = Callable[[Observation, Key], Action]
-
-
-class Environment(NamedTuple):
-    """One episode at a time, as pure functions; what a custom environment provides.
-
-    `step` must not reset by itself: after the end of an episode it may return
-    anything, NaN included, for nothing of it is counted. Before the end, a reward or an
-    observation that is not finite makes the episode a failure: its return is NaN.
-    `done` tells of the environment's own end; the time limit is the rollout's business.
-    Actions in a `Box` arrive in ``[-1, 1]``. The state is a pytree of arrays whose
-    shapes and dtypes never change.
-    """
-
-    spec: Spec
-    reset: Callable[[Key], tuple[Any, Observation]]  # -> state, observation
-    step: Callable[[Key, Any, Action], tuple[Any, Observation, Array, Array]]
-    # (key, state, action) -> state, observation, reward, done
-    max_steps: int  # the time limit
 
 
 class _Episodes(NamedTuple):

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from neuroevo.core.rollout import Environment
 from neuroevo.errors import UserError
-from neuroevo.types import Box, Discrete, Spec
+from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.types import Environment
 
 # Written down because importing gymnax takes two seconds; a test compares them with
 # gymnax's own. MNISTBandit-bsuite is left out: it downloads its images.

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from neuroevo.errors import UserError
-from neuroevo.types import Action, Array, Box, Discrete, Key, Output, Policy, Spec
+from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.types import Action, Array, Key, Output, Policy
 
 Activation = Literal["tanh", "relu", "gelu", "silu", "elu"]
 KernelInit = Literal["orthogonal", "lecun"]

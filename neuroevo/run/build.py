@@ -10,14 +10,15 @@ import jax
 import numpy as np
 
 from neuroevo import devices as sharding
-from neuroevo import spaces as padding
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine
-from neuroevo.core.rollout import Environment, make_task
+from neuroevo.core.rollout import make_task
 from neuroevo.errors import UserError
+from neuroevo.policies.restrict import restrict
 from neuroevo.run import compilation
+from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
-from neuroevo.types import Encoding, Policy, Spec, Strategy, Task
+from neuroevo.types import Encoding, Environment, Policy, Strategy, Task
 
 
 class Parts(NamedTuple):
@@ -70,7 +71,7 @@ def build_parts(
     encoding = options["encoding"].build(policy, spec or environment.spec)
     if spec:
         own = options["policy"].build(environment.spec)
-        policy = padding.restrict(policy, spec, own, environment.spec)
+        policy = restrict(policy, spec, own, environment.spec)
     shape = environment.spec.observation
     normalizer = options["normalization"].build(shape, **(observation or {}))
     task = make_task(environment, normalizer)

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.errors import UserError, did_you_mean, kind_of
+from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import npz
-from neuroevo.types import Box, Discrete, Genome, Spec
+from neuroevo.types import Genome
 
 FORMAT = "neuroevo-genome"
 VERSION = 1

@@ -19,10 +19,10 @@ from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN
 from neuroevo.solution import Solution
+from neuroevo.spaces import Discrete, Spec
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file, zoo
 from neuroevo.store.genome_file import GenomeFile
-from neuroevo.types import Discrete, Spec
 
 TARGETS = ("actions", "labels", "action_logits")
 IMPOSSIBLE = -1e9  # the logit of an action with probability zero, exactly in float32

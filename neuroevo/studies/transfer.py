@@ -31,6 +31,7 @@ from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
 from neuroevo.policies import networks as policies
+from neuroevo.policies.restrict import restrict
 from neuroevo.run import build
 from neuroevo.solution import Solution
 from neuroevo.store import zoo
@@ -298,7 +299,7 @@ def _player(
     policy = policies.with_activation_in_params(options, activations, spec)
     if spec == own:
         return policy
-    return padding.restrict(policy, spec, options.build(own), own)
+    return restrict(policy, spec, options.build(own), own)
 
 
 def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:

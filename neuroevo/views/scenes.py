@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neuroevo.config.resolve import Config
-from neuroevo.types import Spec
+from neuroevo.spaces import Spec
 from neuroevo.views import shapes as bodies
 from neuroevo.views.colors import color
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from neuroevo.errors import UserError
 from neuroevo.solution import Solution
+from neuroevo.spaces import Discrete
 from neuroevo.store import genome_file
 from neuroevo.terminal.formatting import format_value
-from neuroevo.types import Discrete, Trajectory
+from neuroevo.types import Trajectory
 from neuroevo.views import pages
 from neuroevo.views import shapes as bodies
 from neuroevo.views.scenes import make_scene

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from neuroevo.core.rollout import Environment
 from neuroevo.environments.brax import bodies
 from neuroevo.errors import UserError
-from neuroevo.types import Box, Spec
+from neuroevo.spaces import Box, Spec
+from neuroevo.types import Environment
 
 # Written down because importing brax takes seconds; a test compares them with brax's.
 # swimmer is left out: brax 0.14.2 calls `jnp.clip(a_min=…)` for its fluid, which jax

@@ -1,0 +1,30 @@
+"""A policy for one spec, made from a network for a larger one."""
+
+import jax
+
+from neuroevo.errors import UserError
+from neuroevo.spaces import Spec, common_spec, cut, describe, outputs, pad
+from neuroevo.types import Observation, Output, Params, Policy
+
+
+def restrict(policy: Policy, wide: Spec, own: Policy, spec: Spec) -> Policy:
+    """Return `policy`, made for the spec `wide`, as a policy for the smaller `spec`.
+
+    It pads what it observes, cuts the outputs down to the actions that there are, and
+    acts as `own` does, a policy made for `spec`. Its parameters are those of `policy`.
+
+    Raises:
+        UserError: if `spec` does not fit into `wide`.
+    """
+    same_kind = type(spec.action) is type(wide.action)
+    if not same_kind or common_spec([spec, wide]) != wide:
+        raise UserError(
+            f"the data set is for networks with {describe(wide)}: an environment with "
+            f"{describe(spec)} does not fit; expected one that is no larger"
+        )
+
+    def apply(params: Params, observation: Observation) -> Output:
+        output = policy.apply(params, pad(observation, wide.observation))
+        return jax.tree.map(lambda x: cut(x, outputs(spec)), output)
+
+    return own._replace(init=policy.init, apply=apply)
