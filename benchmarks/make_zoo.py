@@ -20,6 +20,7 @@ from neuroevo import returns as measures
 from neuroevo.config import resolve as config
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
+from neuroevo.store.files import jsonable
 
 ZOO = Path(__file__).parents[1] / "genomes" / "zoo"
 
@@ -65,7 +66,7 @@ def main() -> None:
         },
     }
     path = ZOO / f"{options.name}.npz"
-    meta = dict(solution.meta()) | {"card": runs.jsonable(card)}
+    meta = dict(solution.meta()) | {"card": jsonable(card)}
     genome_file.save(path, solution.arrays(), meta)
     print(json.dumps(card, indent=2))
 

@@ -32,6 +32,12 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of what `error` says, or its type if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:most] if lines else type(error).__name__
+
+
 class ProcessError(Exception):
     """The failure of another process of the run, told in one line."""
 

@@ -18,7 +18,7 @@ import jax
 # The only way to send messages before devices are known; pyproject.toml bounds jax.
 from jax._src.distributed import global_state as _world
 
-from neuroevo.errors import ProcessError, UserError
+from neuroevo.errors import ProcessError, UserError, first_line
 
 
 def connect(
@@ -68,7 +68,7 @@ def connect(
         ) from None
     except RuntimeError as error:
         raise UserError(
-            f"--distributed: the processes cannot meet{where}: {_first_line(error)}"
+            f"--distributed: the processes cannot meet{where}: {first_line(error)}"
         ) from None
     _met = True
 
@@ -170,7 +170,7 @@ def together() -> Iterator[None]:
             if isinstance(error, jax.errors.JaxRuntimeError):
                 raise ProcessError(
                     f"process {_world.process_id} failed, or lost another: "
-                    f"{_first_line(error)}"
+                    f"{first_line(error)}"
                 ) from error
         raise
 
@@ -239,14 +239,10 @@ def _receive(name: str) -> Any:
 
 def _tell(error: BaseException) -> None:
     """Let the other processes fail, too."""
-    what = [f"process {_world.process_id}", type(error).__name__, _first_line(error)]
+    what = [f"process {_world.process_id}", type(error).__name__, first_line(error)]
     if isinstance(error, UserError | ProcessError):
         del what[1]
     failure = ": ".join(filter(None, what))
     name = _REPLY if is_main() else str(_world.process_id)
     with contextlib.suppress(jax.errors.JaxRuntimeError):  # nobody is there any more
         _send(name, failure=failure, mistake=isinstance(error, UserError))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]

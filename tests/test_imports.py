@@ -54,7 +54,8 @@ ALLOWED = {
     | {"neuroevo.registry", "neuroevo.core", "neuroevo.store.npz"},
     r"genomes(\..*)?": CONTRACTS | {"neuroevo.registry", "neuroevo.policies.imitation"},
     r"neuroevo\.terminal\.formatting": set(),
-    r"neuroevo\.config(\..*)?": CONTRACTS | {"neuroevo.registry"},
+    r"neuroevo\.config(\..*)?": CONTRACTS
+    | {"neuroevo.registry", "neuroevo.store.files"},
 }
 DEVICES = {
     "pmap",

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import json
 import os
 import shlex
 import signal
@@ -22,6 +21,7 @@ from neuroevo.config import parsing
 from neuroevo.config import resolve as config
 from neuroevo.errors import ProcessError, UserError, unknown
 from neuroevo.store import zoo
+from neuroevo.store.files import atomic_write, to_json
 
 _USAGE = """\
 usage: neuroevo COMMAND [OPTIONS]
@@ -452,7 +452,7 @@ def _sweep(arguments: list[str]) -> int:
     report = None if options.dry_run else _compare(sweep)
     if options.json:
         found = {"sweep": str(sweep.path), "variants": rows, "report": report}
-        print(json.dumps(found))
+        print(to_json(found))
     else:
         reports.render_sweep(str(sweep.path), rows, _console())
         if report:
@@ -470,7 +470,7 @@ def _compare(sweep: Any) -> str | None:
         return None
     path = sweep.path / "report.html"
     html = report.make_comparison([curves.read_run(each) for each in done])
-    path.write_text(html, encoding="utf-8")
+    atomic_write(path, html)
     return str(path)
 
 
@@ -509,7 +509,7 @@ def _evaluate(arguments: list[str]) -> int:
     result = results.get(None)
     if options.json:
         found = {"tasks": results} if result is None else result
-        print(json.dumps({"genome": str(file.path)} | found))
+        print(to_json({"genome": str(file.path)} | found))
     elif result is None:
         reports.render_tasks(results, _console())
     else:
@@ -548,7 +548,7 @@ def _merge(arguments: list[str]) -> int:
     merged.save(out)
     results = merged.evaluate(options.policies, options.episodes, seed=options.seed)
     if options.json:
-        print(json.dumps({"genome": out, "tasks": results}))
+        print(to_json({"genome": out, "tasks": results}))
     else:
         reports.render_tasks(results, _console())
     return 0
@@ -579,7 +579,7 @@ def _transfer(arguments: list[str]) -> int:
     if options.picture is not None:
         pictures.draw_transfer(result, options.picture)
     if options.json:
-        print(json.dumps({"genome": str(file.path)} | result))
+        print(to_json({"genome": str(file.path)} | result))
     else:
         reports.render_transfer(result, _console())
     return 0
@@ -715,7 +715,7 @@ def _report(arguments: list[str]) -> int:
         html = report.make_report(found[0], solution, film)
     else:
         html = report.make_comparison(found)
-    path.write_text(html, encoding="utf-8")
+    atomic_write(path, html)
     print(path)
     return 0
 
@@ -798,7 +798,7 @@ def _doctor(arguments: list[str]) -> int:
         traceback.print_exc()
         found["self_test"] = None
     if options.json:
-        print(json.dumps(found))
+        print(to_json(found))
     else:
         reports.render_doctor(found, _console())
     return 0 if found["self_test"] else 1

@@ -26,6 +26,7 @@ from neuroevo.config.parsing import (
     values_of,
 )
 from neuroevo.errors import UserError, check_file, unknown
+from neuroevo.store.files import flatten
 
 PARTS = {
     "env": registry.envs,
@@ -416,7 +417,7 @@ def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
 
 def describe_preset(name: str) -> str:
     """Return what a preset is for: its file's first comment."""
-    first, *_ = (PRESETS / f"{name}.yaml").read_text().splitlines()
+    first, *_ = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     return first.removeprefix("# ")
 
 
@@ -547,7 +548,7 @@ def _names_in(arguments: Sequence[str]) -> dict[str, str]:
 def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> list[str]:
     """Return nested `values` as command-line arguments."""
     arguments = []
-    for dotted, value in _flatten(values):
+    for dotted, value in flatten(values):
         option = dotted.removesuffix(".name") if dotted in _NAME_KEYS else dotted
         if option not in known:
             raise UserError(f"{source}: {unknown_option(option, sorted(known))}")
@@ -577,14 +578,6 @@ def _is_flag(word: str) -> bool:
 
 _NAME_KEYS = {f"{part}.name" for part in PARTS}
 _COMMAND_LINE_ONLY = {"config", "preset", "start"}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = ""):
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _plain(options: Any) -> dict[str, Any]:

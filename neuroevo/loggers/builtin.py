@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neuroevo.errors import UserError
+from neuroevo.store.files import flatten
 from neuroevo.types import Logger, Session
 
 Rows = Sequence[Mapping[str, Any]]
@@ -139,7 +140,7 @@ class MLflow:
         run = session.memo.get("run")
         if run is None:
             run = client.create_run(experiment, run_name=session.name).info.run_id
-            params = [Param(k, str(v)) for k, v in _flatten(session.config)]
+            params = [Param(k, str(v)) for k, v in flatten(session.config)]
             client.log_batch(run, params=params)
         else:
             client.update_run(run, status="RUNNING")
@@ -216,15 +217,7 @@ def _results(summary: Mapping[str, Any] | None) -> Iterator[tuple[str, float]]:
             yield name, value
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
-
 def _table(config: Mapping[str, Any]) -> str:
     """Return a configuration as a table in Markdown."""
-    rows = [f"| {name} | {value} |" for name, value in _flatten(config)]
+    rows = [f"| {name} | {value} |" for name, value in flatten(config)]
     return "\n".join(["| option | value |", "|---|---|", *rows])

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from neuroevo.store import directory as runs
+from neuroevo.store.files import jsonable
 from neuroevo.types import Logger, Session
 
 
@@ -39,7 +40,7 @@ class Recorder:
             known = self._known.setdefault(each, {"generation": 0, "memo": {}})
             session = Session(name, path, config, known["generation"], known["memo"])
             self._open[each] = options.build(session)
-            known["memo"] = runs.jsonable(self._open[each].memo)
+            known["memo"] = jsonable(self._open[each].memo)
         self._write()
 
     def __enter__(self) -> "Recorder":

@@ -31,6 +31,7 @@ from neuroevo.solution import Solution
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
 from neuroevo.store.directory import RunDirectory
+from neuroevo.store.files import jsonable
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.terminal.live import Display, Header
 
@@ -433,7 +434,7 @@ def _rows(run: Run, done: int, log: engine.Report, now: float) -> list[dict[str,
         }
         if np.isfinite(log.center_return[i]):
             row["center_return"] = float(log.center_return[i])
-        rows.append(runs.jsonable(row))
+        rows.append(jsonable(row))
     return rows
 
 

@@ -9,7 +9,6 @@ import importlib.metadata
 import io
 import json
 import logging
-import math
 import os
 import platform
 import re
@@ -28,8 +27,9 @@ import yaml
 import neuroevo
 from neuroevo import registry
 from neuroevo.config import resolve as config
-from neuroevo.errors import UserError, kind_of
+from neuroevo.errors import UserError, first_line, kind_of
 from neuroevo.store import genome_file
+from neuroevo.store.files import atomic_write, flatten, jsonable, to_json
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -231,23 +231,23 @@ class RunDirectory:
         versioned = {"neuroevo": neuroevo.__version__} | dict(config)
         text = yaml.safe_dump(versioned, sort_keys=False, allow_unicode=True)
         with self.writing():
-            _write(self.path / CONFIG, text)
+            atomic_write(self.path / CONFIG, text)
 
     def write_environment(self, devices: str) -> None:
         """Write versions, devices, git revision and command line."""
         facts = environment() | {"devices": devices}
         with self.writing():
-            _write(self.path / ENVIRONMENT, json.dumps(facts, indent=2) + "\n")
+            atomic_write(self.path / ENVIRONMENT, to_json(facts, indent=2) + "\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the results at the end of the run."""
-        text = json.dumps(jsonable(summary), indent=2, allow_nan=False)
+        text = to_json(summary, indent=2)
         with self.writing():
-            _write(self.path / SUMMARY, text + "\n")
+            atomic_write(self.path / SUMMARY, text + "\n")
 
     def append_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append one line for each generation."""
-        lines = [json.dumps(jsonable(row), allow_nan=False) + "\n" for row in rows]
+        lines = [to_json(row) + "\n" for row in rows]
         with self.writing():
             if self._manager is not None:
                 self._manager.check_for_errors()
@@ -348,9 +348,9 @@ class RunDirectory:
                 if _os_error(error) in _MAY_PASS:
                     raise UserError(
                         f"{self.path}: its checkpoint {step} cannot be read: "
-                        f"{_first_line(error)}"
+                        f"{first_line(error)}"
                     ) from None
-                damaged[step] = _first_line(error)
+                damaged[step] = first_line(error)
                 continue
             self._saved_generation = step
             with self.writing():
@@ -402,7 +402,7 @@ class RunDirectory:
 
     def _check_config(self, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         """Raise a `UserError` if a generation would not be computed as it was."""
-        was, now = flat(was), flat(now)
+        was, now = dict(flatten(was)), dict(flatten(now))
         free = _FREE | {*registry.loggers.names()}
         for key in sorted(was.keys() | now.keys()):
             if key.partition(".")[0] not in free and was.get(key) != now.get(key):
@@ -471,10 +471,6 @@ def _os_error(error: BaseException) -> int | None:
     return int(found[1]) if found else None
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:120] or type(error).__name__
-
-
 def _digest(leaves: Iterable[np.ndarray]) -> str:
     """Return a digest of the types, shapes and bits of arrays."""
     digest = hashlib.sha256()
@@ -484,20 +480,9 @@ def _digest(leaves: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested options by their dotted names."""
-    found = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def write_loggers(path: Path, known: Mapping[str, Any]) -> None:
     """Write what the loggers of a run have to know of its sessions before."""
-    _write(path / LOGGERS, json.dumps(known, indent=2) + "\n")
+    atomic_write(path / LOGGERS, to_json(known, indent=2) + "\n")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -540,23 +525,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def jsonable(value: Any) -> Any:
-    """Return `value` as plain data; what is not finite becomes None."""
-    if isinstance(value, Mapping):
-        return {str(k): jsonable(v) for k, v in value.items()}
-    if isinstance(value, np.ndarray | jax.Array):
-        return jsonable(np.asarray(value).tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [jsonable(v) for v in value]
-    if isinstance(value, np.generic):
-        return jsonable(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Path):
-        return str(value)
-    return value
-
-
 def _to_host(state: Any) -> Any:
     """Return a state as numpy arrays, its PRNG keys as their data."""
 
@@ -579,16 +547,3 @@ def from_host(arrays: Sequence[np.ndarray], like: Any) -> Any:
     leaves, structure = jax.tree.flatten(like)
     leaves = map(leaf_from_host, arrays, leaves)
     return jax.tree.unflatten(structure, leaves)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file in one step: a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

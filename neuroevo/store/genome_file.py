@@ -14,6 +14,7 @@ import numpy as np
 from neuroevo.errors import UserError, did_you_mean, kind_of
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import npz
+from neuroevo.store.files import atomic_write, jsonable
 from neuroevo.types import Genome
 
 FORMAT = "neuroevo-genome"
@@ -30,32 +31,11 @@ class GenomeFile(NamedTuple):
 
 
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    """Write a genome file, in one step: a reader never sees half of it."""
-    described = _strict({"format": FORMAT, "version": VERSION} | dict(meta))
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(
-                file,
-                meta=np.array(json.dumps(described, allow_nan=False)),
-                **{name: np.asarray(array) for name, array in arrays.items()},
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _strict(value: Any) -> Any:
-    """Return plain data with infinities, which JSON lacks, as options spell them."""
-    if isinstance(value, Mapping):
-        return {key: _strict(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+    """Write a genome file, in one step."""
+    described = {"format": FORMAT, "version": VERSION} | dict(meta)
+    text = json.dumps(jsonable(described, not_finite=str))  # as options spell it
+    content = {name: np.asarray(array) for name, array in arrays.items()}
+    atomic_write(path, lambda file: np.savez(file, meta=np.array(text), **content))
 
 
 def load(path: Path) -> GenomeFile:

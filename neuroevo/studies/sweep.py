@@ -25,6 +25,7 @@ from neuroevo import returns as measures
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
 from neuroevo.store import directory as runs
+from neuroevo.store.files import atomic_write, flatten
 
 KEY = "sweep"
 _LIMITS = ("generations", "max_env_steps", "max_seconds")
@@ -133,7 +134,9 @@ def _check(trial: Trial) -> None:
     """Raise a `UserError` if there is a run in its place that is another."""
     if not runs.is_run(trial.path):
         return runs.check_new(trial.path)
-    was, now = map(runs.flat, (runs.read_config(trial.path), trial.config))
+    was, now = (
+        dict(flatten(each)) for each in (runs.read_config(trial.path), trial.config)
+    )
     free = _FREE | {*registry.loggers.names()}
     for key, value in now.items():
         if key.partition(".")[0] in free or value == "auto":
@@ -267,7 +270,7 @@ def prepare(sweep: Sweep) -> list[Trial]:
     for trial in missing:
         sweep.path.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(dict(trial.config), sort_keys=False, allow_unicode=True)
-        trial.file.write_text(text)
+        atomic_write(trial.file, text)
     return missing
 
 

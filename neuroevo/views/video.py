@@ -13,6 +13,7 @@ from neuroevo.errors import UserError
 from neuroevo.solution import Solution
 from neuroevo.spaces import Discrete
 from neuroevo.store import genome_file
+from neuroevo.store.files import atomic_write
 from neuroevo.terminal.formatting import format_value
 from neuroevo.types import Trajectory
 from neuroevo.views import pages
@@ -107,9 +108,9 @@ def save(
         renderer: of bodies, see `bodies`.
     """
     if path.suffix == ".html":
-        path.write_text(make_page(film, fps), encoding="utf-8")
+        atomic_write(path, make_page(film, fps))
     elif path.suffix == ".gif":
-        path.write_bytes(make_gif(film, fps=fps, renderer=renderer))
+        atomic_write(path, make_gif(film, fps=fps, renderer=renderer))
     else:
         _write_mp4(draw_frames(film, renderer), path, fps)
 
