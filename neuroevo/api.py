@@ -1,23 +1,18 @@
-"""Evolve in a few lines of Python."""
+"""Evolve in a few lines of Python: the functions that the package exports."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from neuroevo import devices as sharding
+from neuroevo import loading
 from neuroevo import multihost as processes
 from neuroevo.config import resolve as config
-from neuroevo.errors import UserError, unknown
-from neuroevo.run import build
+from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.run import loop as training
 from neuroevo.solution import Solution
-from neuroevo.spaces import Spec
 from neuroevo.store import directory as runs
-from neuroevo.store import genome_file, zoo
+from neuroevo.store import zoo
 from neuroevo.terminal.live import make_display
-from neuroevo.types import Genome, Logger
 
 
 def evolve(
@@ -64,15 +59,15 @@ def evolve(
     path = Path(run_dir) if run_dir is not None else None
     resume = resume and path is not None
     resume = resume and processes.from_main(lambda: runs.is_run(path))
-    custom, options = _custom_parts(options)
-    loggers, options = _custom_loggers(log, options)
+    custom, options = parts_in(options)
+    loggers, options = loggers_in(log, options)
     layers = []
     if resume:
         written = processes.from_main(lambda: runs.read_config(path))
         written = {k: v for k, v in written.items() if k not in custom}
         layers.append(config.Layer(str(path / runs.CONFIG), written))
-    first = None if resume else read_start(start)
-    layers += start_layers(first)
+    first = None if resume else loading.read_start(start)
+    layers += loading.start_layers(first)
     layers += config.read_layers(preset, config_file)
     layers.append(config.Layer("evolve", options))
     return training.launch(
@@ -87,25 +82,6 @@ def evolve(
     )
 
 
-def read_start(path: str | Path | None) -> genome_file.GenomeFile | None:
-    """Return the genome that a run is to start from, if any."""
-    return runs.read_genome(zoo.locate(path)) if path else None
-
-
-def start_layers(file: genome_file.GenomeFile | None) -> list[config.Layer]:
-    """Return what the genome to start from says of its parts, as a layer.
-
-    Its states mean what they do under the statistics that are in the file: these stay
-    constant, unless another normalization is asked for.
-    """
-    if file is None:
-        return []
-    values = {part: file.meta[part] for part in config.PARTS if part in file.meta}
-    if genome_file.statistics(file.arrays):
-        values["normalization"] = "constant"
-    return [config.Layer(str(file.path), values)]
-
-
 def load(path: str | Path, **options: Any) -> Solution:
     """Return the solution in a genome file, or the best one of a run directory.
 
@@ -116,143 +92,8 @@ def load(path: str | Path, **options: Any) -> Solution:
     Raises:
         UserError: if the file does not fit them.
     """
-    custom, options = _custom_parts(options)
+    custom, options = parts_in(options)
     layers = [config.Layer("load", options)]
-    return make_solution(*read_solution(zoo.locate(path), layers, custom=custom))
-
-
-def read_solution(
-    path: Path,
-    layers: Sequence[config.Layer],
-    arguments: Sequence[str] = (),
-    *,
-    custom: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> tuple[config.Config, genome_file.GenomeFile]:
-    """Return a genome file and the configuration to decode it with; see `configure`."""
-    file = runs.read_genome(path)
-    return configure(file, layers, arguments, custom=custom, **options)
-
-
-def configure(
-    file: genome_file.GenomeFile,
-    layers: Sequence[config.Layer] = (),
-    arguments: Sequence[str] = (),
-    *,
-    custom: Mapping[str, Any] | None = None,
-    **options: Any,
-) -> tuple[config.Config, genome_file.GenomeFile]:
-    """Return the configuration to decode the genome in `file` with, and that file.
-
-    The configuration is the file's own, overridden by `layers` and `arguments`. Where
-    these name the environment of a merged file, the file is what concerns that one.
-    """
-    if tasks := genome_file.split(file):
-        name, layers, arguments = config.take_name("env", layers, arguments)
-        if name is None:
-            raise UserError(
-                f"{file.path}: merged from several tasks; expected one of them as env: "
-                f"{', '.join(tasks)}"
-            )
-        if name not in tasks:
-            raise unknown(f"env of {file.path}", str(name), tasks)
-        file = tasks[name]
-    named = config.PARTS.keys() - (custom or {}).keys()
-    own = {part: file.meta[part] for part in named if part in file.meta}
-    layers = [config.Layer(str(file.path), own), *map(config.without_settings, layers)]
-    return config.resolve(layers, arguments, custom=custom, **options), file
-
-
-def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solution:
-    """Return the genome in `file` with the parts that decode and evaluate it."""
-    return finish(*prepare(resolved, file))
-
-
-def prepare(
-    resolved: config.Config, file: genome_file.GenomeFile
-) -> tuple[config.Config, build.Parts, Genome]:
-    """Return the parts that decode and evaluate the genome in `file`, and the genome.
-
-    Nothing is compiled, and the configuration is made to fit the file.
-
-    Raises:
-        UserError: if the file does not fit them.
-    """
-    build.set_up_jax(resolved)
-    environment = resolved.parts["env"].build()
-    spec = genome_file.to_spec(file)
-    try:
-        encoding = fit(
-            resolved.parts["encoding"], file.arrays, spec or environment.spec
-        )
-    except UserError as error:
-        raise UserError(f"{file.path}: {error}") from None
-    parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
-    names = dict(resolved.names)
-    observation = genome_file.statistics(file.arrays)
-    if observation and names["normalization"] not in ("constant", "running"):
-        names["normalization"] = "constant"
-        parts["normalization"] = config.PARTS["normalization"].get("constant")()
-    resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
-    built = build.build_parts(resolved, environment, observation=observation, spec=spec)
-    sharding.select(resolved.devices)  # a mistake is told before anything is compiled
-    genome = genome_file.to_genome(
-        file, build.shapes(built.encoding.init), built.encoding.constants
+    return loading.make_solution(
+        *loading.read_solution(zoo.locate(path), layers, custom=custom)
     )
-    return build.resolve_auto(resolved, built), built, genome
-
-
-def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> Any:
-    """Return an encoding's options, changed by what a genome's `arrays` determine.
-
-    Raises:
-        UserError: if they are no genome of the encoding, or none for `spec`.
-    """
-    return encoding.fit_to(arrays, spec) if hasattr(encoding, "fit_to") else encoding
-
-
-def finish(resolved: config.Config, parts: build.Parts, genome: Genome) -> Solution:
-    """Return what `prepare` prepared, ready to be decoded and evaluated."""
-    devices = sharding.select(resolved.devices)
-    key = jax.random.key(resolved.settings.seed)
-    engine = build.build_engine(resolved, parts, devices)
-    answer = build.answer(parts, genome, key)
-    return Solution(resolved, parts, engine, answer, key)
-
-
-def _custom_parts(
-    options: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split `options` into the parts made in Python, made buildable, and the rest."""
-    custom = {
-        part: value if hasattr(value, "build") else _Fixed(value)
-        for part, value in options.items()
-        if part in config.PARTS and not isinstance(value, str | Mapping)
-    }
-    return custom, {k: v for k, v in options.items() if k not in custom}
-
-
-def _custom_loggers(
-    log: Any, options: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split loggers into those made in Python, by name, and `options` for the rest."""
-    if log is None:
-        return {}, dict(options)
-    many = isinstance(log, list | tuple) and not isinstance(log, Logger)
-    loggers = log if many else [log]
-    names = [each for each in loggers if isinstance(each, str)]
-    made = [each for each in loggers if not isinstance(each, str)]
-    made = [each if hasattr(each, "build") else _Fixed(each) for each in made]
-    custom = {getattr(each, "name", type(each).__name__): each for each in made}
-    return custom, {**options, "log": names}
-
-
-class _Fixed:
-    """A part that was made in Python: a value, or a function that returns one."""
-
-    def __init__(self, value: Any):
-        self._value = value
-        self.name = getattr(value, "__name__", type(value).__name__)
-
-    def build(self, *args: Any, **kwargs: Any) -> Any:
-        return self._value(*args, **kwargs) if callable(self._value) else self._value

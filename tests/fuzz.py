@@ -20,7 +20,7 @@ with watched:
 
     import numpy as np
 
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.config import resolve as config
     from neuroevo.errors import UserError
     from neuroevo.store import genome_file
@@ -50,7 +50,7 @@ def read_genome(path: Path) -> None:
     assert sum(array.nbytes for array in file.arrays.values()) < 2**29
     genome_file.to_spec(file)
     for each in (genome_file.split(file) or {"": file}).values():
-        api.configure(each)
+        loading.configure(each)
 
 
 def load_yaml(content: bytes) -> None:

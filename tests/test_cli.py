@@ -13,7 +13,7 @@ from conftest import Said
 from toy import CARTPOLE as SETTINGS
 
 import neuroevo
-from neuroevo import api, solution
+from neuroevo import loading, solution
 from neuroevo.cli import doctor
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
@@ -92,7 +92,7 @@ def test_a_runs_configuration_repeats_it(tiny):
 
 
 def test_the_genome_file_of_a_run_needs_nothing_else(tiny):
-    resolved, file = api.read_solution(tiny, [])
+    resolved, file = loading.read_solution(tiny, [])
     assert resolved.parts["encoding"].steps == 1
     assert resolved.parts["env"].max_steps_in_episode == 10
     assert set(file.arrays) == {"states", "labels"}

@@ -10,8 +10,8 @@ import pytest
 import toy
 
 import neuroevo
-from neuroevo import api
 from neuroevo.config import resolve as config
+from neuroevo.config.custom import parts_in
 from neuroevo.core import engine
 from neuroevo.run import loop as training
 from neuroevo.spaces import Box, Spec
@@ -40,7 +40,7 @@ def make_run(**changes):
     key = repr(sorted(changes.items()))
     if key not in _runs:
         options = SMALL | changes
-        custom, options = api._custom_parts(options)
+        custom, options = parts_in(options)
         layers = [config.Layer("test", options)]
         _runs[key] = training.Run(config.resolve(layers, custom=custom))
     run = copy.copy(_runs[key])

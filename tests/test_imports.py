@@ -27,7 +27,7 @@ LAYERS = [
     r"neuroevo\.config(\..*)?",
     r"neuroevo\.store(\..*)?",
     r"neuroevo\.run\.(build|tuning|compilation|switches)",
-    r"neuroevo\.solution",
+    r"neuroevo\.(solution|loading)",
     r"neuroevo\.run(\..*)?",
     r"neuroevo\.(studies|views|terminal)(\..*)?",
     r"neuroevo\.api",
@@ -40,8 +40,6 @@ PENDING = {
     ("neuroevo.loggers.recorder", "neuroevo.store.directory"),
     ("neuroevo.run.loop", "neuroevo.terminal.live"),
     ("neuroevo.store.export", "neuroevo.solution"),
-    ("neuroevo.studies.merge", "neuroevo.api"),
-    ("neuroevo.studies.transfer", "neuroevo.api"),
 }
 # Rooms with a stricter rule: all that they may import of ours, besides themselves.
 CONTRACTS = {"neuroevo.types", "neuroevo.spaces", "neuroevo.errors"}

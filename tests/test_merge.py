@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import neuroevo
-from neuroevo import api
+from neuroevo import loading
 from neuroevo import spaces as padding
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
@@ -552,7 +552,7 @@ def test_a_mistake_is_told_in_one_line(line, mistaken, run_cli, folder, monkeypa
     def reached(*args, **kwargs):
         pytest.fail("the mistake was not noticed before compiling")
 
-    monkeypatch.setattr(api, "finish", reached)
+    monkeypatch.setattr(loading, "finish", reached)
     before = sorted(folder.iterdir())
     assert run_cli(line) == (2, "", f"neuroevo: {MISTAKES[line]}\n")
     assert sorted(folder.iterdir()) == before

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import neuroevo
-from neuroevo import api
 from neuroevo.config import resolve as config
+from neuroevo.config.custom import parts_in
 from neuroevo.core import engine
 from neuroevo.run import debugging
 from neuroevo.run import loop as training
@@ -105,7 +105,7 @@ OPTIONS = {
 
 def make_run(*names):
     options = OPTIONS | {"strategy": lambda n: fixed(*names), "population": len(names)}
-    custom, options = api._custom_parts(options)
+    custom, options = parts_in(options)
     return training.Run(config.resolve([config.Layer("test", options)], custom=custom))
 
 

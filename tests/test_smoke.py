@@ -6,8 +6,8 @@ import pytest
 import toy
 
 import neuroevo
-from neuroevo import api
 from neuroevo.config import resolve as config
+from neuroevo.config.custom import parts_in
 from neuroevo.environments import gymnax
 from neuroevo.run import loop as training
 
@@ -47,7 +47,7 @@ def check(**changes):
 
 def trace(**changes):
     """Check the types of a run's program, which is the most that can go wrong in it."""
-    custom, options = api._custom_parts(TINY | changes)
+    custom, options = parts_in(TINY | changes)
     resolved = config.resolve([config.Layer("test", options)], custom=custom)
     run = training.Run(resolved)
     state = jax.eval_shape(run.engine.init, jax.random.key(0))

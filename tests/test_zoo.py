@@ -5,7 +5,7 @@ import json
 import pytest
 
 import neuroevo
-from neuroevo import api
+from neuroevo import loading
 from neuroevo import returns as measures
 from neuroevo.cli.main import main
 from neuroevo.errors import UserError
@@ -51,7 +51,7 @@ def test_every_card_is_whole_and_true_to_its_file(name):
 @pytest.mark.parametrize("name", zoo.names())
 def test_every_genome_fits_its_parts(name):
     path = zoo.locate(f"zoo:{name}")
-    solution = api.make_solution(*api.read_solution(path, []))
+    solution = loading.make_solution(*loading.read_solution(path, []))
     assert solution.config.names["encoding"] == "dataset"
 
 

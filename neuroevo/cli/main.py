@@ -315,11 +315,11 @@ def _layers(arguments: Sequence[str]) -> list[config.Layer]:
 
 
 def _train(arguments: list[str]) -> int:
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.store import directory as runs
 
-    start = api.read_start(parsing.option_in(arguments, "--start"))
-    layers = [*api.start_layers(start), *_layers(arguments)]
+    start = loading.read_start(parsing.option_in(arguments, "--start"))
+    layers = [*loading.start_layers(start), *_layers(arguments)]
     resolved = config.resolve(layers, arguments, schema=_Train)
     options = resolved.settings
     names = [field.name for field in dataclasses.fields(config.Settings)]
@@ -482,7 +482,7 @@ _EVALUATE = "neuroevo evaluate RUN|GENOME.npz"
 
 
 def _evaluate(arguments: list[str]) -> int:
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.store import directory as runs
     from neuroevo.store import genome_file
     from neuroevo.terminal import tables as reports
@@ -497,11 +497,11 @@ def _evaluate(arguments: list[str]) -> int:
         tasks = {None: file}  # a plain genome, or one environment of a merged one
     prepared = {}
     for name, file in tasks.items():
-        resolved, file = api.configure(file, layers, arguments, **options)
-        prepared[name] = api.prepare(resolved, file)
+        resolved, file = loading.configure(file, layers, arguments, **options)
+        prepared[name] = loading.prepare(resolved, file)
     options = resolved.settings
     results = {
-        name: api.finish(*each).evaluate(
+        name: loading.finish(*each).evaluate(
             options.policies, options.episodes, seed=options.seed
         )
         for name, each in prepared.items()
@@ -558,7 +558,7 @@ _TRANSFER = "neuroevo transfer RUN|GENOME.npz"
 
 
 def _transfer(arguments: list[str]) -> int:
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.studies import transfer as transferring
     from neuroevo.terminal import tables as reports
     from neuroevo.views import figures as pictures
@@ -570,7 +570,7 @@ def _transfer(arguments: list[str]) -> int:
     if options.picture is not None:
         pictures.check_path(options.picture)
     result = transferring.measure(
-        api.make_solution(resolved, file),
+        loading.make_solution(resolved, file),
         grid,
         policies=options.policies,
         episodes=options.episodes,
@@ -589,7 +589,7 @@ _TRAIN_POLICY = "neuroevo train-policy RUN|GENOME.npz --out POLICY.npz"
 
 
 def _train_policy(arguments: list[str]) -> int:
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.store import export
 
     resolved, file = _read(arguments, _TrainPolicy, _TRAIN_POLICY)
@@ -597,7 +597,7 @@ def _train_policy(arguments: list[str]) -> int:
     if out is None:
         raise UserError(f"expected a file to write: {_TRAIN_POLICY}")
     export.check_policy_path(out)
-    solution = api.make_solution(resolved, file)
+    solution = loading.make_solution(resolved, file)
     export.save_policy(solution, out, seed=resolved.settings.seed)
     print(out)
     return 0
@@ -607,7 +607,7 @@ _INSPECT = "neuroevo inspect RUN|GENOME.npz"
 
 
 def _inspect(arguments: list[str]) -> int:
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.terminal import tables as reports
     from neuroevo.views import figures as pictures
     from neuroevo.views import pairs
@@ -620,7 +620,7 @@ def _inspect(arguments: list[str]) -> int:
             raise UserError(
                 f"{file.path}: expected a data set to draw, it has no states"
             )
-    solution = api.make_solution(resolved, file)
+    solution = loading.make_solution(resolved, file)
     found, console = pairs.read_pairs(solution), _console()
     if found is None:
         reports.render_arrays(file.arrays, console)
@@ -648,7 +648,7 @@ _RENDER = "neuroevo render RUN|GENOME.npz"
 
 
 def _render(arguments: list[str]) -> int:
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.views import video as films
 
     resolved, file = _read(arguments, _Render, _RENDER)
@@ -659,7 +659,7 @@ def _render(arguments: list[str]) -> int:
     name = resolved.names["env"].rpartition(":")[2]
     path = options.out or Path(f"{name}.gif")
     films.check_path(path, resolved)
-    solution = api.make_solution(resolved, file)
+    solution = loading.make_solution(resolved, file)
     film = films.record(
         solution, seed=options.seed, policies=options.policies, frames=options.frames
     )
@@ -694,7 +694,7 @@ _REPORT = "neuroevo report RUN [RUN ...]"
 
 
 def _report(arguments: list[str]) -> int:
-    from neuroevo import api
+    from neuroevo import loading
     from neuroevo.store import directory as runs
     from neuroevo.store import genome_file
     from neuroevo.views import report
@@ -710,7 +710,7 @@ def _report(arguments: list[str]) -> int:
     if one:
         solution = film = None
         if (paths[0] / runs.BEST).exists():
-            solution = api.make_solution(*api.read_solution(paths[0], []))
+            solution = loading.make_solution(*loading.read_solution(paths[0], []))
             film = films.record(solution) if options.episode else None
         html = report.make_report(found[0], solution, film)
     else:
@@ -736,13 +736,13 @@ def _read_runs(paths: Sequence[Path], usage: str) -> list[Any]:
 
 def _read(arguments: list[str], schema: type, usage: str) -> tuple[config.Config, Any]:
     """Return the configuration and the genome file that a command line asks for."""
-    from neuroevo import api
+    from neuroevo import loading
 
     path, arguments = _take_path(arguments, usage)
     layers, options = _layers(arguments), {"schema": schema, "prog": usage}
     if path is None:  # only --help can do without
         config.resolve(map(config.without_settings, layers), arguments, **options)
-    return api.read_solution(path, layers, arguments, **options)
+    return loading.read_solution(path, layers, arguments, **options)
 
 
 @dataclasses.dataclass(frozen=True)

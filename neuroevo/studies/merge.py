@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroevo import api
+from neuroevo import loading
 from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
@@ -166,13 +166,15 @@ def merge_files(
     _check_options(layers, arguments)
     first = {part: files[0].meta[part] for part in _NETWORK}
     shared = [file._replace(meta=file.meta | first) for file in files]
-    configs = [api.configure(file, layers, arguments, **options)[0] for file in shared]
+    configs = [
+        loading.configure(file, layers, arguments, **options)[0] for file in shared
+    ]
     settings = configs[0].settings
     own_configs = [
-        dataclasses.replace(api.configure(file, **options)[0], settings=settings)
+        dataclasses.replace(loading.configure(file, **options)[0], settings=settings)
         for file in files
     ]
-    own = [api.prepare(*pair) for pair in zip(own_configs, files, strict=True)]
+    own = [loading.prepare(*pair) for pair in zip(own_configs, files, strict=True)]
     specs = [parts.environment.spec for _, parts, _ in own]
     sources = [file.path for file in files]
     names = _names([resolved.names["env"] for resolved in configs])
@@ -186,7 +188,7 @@ def merge_files(
     arrays = concatenate(genomes, specs, wide)
     meta = {"spec": genome_file.from_spec(wide)}
     tasks = [
-        api.prepare(
+        loading.prepare(
             resolved,
             GenomeFile(file.path, arrays | genome_file.statistics(file.arrays), meta),
         )
@@ -195,9 +197,11 @@ def merge_files(
     # The last mistake is told: from here on, there is something to compile.
     return Merged(
         tasks={
-            name: api.finish(*task) for name, task in zip(names, tasks, strict=True)
+            name: loading.finish(*task) for name, task in zip(names, tasks, strict=True)
         },
-        own={name: api.finish(*each) for name, each in zip(names, own, strict=True)},
+        own={
+            name: loading.finish(*each) for name, each in zip(names, own, strict=True)
+        },
         sources=dict(zip(names, sources, strict=True)),
         disagreements=_disagreements(own_configs, configs[0], arrays),
     )
@@ -304,7 +308,7 @@ def _network_options(
     resolved: config.Config, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Return the options of encoding and policy by dotted name."""
-    encoding = api.fit(resolved.parts["encoding"], arrays)
+    encoding = loading.fit(resolved.parts["encoding"], arrays)
     fitted = dataclasses.replace(
         resolved, parts=resolved.parts | {"encoding": encoding}
     ).to_dict()

@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo import api
 from neuroevo import devices as sharding
+from neuroevo import loading
 from neuroevo import returns as measures
 from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
@@ -113,9 +113,9 @@ def transfer(
         grid, solution = make_grid(genome.config, **values), genome
     else:
         layers = [config.Layer("transfer", options)]
-        resolved, file = api.read_solution(zoo.locate(genome), layers)
+        resolved, file = loading.read_solution(zoo.locate(genome), layers)
         grid = make_grid(resolved, **values)
-        solution = api.make_solution(resolved, file)
+        solution = loading.make_solution(resolved, file)
     result = measure(solution, grid, policies=policies, episodes=episodes, seed=seed)
     if picture is not None:
         pictures.draw_transfer(result, Path(picture))

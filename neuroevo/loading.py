@@ -1,0 +1,135 @@
+"""From a genome file, or a run's, to a solution that can be decoded and evaluated."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from neuroevo import devices as sharding
+from neuroevo.config import resolve as config
+from neuroevo.errors import UserError, unknown
+from neuroevo.run import build
+from neuroevo.solution import Solution
+from neuroevo.spaces import Spec
+from neuroevo.store import directory as runs
+from neuroevo.store import genome_file, zoo
+from neuroevo.types import Genome
+
+
+def read_start(path: str | Path | None) -> genome_file.GenomeFile | None:
+    """Return the genome that a run is to start from, if any."""
+    return runs.read_genome(zoo.locate(path)) if path else None
+
+
+def start_layers(file: genome_file.GenomeFile | None) -> list[config.Layer]:
+    """Return what the genome to start from says of its parts, as a layer.
+
+    Its states mean what they do under the statistics that are in the file: these stay
+    constant, unless another normalization is asked for.
+    """
+    if file is None:
+        return []
+    values = {part: file.meta[part] for part in config.PARTS if part in file.meta}
+    if genome_file.statistics(file.arrays):
+        values["normalization"] = "constant"
+    return [config.Layer(str(file.path), values)]
+
+
+def read_solution(
+    path: Path,
+    layers: Sequence[config.Layer],
+    arguments: Sequence[str] = (),
+    *,
+    custom: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> tuple[config.Config, genome_file.GenomeFile]:
+    """Return a genome file and the configuration to decode it with; see `configure`."""
+    file = runs.read_genome(path)
+    return configure(file, layers, arguments, custom=custom, **options)
+
+
+def configure(
+    file: genome_file.GenomeFile,
+    layers: Sequence[config.Layer] = (),
+    arguments: Sequence[str] = (),
+    *,
+    custom: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> tuple[config.Config, genome_file.GenomeFile]:
+    """Return the configuration to decode the genome in `file` with, and that file.
+
+    The configuration is the file's own, overridden by `layers` and `arguments`. Where
+    these name the environment of a merged file, the file is what concerns that one.
+    """
+    if tasks := genome_file.split(file):
+        name, layers, arguments = config.take_name("env", layers, arguments)
+        if name is None:
+            raise UserError(
+                f"{file.path}: merged from several tasks; expected one of them as env: "
+                f"{', '.join(tasks)}"
+            )
+        if name not in tasks:
+            raise unknown(f"env of {file.path}", str(name), tasks)
+        file = tasks[name]
+    named = config.PARTS.keys() - (custom or {}).keys()
+    own = {part: file.meta[part] for part in named if part in file.meta}
+    layers = [config.Layer(str(file.path), own), *map(config.without_settings, layers)]
+    return config.resolve(layers, arguments, custom=custom, **options), file
+
+
+def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solution:
+    """Return the genome in `file` with the parts that decode and evaluate it."""
+    return finish(*prepare(resolved, file))
+
+
+def prepare(
+    resolved: config.Config, file: genome_file.GenomeFile
+) -> tuple[config.Config, build.Parts, Genome]:
+    """Return the parts that decode and evaluate the genome in `file`, and the genome.
+
+    Nothing is compiled, and the configuration is made to fit the file.
+
+    Raises:
+        UserError: if the file does not fit them.
+    """
+    build.set_up_jax(resolved)
+    environment = resolved.parts["env"].build()
+    spec = genome_file.to_spec(file)
+    try:
+        encoding = fit(
+            resolved.parts["encoding"], file.arrays, spec or environment.spec
+        )
+    except UserError as error:
+        raise UserError(f"{file.path}: {error}") from None
+    parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
+    names = dict(resolved.names)
+    observation = genome_file.statistics(file.arrays)
+    if observation and names["normalization"] not in ("constant", "running"):
+        names["normalization"] = "constant"
+        parts["normalization"] = config.PARTS["normalization"].get("constant")()
+    resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
+    built = build.build_parts(resolved, environment, observation=observation, spec=spec)
+    sharding.select(resolved.devices)  # a mistake is told before anything is compiled
+    genome = genome_file.to_genome(
+        file, build.shapes(built.encoding.init), built.encoding.constants
+    )
+    return build.resolve_auto(resolved, built), built, genome
+
+
+def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> Any:
+    """Return an encoding's options, changed by what a genome's `arrays` determine.
+
+    Raises:
+        UserError: if they are no genome of the encoding, or none for `spec`.
+    """
+    return encoding.fit_to(arrays, spec) if hasattr(encoding, "fit_to") else encoding
+
+
+def finish(resolved: config.Config, parts: build.Parts, genome: Genome) -> Solution:
+    """Return what `prepare` prepared, ready to be decoded and evaluated."""
+    devices = sharding.select(resolved.devices)
+    key = jax.random.key(resolved.settings.seed)
+    engine = build.build_engine(resolved, parts, devices)
+    answer = build.answer(parts, genome, key)
+    return Solution(resolved, parts, engine, answer, key)
