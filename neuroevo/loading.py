@@ -14,6 +14,7 @@ from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file, zoo
+from neuroevo.traits import EncodingTraits, traits
 from neuroevo.types import Genome
 
 
@@ -123,7 +124,8 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
     Raises:
         UserError: if they are no genome of the encoding, or none for `spec`.
     """
-    return encoding.fit_to(arrays, spec) if hasattr(encoding, "fit_to") else encoding
+    fit_to = traits(EncodingTraits, encoding).fit_to
+    return fit_to(arrays, spec) if fit_to else encoding
 
 
 def finish(resolved: config.Config, parts: build.Parts, genome: Genome) -> Solution:

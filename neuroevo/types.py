@@ -2,12 +2,19 @@
 
 Each part is a NamedTuple of functions over pytrees, in the manner of optax: anything
 with these fields is a part, whether or not it is registered under a name. Shapes are
-given without batch dimensions unless stated; the engine adds them with ``vmap``.
+given without batch dimensions unless stated; the engine adds them with ``vmap``. Each
+function's contract is a protocol with the name of what it does; arguments are passed by
+position.
+
+A part that can be chosen by name is made by *options*: a frozen dataclass whose fields
+are the options and whose ``build`` method returns the part. Options may carry further
+attributes, see `neuroevo.traits`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
@@ -22,40 +29,125 @@ Observation = jax.Array
 Action = jax.Array
 Output = Any  # what a policy's network returns: logits, or (mean, log_std)
 Target = jax.Array
+EnvState = Any  # pytree of arrays: the state of one episode
 TaskState = Any  # pytree of arrays: what a task learns during a run
 Stats = Any  # pytree of arrays that can be summed over evaluations
 StrategyState = Any  # pytree of arrays
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+# --- policies -------------------------------------------------------------------------
+
+
+class InitParams(Protocol):
+    """Draw the parameters of a fresh policy."""
+
+    def __call__(self, key: Key, /) -> Params: ...
+
+
+class Apply(Protocol):
+    """Return what the network makes of one observation, of shape (*observation,)."""
+
+    def __call__(self, params: Params, observation: Observation, /) -> Output: ...
+
+
+class Head(Protocol):
+    """Draw an action: an integer () if discrete, else floats (*action,) in [-1, 1]."""
+
+    def __call__(self, output: Output, key: Key, /) -> Action: ...
+
+
+class Loss(Protocol):
+    """Return how far outputs are from their targets, as a scalar.
+
+    The outputs are those of a batch, with a leading axis D; the targets are D labels,
+    (D, n) label probabilities or (D, *action) actions.
+    """
+
+    def __call__(self, outputs: Output, targets: Target, /) -> Array: ...
 
 
 class Policy(NamedTuple):
     """A network with an action head.
 
-    `losses` names the imitation losses that fit the head, each a function of the
-    outputs for a batch (leading axis D) and its targets (D labels, (D, n) label
-    probabilities or (D, A) actions) to a scalar; the first one is the default.
+    Attributes:
+        init: draws parameters.
+        apply: the network.
+        act: the action head.
+        losses: the imitation losses that fit the head, by name; the first one is the
+            default.
     """
 
-    init: Callable[[Key], Params]
-    apply: Callable[[Params, Observation], Output]
-    act: Callable[[Output, Key], Action]
-    losses: Mapping[str, Callable[[Output, Target], Array]]
+    init: InitParams
+    apply: Apply
+    act: Head
+    losses: Mapping[str, Loss]
+
+
+# --- encodings ------------------------------------------------------------------------
+
+
+class InitGenome(Protocol):
+    """Return the center of the search: a pytree of float arrays."""
+
+    def __call__(self, key: Key, /) -> Genome: ...
+
+
+class Decode(Protocol):
+    """Return a policy's parameters, as arrays like those of `Policy.init`.
+
+    It must be traceable under ``jit`` and ``vmap``.
+    """
+
+    def __call__(self, genome: Genome, start: Start, /) -> Params: ...
+
+
+class StartDecoding(Protocol):
+    """Return the part of decoding that does not depend on the genome."""
+
+    def __call__(self, key: Key, /) -> Start: ...
 
 
 class Encoding(NamedTuple):
     """How a genome becomes a policy's parameters.
 
-    `decode` must be traceable under ``jit`` and ``vmap``. Its second argument is what
-    `start` made of a fresh key. The engine calls `start` once per policy seed and
-    shares the result among all candidates of a generation, so that work which does not
-    depend on the genome (drawing initial parameters, say) is done once. By default the
-    key itself is passed on. `constants` are arrays that are not searched over but that
-    belong in a genome file (fixed labels, say).
+    Attributes:
+        init: returns the genome that the search starts from.
+        decode: turns a genome, and what `start` returned, into parameters.
+        start: takes a fresh key. The engine calls it once for each fresh policy and
+            shares the result among all candidates of a generation, so that work which
+            does not depend on the genome (drawing initial parameters, say) is done
+            once. By default the key itself is passed on.
+        constants: arrays that are not searched over but that belong in a genome file
+            (fixed labels, say).
     """
 
-    init: Callable[[Key], Genome]
-    decode: Callable[[Genome, Start], Params]
-    start: Callable[[Key], Start] = lambda key: key
-    constants: Mapping[str, Array] = {}
+    init: InitGenome
+    decode: Decode
+    start: StartDecoding = lambda key: key
+    constants: Mapping[str, Array] = _EMPTY
+
+
+# --- environments ---------------------------------------------------------------------
+
+
+class Reset(Protocol):
+    """Return the state and the observation that an episode begins with."""
+
+    def __call__(self, key: Key, /) -> tuple[EnvState, Observation]: ...
+
+
+class Step(Protocol):
+    """Return what an action leads to: state, observation, reward and done.
+
+    The reward is a real scalar, `done` a boolean one. The action is an int32 scalar if
+    the spec's action is `Discrete`, and float32 in ``[-1, 1]`` if it is a `Box`.
+    """
+
+    def __call__(
+        self, key: Key, state: EnvState, action: Action, /
+    ) -> tuple[EnvState, Observation, Array, Array]: ...
 
 
 class Environment(NamedTuple):
@@ -64,16 +156,41 @@ class Environment(NamedTuple):
     `step` must not reset by itself: after the end of an episode it may return
     anything, NaN included, for nothing of it is counted. Before the end, a reward or an
     observation that is not finite makes the episode a failure: its return is NaN.
-    `done` tells of the environment's own end; the time limit is the rollout's business.
-    Actions in a `Box` arrive in ``[-1, 1]``. The state is a pytree of arrays whose
-    shapes and dtypes never change.
+
+    Attributes:
+        spec: shape of an observation, and the actions.
+        reset: begins an episode.
+        step: takes a step. `done` is the environment's own end; the rollout keeps the
+            time limit. The state is a pytree of arrays whose shapes and dtypes never
+            change.
+        max_steps: the time limit in steps, at least 1.
     """
 
     spec: Spec
-    reset: Callable[[Key], tuple[Any, Observation]]  # -> state, observation
-    step: Callable[[Key, Any, Action], tuple[Any, Observation, Array, Array]]
-    # (key, state, action) -> state, observation, reward, done
-    max_steps: int  # the time limit
+    reset: Reset
+    step: Step
+    max_steps: int
+
+
+class Bodies(NamedTuple):
+    """The rigid bodies of an environment, for those who draw them.
+
+    Attributes:
+        model: a ``mujoco.MjModel``, with the shapes of the bodies.
+        coordinates: takes a state of the environment (or many) to its generalized
+            coordinates, as MuJoCo orders them: (…, nq), in m and rad.
+        pose: takes an observation to the coordinates (nq,) that it shows, zero where
+            it does not show the robot's place; None where it leaves the pose open.
+        seconds: how long an environment step takes.
+    """
+
+    model: Any
+    coordinates: Callable[[EnvState], Array]
+    pose: Callable[[Any], Any] | None  # (*observation,) -> (nq,), of numpy
+    seconds: float
+
+
+# --- tasks ----------------------------------------------------------------------------
 
 
 class Outcome(NamedTuple):
@@ -90,57 +207,158 @@ class Trajectory(NamedTuple):
     observations: Array  # (T, *observation) as the environment gave them
     actions: Array  # (T, *action) as the environment received them
     rewards: Array  # (T,)
-    states: Any  # pytree of (T, …): the environment's state before each step
+    states: EnvState  # pytree of (T, …): the environment's state before each step
     alive: Array  # (T,) bool: False after the end of the episode
 
 
-class Row(NamedTuple):
-    """B rows of policies, see `Task.play`; those of a row are given the same keys."""
+class Group(NamedTuple):
+    """B groups of policies, see `Play`; those of a group are given the same keys."""
 
     params: Params  # (B, width, …)
     keys: Key  # (B, E) one for each episode
     valid: Array  # (B, width) bool: others have no return
 
 
-class Task(NamedTuple):
-    """What a policy is to do: an environment with its observation normalization.
+class Act(Protocol):
+    """A policy: return the action for one observation."""
 
-    `evaluate` takes ``act(observation, key) -> action``, the task's state and E keys,
-    one for each episode.
+    def __call__(self, observation: Observation, key: Key, /) -> Action: ...
 
-    `play` evaluates the policies in rows of `width` that are below `count`, of `size`
-    rows, and returns their outcomes with the leading axes (size, width). It takes
-    ``act(params, observation, key) -> action``, ``load(rows) -> Row``, the task's
-    state, `size`, `count`, and the number of slots. Every slot holds a row. As soon as
-    a quarter of them have ended, the next rows take their places: no policy waits long
-    for another that plays on.
+
+class ActWith(Protocol):
+    """A policy by its parameters: return the action for one observation."""
+
+    def __call__(
+        self, params: Params, observation: Observation, key: Key, /
+    ) -> Action: ...
+
+
+class LoadGroups(Protocol):
+    """Return the groups with the numbers `groups`, (B,) int32."""
+
+    def __call__(self, groups: Array, /) -> Group: ...
+
+
+class InitTask(Protocol):
+    """Return what a task knows at first (observation statistics, say)."""
+
+    def __call__(self, key: Key, /) -> TaskState: ...
+
+
+class Evaluate(Protocol):
+    """Return what a policy achieves in E episodes, given their E keys."""
+
+    def __call__(self, act: Act, state: TaskState, keys: Key, /) -> Outcome: ...
+
+
+class Play(Protocol):
+    """Evaluate many policies in groups of `width`, several groups at a time.
+
+    Every slot holds a group. As soon as a quarter of them have ended, the next groups
+    take their places: no policy waits long for another that plays on.
+
+    Args:
+        act: what all the policies do, given the parameters of one.
+        load: returns groups by their numbers.
+        state: the task's state.
+        size: the number of groups.
+        count: groups below this number are played; the outcomes of others are zero.
+        slots: how many groups are in play at once.
+
+    Returns:
+        The outcomes, with leading axes (size, width).
     """
 
+    def __call__(
+        self,
+        act: ActWith,
+        load: LoadGroups,
+        state: TaskState,
+        size: int,
+        count: Array | int,
+        slots: int,
+        /,
+    ) -> Outcome: ...
+
+
+class UpdateTask(Protocol):
+    """Return the task's state after a generation with the summed `stats`."""
+
+    def __call__(self, state: TaskState, stats: Stats, /) -> TaskState: ...
+
+
+class Record(Protocol):
+    """Return the whole trajectory of one episode."""
+
+    def __call__(self, act: Act, state: TaskState, key: Key, /) -> Trajectory: ...
+
+
+class TaskConstants(Protocol):
+    """Return the arrays by name that a genome file keeps of a task's state."""
+
+    def __call__(self, state: TaskState, /) -> Mapping[str, Array]: ...
+
+
+class Task(NamedTuple):
+    """What a policy is to do: an environment with its observation normalization."""
+
     spec: Spec
-    init: Callable[[Key], TaskState]
-    evaluate: Callable[[Callable[[Observation, Key], Action], TaskState, Key], Outcome]
-    play: Callable[..., Outcome]
-    update: Callable[[TaskState, Stats], TaskState]
-    record: Callable[[Callable[[Observation, Key], Action], TaskState, Key], Trajectory]
-    constants: Callable[[TaskState], Mapping[str, Array]]  # for a genome file
+    init: InitTask
+    evaluate: Evaluate
+    play: Play
+    update: UpdateTask
+    record: Record
+    constants: TaskConstants
+
+
+# --- strategies -----------------------------------------------------------------------
+
+
+class InitStrategy(Protocol):
+    """Return the state of a search that starts from `genome`."""
+
+    def __call__(self, key: Key, genome: Genome, /) -> StrategyState: ...
+
+
+class Ask(Protocol):
+    """Return a population (a genome with a leading axis) and the state."""
+
+    def __call__(
+        self, key: Key, state: StrategyState, /
+    ) -> tuple[Genome, StrategyState]: ...
+
+
+class Tell(Protocol):
+    """Return the state after the population's fitness, (N,), is known.
+
+    A fitness that is not finite ranks last.
+    """
+
+    def __call__(
+        self, key: Key, population: Genome, fitness: Array, state: StrategyState, /
+    ) -> StrategyState: ...
+
+
+class Center(Protocol):
+    """Return the strategy's present answer, a genome."""
+
+    def __call__(self, state: StrategyState, /) -> Genome: ...
 
 
 class Strategy(NamedTuple):
-    """A search over genomes that maximizes fitness.
+    """A search over genomes that maximizes fitness."""
 
-    `ask` returns a population (a genome with a leading axis) and a state; `tell` takes
-    the population's fitness, in which a non-finite value ranks last; `center` is the
-    strategy's present answer.
-    """
+    init: InitStrategy
+    ask: Ask
+    tell: Tell
+    center: Center
 
-    init: Callable[[Key, Genome], StrategyState]
-    ask: Callable[[Key, StrategyState], tuple[Genome, StrategyState]]
-    tell: Callable[[Key, Genome, Array, StrategyState], StrategyState]
-    center: Callable[[StrategyState], Genome]
+
+# --- loggers --------------------------------------------------------------------------
 
 
 class Session(NamedTuple):
-    """What a logger is told of a run, whenever it starts or goes on."""
+    """What a logger is given whenever a run starts or continues."""
 
     name: str
     path: Path | None  # the run's directory
@@ -149,15 +367,31 @@ class Session(NamedTuple):
     memo: Mapping[str, Any]  # what `Logger.memo` was then
 
 
-class Logger(NamedTuple):
-    """A place, besides the run directory, that the figures of a run go to.
+class Log(Protocol):
+    """Take further rows of ``metrics.jsonl``, and return when they are safe."""
 
-    `log` takes further rows of ``metrics.jsonl`` in order, each generation once however
-    often the run was interrupted, and returns when they are safe. `finish` is the last
-    call: with what ``summary.json`` holds, empty if nothing in it is new, or with None
-    if the run was interrupted. `memo` is plain data for the run's next session.
+    def __call__(self, rows: Sequence[Mapping[str, Any]], /) -> None: ...
+
+
+class Finish(Protocol):
+    """Take what ``summary.json`` holds, empty if nothing in it is new.
+
+    None means that the run was interrupted.
     """
 
-    log: Callable[[Sequence[Mapping[str, Any]]], None]
-    finish: Callable[[Mapping[str, Any] | None], None] = lambda summary: None
-    memo: Mapping[str, Any] = {}
+    def __call__(self, summary: Mapping[str, Any] | None, /) -> None: ...
+
+
+class Logger(NamedTuple):
+    """A place, besides the run directory, that the metrics of a run go to.
+
+    Attributes:
+        log: is called in order, for each generation once however often the run was
+            interrupted.
+        finish: the last call.
+        memo: plain data for the run's next session.
+    """
+
+    log: Log
+    finish: Finish = lambda summary: None
+    memo: Mapping[str, Any] = _EMPTY

@@ -20,6 +20,7 @@ LAYERS = [
     r"neuroevo(\.(errors|returns))?",
     r"neuroevo\.spaces",
     r"neuroevo\.types",
+    r"neuroevo\.traits",
     r"neuroevo\.(registry|multihost|store\.(npz|files)|terminal\.formatting)",
     r"neuroevo\.devices",
     r"neuroevo\.(core|policies|strategies|environments|loggers)(\..*)?|genomes(\..*)?",
@@ -42,7 +43,7 @@ PENDING = {
     ("neuroevo.store.export", "neuroevo.solution"),
 }
 # Rooms with a stricter rule: all that they may import of ours, besides themselves.
-CONTRACTS = {"neuroevo.types", "neuroevo.spaces", "neuroevo.errors"}
+CONTRACTS = {f"neuroevo.{name}" for name in ("types", "traits", "spaces", "errors")}
 ALLOWED = {
     r"neuroevo\.core(\..*)?": {"neuroevo.types", "neuroevo.spaces", "neuroevo.devices"},
     r"neuroevo\.(policies|strategies|environments)(\..*)?": CONTRACTS

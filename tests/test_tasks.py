@@ -19,7 +19,7 @@ from neuroevo.environments.brax import suite as brax
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
-from neuroevo.types import Environment, Row, random_act
+from neuroevo.types import Environment, Group, random_act
 
 LIMIT = 9
 NORMALIZATIONS = {
@@ -138,7 +138,7 @@ def test_playing_rows_of_policies_equals_playing_them_alone(name, width, slots, 
     valid = (jnp.arange(6) != 4).reshape(-1, width)
 
     def load(rows):
-        return Row(weights[rows], keys[rows], valid[rows])
+        return Group(weights[rows], keys[rows], valid[rows])
 
     def act(weights, observation, key):
         return linear(weights)(observation, key)
@@ -175,7 +175,7 @@ def test_a_row_that_has_ended_makes_room():
     def load(rows):
         lives = jnp.where(rows == 0, long, short)
         keys = jax.random.split(jax.random.key(0), (len(rows), 1))
-        return Row(lives[:, None], keys, jnp.ones((len(rows), 1), bool))
+        return Group(lives[:, None], keys, jnp.ones((len(rows), 1), bool))
 
     environment = Environment(Spec((2,), Discrete(99)), reset, step, 100)
     task = make_task(environment, NoNormalization().build((2,)))

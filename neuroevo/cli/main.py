@@ -22,6 +22,7 @@ from neuroevo.config import resolve as config
 from neuroevo.errors import ProcessError, UserError, unknown
 from neuroevo.store import zoo
 from neuroevo.store.files import atomic_write, to_json
+from neuroevo.traits import EnvironmentTraits, traits
 
 _USAGE = """\
 usage: neuroevo COMMAND [OPTIONS]
@@ -388,9 +389,8 @@ def _launch(
     arrays = run.center.arrays()
     if "states" in arrays and len(arrays["states"]) <= 16:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
-        env = resolved.parts["env"]
-        names = {"features": getattr(env, "features", None)}
-        names["actions"] = getattr(env, "actions", None)
+        env = traits(EnvironmentTraits, resolved.parts["env"])
+        names = {"features": env.features, "actions": env.actions}
         reports.render_dataset(arrays, console, **names)
     return code
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neuroevo.config.resolve import PARTS
+from neuroevo.traits import PartTraits, traits
 from neuroevo.types import Logger
 
 
@@ -30,7 +31,9 @@ def loggers_in(
     names = [each for each in loggers if isinstance(each, str)]
     made = [each for each in loggers if not isinstance(each, str)]
     made = [each if hasattr(each, "build") else _Fixed(each) for each in made]
-    custom = {getattr(each, "name", type(each).__name__): each for each in made}
+    custom = {}
+    for each in made:
+        custom[traits(PartTraits, each).name or type(each).__name__] = each
     return custom, {**options, "log": names}
 
 

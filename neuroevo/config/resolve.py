@@ -27,6 +27,7 @@ from neuroevo.config.parsing import (
 )
 from neuroevo.errors import UserError, check_file, unknown
 from neuroevo.store.files import flatten
+from neuroevo.traits import PartTraits, traits
 
 PARTS = {
     "env": registry.envs,
@@ -175,7 +176,7 @@ def resolve(
         cls = custom[part] if part in custom else PARTS[part].get(chosen[part])
         suggestions |= {
             key: value
-            for key, value in getattr(cls, "suggests", {}).items()
+            for key, value in traits(PartTraits, cls).suggests.items()
             if issubclass(schema, Settings) or key.partition(".")[0] in PARTS
         }
     layers.insert(0, Layer("suggestions", _nested("suggestions", suggestions)))
@@ -185,7 +186,7 @@ def resolve(
         for source, values in layers
     ]
     names |= {
-        part: getattr(value, "name", type(value).__name__)
+        part: traits(PartTraits, value).name or type(value).__name__
         for part, value in custom.items()
     }
     classes = {

@@ -17,10 +17,10 @@ from neuroevo.types import (
     Array,
     Encoding,
     Genome,
+    Group,
     Key,
     Outcome,
     Policy,
-    Row,
     Strategy,
     StrategyState,
     Task,
@@ -144,7 +144,7 @@ def make_engine(
                 )
                 keys = episode_keys[policies[batch]]
                 keys = jax.vmap(jax.random.split, (0, None))(keys, episodes)
-                return Row(params, keys, valid)
+                return Group(params, keys, valid)
 
             def act(params, observation, key):
                 return policy.act(policy.apply(params, observation), key)

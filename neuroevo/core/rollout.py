@@ -10,21 +10,20 @@ import jax.numpy as jnp
 from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.types import (
+    Act,
     Action,
     Array,
     Environment,
+    Group,
     Key,
     Observation,
     Outcome,
     Params,
-    Row,
     Stats,
     Task,
     TaskState,
     Trajectory,
 )
-
-Act = Callable[[Observation, Key], Action]
 
 
 class _Episodes(NamedTuple):
@@ -119,7 +118,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
 
     def play(
         act: Callable[[Params, Observation, Key], Action],
-        load: Callable[[Array], Row],
+        load: Callable[[Array], Group],
         task_state: TaskState,
         size: int,
         count: Array | int,
@@ -206,8 +205,8 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         return outcomes
 
     def evaluate(act: Act, task_state: TaskState, keys: Key) -> Outcome:
-        def load(rows: Array) -> Row:
-            return Row(jnp.zeros((1, 1)), keys[None], jnp.ones((1, 1), bool))
+        def load(rows: Array) -> Group:
+            return Group(jnp.zeros((1, 1)), keys[None], jnp.ones((1, 1), bool))
 
         def act_alone(params: Params, observation: Observation, key: Key) -> Action:
             return act(observation, key)

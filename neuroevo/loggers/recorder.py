@@ -7,14 +7,14 @@ from typing import Any
 
 from neuroevo.store import directory as runs
 from neuroevo.store.files import jsonable
+from neuroevo.traits import LoggerTraits, traits
 from neuroevo.types import Logger, Session
 
 
 def check(loggers: Mapping[str, Any], path: Path | None) -> None:
     """Raise a `UserError` if one of `loggers` cannot log a run in `path`."""
     for logger in loggers.values():
-        if hasattr(logger, "check"):
-            logger.check(path)
+        traits(LoggerTraits, logger).check(path)
 
 
 class Recorder:

@@ -18,6 +18,7 @@ from neuroevo.policies.restrict import restrict
 from neuroevo.run import compilation
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
+from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.types import Encoding, Environment, Policy, Strategy, Task
 
 
@@ -139,7 +140,7 @@ def _width(config: Config) -> int:
 
 def _is_slow(config: Config) -> bool:
     """Return whether the environment is a physics engine, or as slow as one."""
-    return getattr(config.parts["env"], "slow", False)
+    return traits(EnvironmentTraits, config.parts["env"]).slow
 
 
 def _decode_chunk(parameters: int) -> int:

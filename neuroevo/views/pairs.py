@@ -13,6 +13,7 @@ import numpy as np
 
 from neuroevo.solution import Solution
 from neuroevo.terminal.formatting import format_signed
+from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.views.scenes import Scene, make_scene
 from neuroevo.views.video import draw_legend
 
@@ -57,6 +58,7 @@ def read_pairs(solution: Solution) -> Pairs | None:
         targets["actions"] = _cut(
             targets["actions"], spec.action.shape, own.action.shape
         )
+    named = traits(EnvironmentTraits, options)
     keys = [_SORTED_BY[name](array) for name, array in targets.items()]
     order = np.lexsort(keys[0].reshape(len(states), -1).T[::-1])
     observations = denormalize(states, arrays, solution.config)
@@ -65,8 +67,8 @@ def read_pairs(solution: Solution) -> Pairs | None:
         states[order],
         None if observations is None else observations[order],
         {name: array[order] for name, array in targets.items()},
-        getattr(options, "features", None),
-        getattr(options, "actions", None),
+        named.features,
+        named.actions,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from neuroevo.config.resolve import Config
 from neuroevo.spaces import Spec
+from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.views import shapes as bodies
 from neuroevo.views.colors import color
 
@@ -64,19 +65,21 @@ def make_scene(
     """
     options = config.parts["env"]
     name = config.names["env"].rpartition(":")[2]
-    features = getattr(options, "features", None)
-    draw = getattr(options, "draw", None) or _DRAWINGS.get(name)
+    own = traits(EnvironmentTraits, options)
+    draw = own.draw or _DRAWINGS.get(name)
     if draw is not None and units:
         return Scene(functools.partial(_draw_still, draw))
-    if getattr(options, "bodies", None) is not None and units:
-        found = options.bodies()
+    if own.bodies is not None and units:
+        found = own.bodies()
         if states or found.pose is not None:
             return Scene(_draw_bodies(found, renderer))
     if len(spec.observation) in (2, 3):
-        return _image(spec.observation, features, scale or 1)
+        return _image(spec.observation, own.features, scale or 1)
     size = (2.7, 0.4 + 0.12 * min(math.prod(spec.observation), _BARS))
     place = (0.25, 0.08, 0.7, 0.8)
-    return Scene(_draw_bars(features, scale or 1), text=False, size=size, place=place)
+    return Scene(
+        _draw_bars(own.features, scale or 1), text=False, size=size, place=place
+    )
 
 
 # Classic control, as in gymnax (and in Gym, where the pictures come from). Drawings

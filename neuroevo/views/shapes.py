@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuroevo.environments.brax.bodies import Bodies
 from neuroevo.errors import UserError, unknown
+from neuroevo.types import Bodies
 from neuroevo.views.colors import color
 
 RENDERERS = ("outlines", "mujoco")

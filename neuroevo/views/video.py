@@ -15,6 +15,7 @@ from neuroevo.spaces import Discrete
 from neuroevo.store import genome_file
 from neuroevo.store.files import atomic_write
 from neuroevo.terminal.formatting import format_value
+from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.types import Trajectory
 from neuroevo.views import pages
 from neuroevo.views import shapes as bodies
@@ -67,7 +68,7 @@ def check_path(path: Path, config: Any) -> None:
     if path.suffix == ".mp4":
         _import_ffmpeg()
     name, options = config.names["env"], config.parts["env"]
-    if path.suffix == ".html" and getattr(options, "bodies", None) is None:
+    if path.suffix == ".html" and traits(EnvironmentTraits, options).bodies is None:
         raise UserError(
             f"{path}: a page is for environments of bodies (brax), and {name} has "
             "none: expected .gif or .mp4"
@@ -283,7 +284,7 @@ def make_page(film: Film, fps: float = 25) -> str:
 
 def _action_names(config: Any, spec: Any) -> Callable[[np.ndarray], str]:
     """Return what says an action in a few words, if it can be."""
-    names = getattr(config.parts["env"], "actions", None)
+    names = traits(EnvironmentTraits, config.parts["env"]).actions
     if not isinstance(spec.action, Discrete):
         return lambda action: ""
     if names is None or len(names) != spec.action.n:

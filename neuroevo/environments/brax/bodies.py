@@ -4,31 +4,11 @@ Most observations are generalized coordinates, less those that say where the rob
 then their velocities.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from neuroevo.types import Array
-
-
-class Bodies(NamedTuple):
-    """The rigid bodies of an environment, for those who draw them.
-
-    Attributes:
-        model: a ``mujoco.MjModel``, with the shapes of the bodies.
-        coordinates: takes a state of the environment (or many) to its generalized
-            coordinates, as MuJoCo orders them: (…, nq), in m and rad.
-        pose: takes an observation to the coordinates (nq,) that it tells of, zero where
-            it is silent of the robot's place; None where it leaves the pose open.
-        seconds: how long an environment step takes.
-    """
-
-    model: Any
-    coordinates: Callable[[Any], Array]
-    pose: Callable[[np.ndarray], np.ndarray] | None
-    seconds: float
-
+from neuroevo.types import Bodies
 
 # The generalized coordinates that observations begin with, those in parentheses
 # (where the robot is) only on request.

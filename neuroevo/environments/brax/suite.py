@@ -22,7 +22,7 @@ import tyro
 from neuroevo.environments.brax import bodies
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
-from neuroevo.types import Environment
+from neuroevo.types import Bodies, Environment
 
 # Written down because importing brax takes seconds; a test compares them with brax's.
 # swimmer is left out: brax 0.14.2 calls `jnp.clip(a_min=…)` for its fluid, which jax
@@ -148,7 +148,7 @@ def _construct(options: Any, name: str) -> Any:
         raise UserError(f"{name}: {' '.join(str(error).split())}") from error
 
 
-def _bodies(options: Any, name: str) -> bodies.Bodies:
+def _bodies(options: Any, name: str) -> Bodies:
     """Return the bodies of the environment `name`, for those who draw them."""
     return bodies.make_bodies(name, options, _construct(options, name))
 
