@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 
 from neuroevo.errors import UserError
 from neuroevo.strategies import evosax as strategies
+from neuroevo.strategies import evosax_algorithms, evosax_options
 
 NAMES = strategies.names()
 TARGET = {
@@ -165,7 +166,7 @@ def test_starts_from_the_genome_with_the_given_std(name):
     jax.tree.map(np.testing.assert_array_equal, run.strategy.center(state), start)
     spreads = []
     for seed in range(8):
-        if name in strategies._POPULATION_BASED or "SV" in name:
+        if name in evosax_options.POPULATION_BASED or "SV" in name:
             state = run.init(jax.random.key(seed), start)
         _, _, population, _ = run.generation(state, jax.random.key(seed), run.healthy)
         spreads.append(jax.vmap(lambda g: ravel_pytree(g)[0])(population) - 3.0)
@@ -201,7 +202,7 @@ def test_options_are_those_of_evosax(name):
     from evosax.algorithms import algorithms
 
     options = strategies.config(name)()
-    algorithm, params = strategies._make_evosax(options, population_of(name), 6)
+    algorithm, params = evosax_algorithms.make(options, population_of(name), 6)
     assert type(algorithm) is algorithms[name]
     scalars = {
         field.name
@@ -232,7 +233,7 @@ def test_options_are_those_of_evosax(name):
         if own is not None:
             assert np.asarray(own).dtype.kind == np.dtype(kind).kind, key
         given[key] = not own if kind is bool else kind(1)
-    changed, values = strategies._make_evosax(
+    changed, values = evosax_algorithms.make(
         dataclasses.replace(options, **given), population_of(name), 6
     )
     for key, value in given.items():
@@ -243,10 +244,17 @@ def test_names_are_evosaxs():
     from evosax.algorithms import algorithms, population_based_algorithms
 
     assert NAMES == list(algorithms)
-    assert strategies._POPULATION_BASED == set(population_based_algorithms)
+    assert evosax_options.POPULATION_BASED == set(population_based_algorithms)
     assert strategies.config("SNES") is strategies.config("SNES")
-    used = {key for name in NAMES for key in strategies.config(name).__annotations__}
-    assert strategies._OPTIONS.keys() == used - UNIFIED
+    used = {
+        f"{name}.{key}" if f"{name}.{key}" in evosax_options.OPTIONS else key
+        for name in NAMES
+        for key in evosax_options.particular(name)
+    }
+    assert evosax_options.OPTIONS.keys() == used
+    for name in NAMES:  # no two options of an algorithm are explained alike
+        texts = [kind.__metadata__[0] for _, kind, _ in evosax_options.fields(name)]
+        assert len(set(texts)) == len(texts)
     with pytest.raises(UserError, match="did you mean 'SNES'"):
         strategies.config("SNESS")
 
@@ -465,4 +473,4 @@ def test_help_reads_well(capsys):
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "Separable natural ES (Wierstra et al., 2014)." in text
     assert "--learning-rate FLOAT Step size of the optimizer. (default: 1.0)" in text
-    assert "--lr-std-init {None}|FLOAT Learning rate of the standard deviation" in text
+    assert "--lr-std-init {None}|FLOAT Learning rate of the log of the std." in text
