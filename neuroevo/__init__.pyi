@@ -1,19 +1,21 @@
-from neuroevo.api import evolve as evolve
-from neuroevo.api import load as load
-from neuroevo.errors import UserError as UserError
-from neuroevo.run.loop import Run as Run
-from neuroevo.spaces import Box as Box
-from neuroevo.spaces import Discrete as Discrete
-from neuroevo.spaces import Spec as Spec
-from neuroevo.store.export import save_metrics as save_metrics
-from neuroevo.store.export import save_policy as save_policy
-from neuroevo.studies.merge import merge as merge
-from neuroevo.studies.transfer import transfer as transfer
-from neuroevo.types import Encoding as Encoding
-from neuroevo.types import Environment as Environment
-from neuroevo.types import Logger as Logger
-from neuroevo.types import Policy as Policy
-from neuroevo.types import Session as Session
-from neuroevo.types import Strategy as Strategy
+# The public names: the one list of them, which `__init__.py` reads.
+from .api import evolve as evolve
+from .api import load as load
+from .api import merge as merge
+from .api import save_metrics as save_metrics
+from .api import save_policy as save_policy
+from .api import transfer as transfer
+from .errors import UserError as UserError
+from .run.loop import Run as Run
+from .solution import Solution as Solution
+from .spaces import Box as Box
+from .spaces import Discrete as Discrete
+from .spaces import Spec as Spec
+from .types import Encoding as Encoding
+from .types import Environment as Environment
+from .types import Logger as Logger
+from .types import Policy as Policy
+from .types import Session as Session
+from .types import Strategy as Strategy
 
 __version__: str

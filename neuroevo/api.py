@@ -1,6 +1,6 @@
 """Evolve in a few lines of Python: the functions that the package exports."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.run import loop as training
 from neuroevo.solution import Solution
 from neuroevo.store import directory as runs
-from neuroevo.store import zoo
+from neuroevo.store import export, genome_file, zoo
+from neuroevo.studies import merge as merging
+from neuroevo.studies import transfer as transferring
 from neuroevo.terminal.live import make_display
+from neuroevo.views import figures as pictures
 
 
 def evolve(
@@ -97,3 +100,136 @@ def load(path: str | Path, **options: Any) -> Solution:
     return loading.make_solution(
         *loading.read_solution(zoo.locate(path), layers, custom=custom)
     )
+
+
+def merge(
+    *genomes: str | Path,
+    out: str | Path | None = None,
+    preset: str | None = None,
+    config_file: str | Path | None = None,
+    **options: Any,
+) -> merging.Merged:
+    """Merge data sets that were evolved in different environments into one.
+
+    For example ``merge("cartpole.npz", "acrobot.npz", encoding={"steps": 200})``.
+
+    Args:
+        *genomes: at least two genome files, run directories or names of the zoo.
+        out: a new file to write the merged genome to, if any.
+        preset: name of a preset to take options of the encoding and policy from.
+        config_file: YAML file to take such options from; wins over the preset.
+        **options: ``encoding`` and ``policy``, each a name or a mapping of options;
+            they override those of the first genome.
+
+    Raises:
+        UserError: for genomes that do not go together, before anything is compiled.
+    """
+    if out is not None:
+        genome_file.check_new(Path(out))
+    layers = merging.network_layers(config.read_layers(preset, config_file))
+    layers.append(config.Layer("merge", options))
+    merged = merging.merge_files(merging.read_genomes(genomes), layers)
+    if out is not None:
+        merged.save(out)
+    return merged
+
+
+def transfer(
+    genome: str | Path | Solution,
+    *,
+    widths: Sequence[int] = transferring.WIDTHS,
+    depths: Sequence[int] | None = None,
+    activations: Sequence[str] = transferring.ACTIVATIONS,
+    optimizers: Sequence[str] | None = None,
+    learning_rates: Sequence[float] | None = None,
+    steps: Sequence[int] | None = None,
+    policies: int = 8,
+    episodes: int = 4,
+    seed: int = 0,
+    picture: str | Path | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train fresh policies of many kinds from one genome, and measure each kind.
+
+    For example ``transfer("runs/mine", widths=[64, 1024], steps=[32, 64])``.
+
+    Args:
+        genome: a genome file, a run directory, ``"zoo:NAME"``, or a solution.
+        widths: units of each hidden layer.
+        depths: numbers of hidden layers.
+        activations: nonlinearities of the hidden layers.
+        optimizers: names of optimizers to train with.
+        learning_rates: of the first step.
+        steps: numbers of training steps.
+        policies: policies of each kind, S.
+        episodes: episodes of each policy, E.
+        seed: of the initial parameters and the episodes.
+        picture: a new file for a heat map, its format by its suffix; none if None.
+        **options: the parts, as for `load`, where `genome` is not a solution.
+
+    What is None is the genome's own. The kinds are all combinations.
+
+    Returns:
+        What `measure` does.
+
+    Raises:
+        UserError: for a mistake, before anything is compiled or written.
+    """
+    values = {
+        "widths": widths,
+        "depths": depths,
+        "activations": activations,
+        "optimizers": optimizers,
+        "learning_rates": learning_rates,
+        "steps": steps,
+    }
+    for name, count in (("policies", policies), ("episodes", episodes)):
+        transferring.check_count(name, count)
+    if picture is not None:
+        pictures.check_path(Path(picture))
+    if isinstance(genome, Solution):
+        grid, solution = transferring.make_grid(genome.config, **values), genome
+    else:
+        layers = [config.Layer("transfer", options)]
+        resolved, file = loading.read_solution(zoo.locate(genome), layers)
+        grid = transferring.make_grid(resolved, **values)
+        solution = loading.make_solution(resolved, file)
+    result = transferring.measure(
+        solution, grid, policies=policies, episodes=episodes, seed=seed
+    )
+    if picture is not None:
+        pictures.draw_transfer(result, Path(picture))
+    return result
+
+
+def save_policy(
+    solution: Solution, path: str | Path, *, seed: int = 0
+) -> dict[str, Any]:
+    """Train a policy from a genome and write it to a file; return its description.
+
+    An ``.npz`` is a genome file of the direct encoding, which every command that takes
+    a genome reads; a ``.safetensors`` has the same arrays, and the description as JSON
+    under ``neuroevo`` in its metadata.
+
+    Args:
+        solution: the genome, with what decodes it.
+        path: a new file with one of these suffixes.
+        seed: which of the policies: that of ``decode(seed)``.
+
+    Raises:
+        UserError: if `path` cannot be written.
+    """
+    return export.save_policy(solution, Path(path), seed=seed)
+
+
+def save_metrics(runs: Sequence[str | Path], path: str | Path) -> None:
+    """Write the metrics of several runs as one table to a file.
+
+    Args:
+        runs: run directories.
+        path: a new file, .csv or .parquet.
+
+    Raises:
+        UserError: if it cannot be written, or one of `runs` is not a run.
+    """
+    export.save_metrics([Path(run) for run in runs], Path(path))

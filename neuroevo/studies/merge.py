@@ -79,38 +79,6 @@ class Merged:
         genome_file.save(path, arrays, meta)
 
 
-def merge(
-    *genomes: str | Path,
-    out: str | Path | None = None,
-    preset: str | None = None,
-    config_file: str | Path | None = None,
-    **options: Any,
-) -> Merged:
-    """Merge data sets that were evolved in different environments into one.
-
-    For example ``merge("cartpole.npz", "acrobot.npz", encoding={"steps": 200})``.
-
-    Args:
-        *genomes: at least two genome files, run directories or names of the zoo.
-        out: a new file to write the merged genome to, if any.
-        preset: name of a preset to take options of the encoding and policy from.
-        config_file: YAML file to take such options from; wins over the preset.
-        **options: ``encoding`` and ``policy``, each a name or a mapping of options;
-            they override those of the first genome.
-
-    Raises:
-        UserError: for genomes that do not go together, before anything is compiled.
-    """
-    if out is not None:
-        genome_file.check_new(Path(out))
-    layers = network_layers(config.read_layers(preset, config_file))
-    layers.append(config.Layer("merge", options))
-    merged = merge_files(read_genomes(genomes), layers)
-    if out is not None:
-        merged.save(out)
-    return merged
-
-
 def network_layers(layers: Sequence[config.Layer]) -> list[config.Layer]:
     """Return what `layers` say of the encoding and the policy."""
     return [

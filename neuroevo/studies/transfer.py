@@ -17,7 +17,6 @@ import math
 import numbers
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,7 +24,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices as sharding
-from neuroevo import loading
 from neuroevo import returns as measures
 from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
@@ -34,9 +32,7 @@ from neuroevo.policies import networks as policies
 from neuroevo.policies.restrict import restrict
 from neuroevo.run import build
 from neuroevo.solution import Solution
-from neuroevo.store import zoo
 from neuroevo.types import Encoding, Key, Params, Policy
-from neuroevo.views import figures as pictures
 
 # What varies, the slowest first, with the option that has its values.
 AXES = {
@@ -54,72 +50,6 @@ _MOST = 2**26  # numbers in the parameters of the policies that play together
 
 Variant = Mapping[str, Any]  # a value for each of the axes
 Grid = Mapping[str, tuple]  # the values of each axis
-
-
-def transfer(
-    genome: str | Path | Solution,
-    *,
-    widths: Sequence[int] = WIDTHS,
-    depths: Sequence[int] | None = None,
-    activations: Sequence[str] = ACTIVATIONS,
-    optimizers: Sequence[str] | None = None,
-    learning_rates: Sequence[float] | None = None,
-    steps: Sequence[int] | None = None,
-    policies: int = 8,
-    episodes: int = 4,
-    seed: int = 0,
-    picture: str | Path | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """Train fresh policies of many kinds from one genome, and measure each kind.
-
-    For example ``transfer("runs/mine", widths=[64, 1024], steps=[32, 64])``.
-
-    Args:
-        genome: a genome file, a run directory, ``"zoo:NAME"``, or a solution.
-        widths: units of each hidden layer.
-        depths: numbers of hidden layers.
-        activations: nonlinearities of the hidden layers.
-        optimizers: names of optimizers to train with.
-        learning_rates: of the first step.
-        steps: numbers of training steps.
-        policies: policies of each kind, S.
-        episodes: episodes of each policy, E.
-        seed: of the initial parameters and the episodes.
-        picture: a new file for a heat map, its format by its suffix; none if None.
-        **options: the parts, as for `load`, where `genome` is not a solution.
-
-    What is None is the genome's own. The kinds are all combinations.
-
-    Returns:
-        What `measure` does.
-
-    Raises:
-        UserError: for a mistake, before anything is compiled or written.
-    """
-    values = {
-        "widths": widths,
-        "depths": depths,
-        "activations": activations,
-        "optimizers": optimizers,
-        "learning_rates": learning_rates,
-        "steps": steps,
-    }
-    for name, count in (("policies", policies), ("episodes", episodes)):
-        _check_range(name, count, *_COUNT)
-    if picture is not None:
-        pictures.check_path(Path(picture))
-    if isinstance(genome, Solution):
-        grid, solution = make_grid(genome.config, **values), genome
-    else:
-        layers = [config.Layer("transfer", options)]
-        resolved, file = loading.read_solution(zoo.locate(genome), layers)
-        grid = make_grid(resolved, **values)
-        solution = loading.make_solution(resolved, file)
-    result = measure(solution, grid, policies=policies, episodes=episodes, seed=seed)
-    if picture is not None:
-        pictures.draw_transfer(result, Path(picture))
-    return result
 
 
 def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
@@ -349,6 +279,11 @@ def _check_range(
 ) -> None:
     if not fits(value):
         raise UserError(f"{_flag(option)}: expected {expected}, got {value!r}")
+
+
+def check_count(option: str, value: Any) -> None:
+    """Raise a UserError unless `value` is a number of things."""
+    _check_range(option, value, *_COUNT)
 
 
 def _flag(option: str) -> str:
