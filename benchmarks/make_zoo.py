@@ -17,7 +17,7 @@ import search_table
 
 import neuroevo
 from neuroevo import returns as measures
-from neuroevo.config import resolve as config
+from neuroevo.config.yaml import read_yaml
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
 from neuroevo.store.files import jsonable
@@ -42,7 +42,7 @@ def main() -> None:
     result = solution.evaluate(options.policies, options.episodes, seed=1)
     environment = json.loads((run / runs.ENVIRONMENT).read_text())
     spent = [runs.read_metrics(each)[-1] for each in chain]
-    written = config.read_yaml(run / runs.CONFIG)
+    written = read_yaml(run / runs.CONFIG)
     card = {
         "title": options.title,
         "env": result["env"],

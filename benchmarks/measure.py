@@ -78,9 +78,10 @@ def configure(case, contender, quick=False):
     import jax
 
     from neuroevo.config import resolve as config
+    from neuroevo.config.layers import read_layers
 
     options = dict(case.options)
-    layers = config.read_layers(options.pop("preset", None), None)
+    layers = read_layers(options.pop("preset", None), None)
     if jax.default_backend() != "cpu":
         options |= case.gpu
     values = (COMMON, options, contender.options)

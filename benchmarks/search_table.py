@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroevo.config import resolve as config
+from neuroevo.config.yaml import read_yaml
 from neuroevo.store import directory as runs
 
 SKIP = {"neuroevo", "devices", "chunk", "checkpoint", "seed", "env"}
@@ -25,7 +26,7 @@ MEASURES = {"center_every", "center_policies", "final_policies", "final_episodes
 
 def differences(run: Path) -> str:
     """Return the options of a run that are not what its environment suggests."""
-    written = config.read_yaml(run / runs.CONFIG)
+    written = read_yaml(run / runs.CONFIG)
     env = {"env": written["env"]["name"]}
     names = {p: written[p]["name"] for p in ("encoding", "policy") if p in written}
     default = config.resolve([config.Layer("", env | names)]).to_dict()
@@ -72,7 +73,7 @@ def row(run: Path) -> str:
     _, returns = curve(run)
     summary = run / runs.SUMMARY
     measured = json.loads(summary.read_text()) if summary.exists() else {}
-    seed = config.read_yaml(run / runs.CONFIG)["seed"]
+    seed = read_yaml(run / runs.CONFIG)["seed"]
 
     def figure(name):
         mean, interval = (

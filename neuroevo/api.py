@@ -8,6 +8,7 @@ from neuroevo import loading
 from neuroevo import multihost as processes
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import loggers_in, parts_in
+from neuroevo.config.layers import read_layers
 from neuroevo.run import loop as training
 from neuroevo.solution import Solution
 from neuroevo.store import directory as runs
@@ -71,7 +72,7 @@ def evolve(
         layers.append(config.Layer(str(path / runs.CONFIG), written))
     first = None if resume else loading.read_start(start)
     layers += loading.start_layers(first)
-    layers += config.read_layers(preset, config_file)
+    layers += read_layers(preset, config_file)
     layers.append(config.Layer("evolve", options))
     return training.launch(
         config.resolve(layers, custom=custom, prog="evolve"),
@@ -126,7 +127,7 @@ def merge(
     """
     if out is not None:
         genome_file.check_new(Path(out))
-    layers = merging.network_layers(config.read_layers(preset, config_file))
+    layers = merging.network_layers(read_layers(preset, config_file))
     layers.append(config.Layer("merge", options))
     merged = merging.merge_files(merging.read_genomes(genomes), layers)
     if out is not None:

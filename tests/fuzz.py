@@ -22,6 +22,7 @@ with watched:
 
     from neuroevo import loading
     from neuroevo.config import resolve as config
+    from neuroevo.config.layers import read_layers
     from neuroevo.errors import UserError
     from neuroevo.store import genome_file
 
@@ -58,7 +59,7 @@ def load_yaml(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.yaml"
         path.write_bytes(content)
-        refuses(lambda: config.resolve(config.read_layers(None, path)))
+        refuses(lambda: config.resolve(read_layers(None, path)))
         assert [file.name for file in Path(folder).iterdir()] == ["c.yaml"]
 
 

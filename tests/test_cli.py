@@ -17,6 +17,7 @@ from neuroevo import loading, solution
 from neuroevo.cli import doctor
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
+from neuroevo.config.yaml import read_yaml
 from neuroevo.store import genome_file
 
 
@@ -78,7 +79,7 @@ def test_a_file_without_description_needs_its_settings_named(
 
 
 def test_a_runs_configuration_repeats_it(tiny):
-    written = config.read_yaml(tiny / "config.yaml")
+    written = read_yaml(tiny / "config.yaml")
     arguments = ["--config", str(tiny / "config.yaml")]
     layers = cli._layers(arguments)
     resolved = config.resolve(layers)

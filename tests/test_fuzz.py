@@ -1,5 +1,6 @@
 """Whatever is in a file: an answer in one line at worst, and soon."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -28,7 +29,7 @@ MANY = settings(FEW, max_examples=2000, derandomize=False)
 KEYS = sorted(
     {"meta", "states", "name", "<<", "format", "version", "tasks", "spec", "neuroevo"}
     | {"preset", "config", "distributed", *PARTS, "encoding.size", "policy.hidden"}
-    | config._RANGES.keys()
+    | {field.name for field in dataclasses.fields(config.Settings)}
 )
 NAMES = sorted(
     {"SNES", "dataset", "direct", "mlp", "running", "hopper", "gymnax:CartPole-v1"}

@@ -500,7 +500,7 @@ MISTAKES = {
         "--encoding.momentum, …; did you mean '--encoding.steps'?"
     ),
     f"merge {CART} {ACRO} {OUT} --policies 0": (
-        "--policies: expected an integer from 1 to 2^31 - 1, got 0"
+        "policies: expected an integer from 1 to 2^31 - 1, got 0"
     ),
     f"merge {CART} {ACRO} {OUT} --policy cnn": (
         "policy cnn needs images of one shape, but CartPole-v1 has observations of "

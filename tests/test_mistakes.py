@@ -123,32 +123,36 @@ VALUES = {
     "--encoding.optimizer adamw": ["adam, momentum, sgd", "did you mean 'adam'?"],
 }
 RANGES = {
-    "--population 0": ["--population: expected an integer from 1", "got 0"],
-    "--population -3": ["--population: expected", "got -3"],
-    "--generations 0": ["--generations: expected at least 1, got 0"],
-    "--policies 0": ["--policies: expected an integer from 1"],
-    "--episodes 0": ["--episodes: expected an integer from 1"],
-    "--center-every 0": ["--center-every: expected an integer from 1"],
-    "--center-policies 0": ["--center-policies: expected an integer from 1"],
-    "--final-policies -1": ["--final-policies: expected an integer from 0"],
-    "--final-episodes 0": ["--final-episodes: expected an integer from 1"],
-    "--chunk 0": ["--chunk: expected an integer from 1"],
-    "--devices 0": ["--devices: expected an integer from 1"],
-    "--devices -1": ["--devices: expected an integer from 1"],
+    "--population 0": ["population: expected an integer from 1 to 2^31 - 1", "got 0"],
+    "--population -3": ["population: expected", "got -3"],
+    "--generations 0": ["generations: expected an integer from 1 to 2^63 - 1, got 0"],
+    "--policies 0": ["policies: expected an integer from 1"],
+    "--episodes 0": ["episodes: expected an integer from 1"],
+    "--center-every 0": ["center_every: expected an integer from 1"],
+    "--center-policies 0": ["center_policies: expected an integer from 1"],
+    "--final-policies -1": ["final_policies: expected an integer from 0"],
+    "--final-episodes 0": ["final_episodes: expected an integer from 1"],
+    "--chunk 0": ["chunk: expected an integer from 1"],
+    "--devices 0": ["devices: expected an integer from 1"],
+    "--devices -1": ["devices: expected an integer from 1"],
     "--devices 99": ["--devices 99: expected at most ", "cpu devices"],
-    "--seed -1": ["--seed: expected an integer from 0 to 2^32 - 1, got -1"],
-    "--seed 1e30": ["--seed: expected an integer from 0 to 2^32 - 1"],
-    "--max-env-steps 0": ["--max-env-steps: expected at least 1"],
-    "--max-seconds 0": ["--max-seconds: expected a number greater than 0, got 0.0"],
-    "--checkpoint.keep 0": ["--checkpoint.keep: expected an integer from 1"],
+    "--seed -1": ["seed: expected an integer from 0 to 2^32 - 1, got -1"],
+    "--seed 1e30": ["seed: expected an integer from 0 to 2^32 - 1"],
+    "--max-env-steps 0": ["max_env_steps: expected an integer from 1"],
+    "--max-seconds 0": ["max_seconds: expected a number greater than 0, got 0.0"],
+    "--checkpoint.keep 0": ["checkpoint.keep: expected an integer from 1"],
     "--checkpoint.every-seconds 0": ["expected a number greater than 0"],
     "--checkpoint.every-generations 0": ["expected an integer from 1"],
     "--encoding.size 1e8": ["encoding.size must be at most 16777216"],
-    "--encoding.steps 1e30": ["--encoding.steps: expected integers up to 2^31 - 1"],
+    "--encoding.steps 1e30": [
+        "encoding.steps: expected an integer of at most 2^31 - 1"
+    ],
     "--encoding.noise inf": ["encoding.noise must be at most"],
     "--encoding.learning-rate inf": ["must be greater than 0 and finite, got inf"],
     "--encoding.momentum 1": ["encoding.momentum must be in [0, 1), got 1.0"],
-    "--policy.hidden 1e11": ["--policy.hidden: expected integers up to 2^31 - 1"],
+    "--policy.hidden 1e11": [
+        "policy.hidden: expected values that are each an integer of at most 2^31 - 1"
+    ],
     "--population 1e9": ["SNES: expected a population of at most 16777216"],
     "--strategy.std inf": ["SNES: std must be finite, not inf"],
     "--encoding.size 0": ["encoding.size must be at least 1, got 0"],
@@ -260,8 +264,8 @@ def test_a_run_in_use_is_left_alone(run_cli, nothing_compiles, tmp_path):
 
 def test_mistakes_in_resuming(run_cli, nothing_compiles, tmp_path):
     write_run(tmp_path / "mine")
-    assert_one_line(run_cli("resume mine --generations 0"), "--generations: expected")
-    assert_one_line(run_cli("resume mine --devices 0"), "--devices: expected")
+    assert_one_line(run_cli("resume mine --generations 0"), "generations: expected")
+    assert_one_line(run_cli("resume mine --devices 0"), "devices: expected")
     assert_one_line(run_cli("resume mine --devices few"), "--devices: expected")
     (tmp_path / "mine" / runs.CONFIG).write_text("population: [")
     assert_one_line(run_cli("resume mine"), "mine/config.yaml: not a readable YAML")
@@ -308,11 +312,11 @@ MISFITS = {
         {"obs_mean": np.zeros(3), "obs_var": np.ones(3)},
         ["obs_mean has shape (3,)"],
     ),
-    "with too many seeds": ("--policies 0", {}, ["--policies: expected"]),
-    "with a negative seed": ("--seed -1", {}, ["--seed: expected an integer from 0"]),
-    "with too few devices": ("--devices 0", {}, ["--devices: expected"]),
+    "with too many seeds": ("--policies 0", {}, ["policies: expected"]),
+    "with a negative seed": ("--seed -1", {}, ["seed: expected an integer from 0"]),
+    "with too few devices": ("--devices 0", {}, ["devices: expected"]),
     "with wrong devices": ("--devices two", {}, ["--devices: expected an integer"]),
-    "with a wrong chunk": ("--chunk 0", {}, ["--chunk: expected"]),
+    "with a wrong chunk": ("--chunk 0", {}, ["chunk: expected"]),
     "with an option of training": ("--population 4", {}, ["unknown option --popul"]),
 }
 

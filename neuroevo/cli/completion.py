@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from neuroevo import registry
-from neuroevo.config import resolve as config
+from neuroevo.config import schema
 from neuroevo.errors import unknown
 
 SHELLS = ("bash", "zsh", "tcsh")
@@ -22,7 +22,7 @@ def script(shell: str, commands: Mapping[str, type | None]) -> str:
 
     Args:
         shell: one of `SHELLS`.
-        commands: dataclasses of options; those that extend `config.Machine` take those
+        commands: dataclasses of options; those that extend `schema.Machine` take those
             of the parts, too. None for a command without any.
 
     Raises:
@@ -47,7 +47,7 @@ def script(shell: str, commands: Mapping[str, type | None]) -> str:
 
 
 def _options(kind: type | None, parts: list[tuple[str, Any, Any]]) -> type:
-    takes_parts = kind is not None and issubclass(kind, config.Machine)
+    takes_parts = kind is not None and issubclass(kind, schema.Machine)
     return dataclasses.make_dataclass(
         "Options",
         parts if takes_parts else [],
@@ -60,8 +60,8 @@ def _options(kind: type | None, parts: list[tuple[str, Any, Any]]) -> type:
 def _parts() -> list[tuple[str, Any, Any]]:
     """Return fields for the names of all parts, and the options of any of them."""
     fields = []
-    for part, parts in config.PARTS.items():
-        named = {field.name: field for field in dataclasses.fields(config.Names)}
+    for part, parts in schema.PARTS.items():
+        named = {field.name: field for field in dataclasses.fields(schema.Names)}
         default = named[f"{part}_name"].default
         names = Literal[tuple(parts.names())]
         note = tyro.conf.arg(name=part)

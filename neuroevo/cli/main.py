@@ -17,8 +17,10 @@ import tyro
 
 import neuroevo
 from neuroevo import registry
-from neuroevo.config import parsing
+from neuroevo.config import parsing, schema
 from neuroevo.config import resolve as config
+from neuroevo.config.layers import describe_preset, presets, read_layers
+from neuroevo.config.ranges import Count, Positive, Seed
 from neuroevo.errors import ProcessError, UserError, unknown
 from neuroevo.store import zoo
 from neuroevo.store.files import atomic_write, to_json
@@ -117,12 +119,12 @@ class _Resume(_Distributed):
 
 
 @dataclasses.dataclass(frozen=True)
-class _TrainPolicy(config.Machine):
+class _TrainPolicy(schema.Machine):
     """Settings of ``train-policy``."""
 
     out: Path | None = None
     """New file to write, .npz or .safetensors."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the policy's initial parameters."""
     config: Path | None = None
     """YAML file with options of the parts; the command line wins."""
@@ -131,14 +133,14 @@ class _TrainPolicy(config.Machine):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Evaluate(config.Machine):
+class _Evaluate(schema.Machine):
     """Settings of ``evaluate``."""
 
-    policies: int = 8
+    policies: Count = 8
     """Fresh policies decoded from the genome."""
-    episodes: int = 8
+    episodes: Count = 8
     """Episodes of each policy."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the evaluation's randomness."""
     config: Path | None = None
     """YAML file with options of the parts; the command line wins."""
@@ -160,9 +162,9 @@ class _Merge(_Evaluate):
 class _Transfer(_Evaluate):
     """Settings of ``transfer``."""
 
-    policies: int = 8
+    policies: Count = 8
     """Fresh policies of each kind."""
-    episodes: int = 4
+    episodes: Count = 4
     """Episodes of each policy."""
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
     """Units of each hidden layer; a kind of policy for every combination of values."""
@@ -181,7 +183,7 @@ class _Transfer(_Evaluate):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Look(config.Machine):
+class _Look(schema.Machine):
     """Settings of commands that show a genome."""
 
     config: Path | None = None
@@ -190,7 +192,7 @@ class _Look(config.Machine):
     """Take the options of the parts from a preset."""
     renderer: Literal["outlines", "mujoco"] = "outlines"
     """How bodies are drawn; MuJoCo's renderer needs EGL or OSMesa."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the policy and of its episode."""
 
 
@@ -208,11 +210,11 @@ class _Render(_Look):
 
     out: Path | None = None
     """New file to write, .gif, .mp4 or, for brax, .html (default: ENV.gif)."""
-    policies: int = 5
+    policies: Count = 5
     """Fresh policies to record; the one with the middle return is shown."""
-    frames: int = 200
+    frames: Count = 200
     """Frames at most; of a longer episode only every k-th step is shown."""
-    fps: float = 25
+    fps: Positive = 25
     """Frames in a second."""
 
 
@@ -309,7 +311,7 @@ def _switches(arguments: list[str]) -> list[str]:
 
 def _layers(arguments: Sequence[str]) -> list[config.Layer]:
     """Return the preset and the file that `arguments` name, as layers."""
-    return config.read_layers(
+    return read_layers(
         parsing.option_in(arguments, "--preset"),
         parsing.option_in(arguments, "--config"),
     )
@@ -653,9 +655,6 @@ def _render(arguments: list[str]) -> int:
 
     resolved, file = _read(arguments, _Render, _RENDER)
     options = resolved.settings
-    for name in ("policies", "frames", "fps"):
-        if not getattr(options, name) > 0:
-            raise UserError(f"--{name}: expected a number greater than 0")
     name = resolved.names["env"].rpartition(":")[2]
     path = options.out or Path(f"{name}.gif")
     films.check_path(path, resolved)
@@ -849,7 +848,7 @@ def _list(arguments: list[str]) -> int:
         case [kind, *_]:
             raise unknown("list", kind, kinds)
     if kind == "presets":
-        rows = [(name, config.describe_preset(name)) for name in config.presets()]
+        rows = [(name, describe_preset(name)) for name in presets()]
     else:
         rows = kinds[kind].describe()
     reports.render_list(kind, rows, _console())

@@ -10,14 +10,12 @@ value passes through the same typed parser, whatever door it came in by.
 
 import dataclasses
 import functools
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-import tyro
-import yaml
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from neuroevo import registry
+from neuroevo.config import ranges
+from neuroevo.config.layers import Layer, nested
 from neuroevo.config.parsing import (
     option_in,
     option_names,
@@ -25,130 +23,10 @@ from neuroevo.config.parsing import (
     unknown_option,
     values_of,
 )
-from neuroevo.errors import UserError, check_file, unknown
+from neuroevo.config.schema import PARTS, Config, Names, Settings
+from neuroevo.errors import UserError
 from neuroevo.store.files import flatten
 from neuroevo.traits import PartTraits, traits
-
-PARTS = {
-    "env": registry.envs,
-    "encoding": registry.encodings,
-    "policy": registry.policies,
-    "normalization": registry.normalizations,
-    "strategy": registry.strategies,
-}
-
-
-def _name(part: str) -> Any:
-    return tyro.conf.arg(name=part, metavar="NAME")
-
-
-@dataclasses.dataclass(frozen=True)
-class Names:
-    """The chosen parts."""
-
-    env_name: Annotated[str, _name("env")] = "CartPole-v1"
-    """Environment (neuroevo list envs)."""
-    encoding_name: Annotated[str, _name("encoding")] = "dataset"
-    """How a genome becomes a policy (neuroevo list encodings)."""
-    policy_name: Annotated[str, _name("policy")] = "mlp"
-    """Policy network (neuroevo list policies)."""
-    normalization_name: Annotated[str, _name("normalization")] = "none"
-    """Observation normalization (none, constant, running, episode)."""
-    strategy_name: Annotated[str, _name("strategy")] = "SNES"
-    """Evolution strategy (neuroevo list strategies)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoints:
-    """When a run writes a checkpoint, and how many it keeps."""
-
-    every_seconds: float = 60.0
-    """Seconds between checkpoints."""
-    every_generations: int | None = None
-    """Generations between checkpoints, besides those by time."""
-    keep: int = 3
-    """Latest checkpoints kept, besides the one with the best held-out return."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """What a command takes of the machine that it runs on."""
-
-    devices: int | Literal["auto"] = "auto"
-    """Devices to use, of each process; auto for all (on a CPU, one a core)."""
-    chunk: int | Literal["auto"] = "auto"
-    """Policies rolled out together; bounds memory."""
-    decode_chunk: int | Literal["auto"] = "auto"
-    """Policies trained together, at most as many as are rolled out together."""
-    compilation_cache: Literal["auto"] | Path | None = "auto"
-    """Folder for compiled programs; auto for the user's cache folder, None for none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings(Machine):
-    """How long, how wide and how thoroughly to search."""
-
-    population: int = 64
-    """Candidates in a generation."""
-    generations: int | None = 100
-    """Generations to run; None for no limit."""
-    max_env_steps: int | None = None
-    """Stop after this many environment steps."""
-    max_seconds: float | None = None
-    """Stop after this many seconds, compilation included."""
-    target: float | None = None
-    """Stop when the center's held-out return meets this in two evaluations in a row."""
-    seed: int = 0
-    """Seed of all randomness of the run."""
-    policies: int = 1
-    """Fresh policies decoded from each candidate."""
-    episodes: int = 4
-    """Episodes of each policy."""
-    center_every: int = 5
-    """Generations between held-out evaluations of the strategy's center."""
-    center_policies: int = 8
-    """Fresh policies decoded from the center for such an evaluation."""
-    final_policies: int = 8
-    """Fresh policies for the evaluation at the end of the run; 0 for none."""
-    final_episodes: int = 8
-    """Episodes of each of those."""
-    log: tuple[str, ...] = ()
-    """Where figures go besides the run directory (neuroevo list loggers)."""
-    checkpoint: Checkpoints = dataclasses.field(default_factory=Checkpoints)
-
-
-class Layer(NamedTuple):
-    """A partial configuration, and what to call it in an error."""
-
-    source: str
-    values: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """A resolved configuration: parts by name, their options, settings, loggers."""
-
-    names: Mapping[str, str]
-    parts: Mapping[str, Any]
-    settings: Any
-    loggers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def devices(self) -> int | None:
-        """The number of devices to use, or None for all."""
-        devices = self.settings.devices
-        return None if devices == "auto" else devices
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as plain nested data, ready for YAML."""
-        parts = {
-            part: {"name": self.names[part]} | _plain(options)
-            for part, options in self.parts.items()
-        }
-        settings = _plain(self.settings)
-        settings.pop(_CACHE, None)  # a matter of this machine
-        loggers = {name: _plain(logger) for name, logger in self.loggers.items()}
-        return parts | settings | loggers
 
 
 def resolve(
@@ -168,7 +46,7 @@ def resolve(
         UserError: for anything that is unknown, of the wrong type or out of range.
     """
     custom = custom or {}
-    layers = [Layer(source, _nested(source, values)) for source, values in layers]
+    layers = [Layer(source, nested(source, values)) for source, values in layers]
     spoken = _names_in(arguments)
     suggestions: dict[str, Any] = {}
     for part in ("env", "encoding"):
@@ -179,7 +57,7 @@ def resolve(
             for key, value in traits(PartTraits, cls).suggests.items()
             if issubclass(schema, Settings) or key.partition(".")[0] in PARTS
         }
-    layers.insert(0, Layer("suggestions", _nested("suggestions", suggestions)))
+    layers.insert(0, Layer("suggestions", nested("suggestions", suggestions)))
     names, layers = _choose(layers, spoken)
     layers = [
         Layer(source, {k: v for k, v in values.items() if k not in custom})
@@ -203,70 +81,18 @@ def resolve(
         values = {k: v for k, v in values.items() if k not in _EXTRA_KEYS}
         value = read(_to_arguments(source, values, known), default=value, source=source)
     value = read(list(arguments), default=value)
-    _check_ranges(value)
-    _check_integers(value)
-    return Config(
-        names=names,
-        parts={part: getattr(value, part) for part in PARTS} | dict(custom),
-        settings=schema(
-            **{f.name: getattr(value, f.name) for f in dataclasses.fields(schema)}
-        ),
-        loggers={name: getattr(value, name) for name in loggers},
+    settings = schema(
+        **{f.name: getattr(value, f.name) for f in dataclasses.fields(schema)}
     )
+    parts = {part: getattr(value, part) for part in PARTS} | dict(custom)
+    made = {name: getattr(value, name) for name in loggers}
+    ranges.check(settings)
+    for name, options in (parts | made).items():
+        ranges.check(options, name)
+    return Config(names=names, parts=parts, settings=settings, loggers=made)
 
 
 _EXTRA_KEYS = {"neuroevo"}  # a run's config.yaml says which version wrote it
-
-_COUNT = (lambda x: 1 <= x < 2**31, "an integer from 1 to 2^31 - 1")
-_LIMIT = (lambda x: x >= 1, "at least 1")
-_POSITIVE = (lambda x: x > 0, "a number greater than 0")
-_RANGES = {
-    "population": _COUNT,
-    "generations": _LIMIT,
-    "max_env_steps": _LIMIT,
-    "max_seconds": _POSITIVE,
-    "seed": (lambda x: 0 <= x < 2**32, "an integer from 0 to 2^32 - 1"),
-    "devices": _COUNT,
-    "policies": _COUNT,
-    "episodes": _COUNT,
-    "center_every": _COUNT,
-    "center_policies": _COUNT,
-    "final_policies": (lambda x: 0 <= x < 2**31, "an integer from 0 to 2^31 - 1"),
-    "final_episodes": _COUNT,
-    "chunk": _COUNT,
-    "decode_chunk": _COUNT,
-    "checkpoint.every_seconds": _POSITIVE,
-    "checkpoint.every_generations": _COUNT,
-    "checkpoint.keep": _COUNT,
-}
-
-
-def _check_ranges(settings: Any) -> None:
-    """Raise a UserError for a setting, of training or evaluation, out of range."""
-    for name, (fits, expected) in _RANGES.items():
-        value = settings
-        for field in name.split("."):
-            value = getattr(value, field, None)
-        if value not in (None, "auto") and not fits(value):
-            flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag}: expected {expected}, got {value}")
-
-
-def _check_integers(options: Any) -> None:
-    """Raise a UserError for an integer among the parts' options that no device holds.
-
-    All but seeds become numbers of things, or steps.
-    """
-    for part in PARTS:
-        for name, value in vars(getattr(options, part)).items():
-            values = value if isinstance(value, tuple) else (value,)
-            for each in values:
-                seed = name.endswith("seed")
-                if isinstance(each, int) and abs(each) >= 2**31 and not seed:
-                    flag = f"--{part}.{name.replace('_', '-')}"
-                    raise UserError(
-                        f"{flag}: expected integers up to 2^31 - 1, got {each}"
-                    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,180 +109,6 @@ def without_settings(layer: Layer) -> Layer:
         if str(key).partition(".")[0].replace("-", "_") not in settings
     }
     return _without_loggers(Layer(layer.source, values))
-
-
-def read_yaml(path: Path) -> Mapping[str, Any]:
-    """Return the mapping in a YAML file; nothing in it is ever executed.
-
-    Raises:
-        UserError: if there is no such file, or it is not a YAML mapping.
-    """
-    check_file(path, "a YAML configuration")
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MOST_BYTES + 1)
-        if len(text) > _MOST_BYTES:
-            raise ValueError(f"expected at most {_MOST_BYTES} bytes")
-        values = yaml.load(text, _Loader)
-    except Exception as error:  # malformed values fail in many ways
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        told = [getattr(error, name, None) for name in ("context", "problem")]
-        reason = ", ".join(filter(None, told)) or str(error) or type(error).__name__
-        reason = " ".join(reason.split())
-        raise UserError(f"{path}: not a readable YAML file: {where}{reason}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected a mapping of options, got {values!r:.60}")
-    if any(str(key).replace("-", "_") == _CACHE for key in values):
-        # Compiled programs are code: a file must not say where to load them from.
-        raise UserError(
-            f"{path}: {_CACHE}: expected on the command line, not in a file"
-        )
-    return values
-
-
-_CACHE = "compilation_cache"
-
-
-_MOST_BYTES = 2**18
-_MOST_VALUES = 10_000
-_MOST_DIGITS = 100
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain data only, of bounded size, and no key twice: one value would be lost."""
-
-    def __init__(self, stream):
-        super().__init__(stream)
-        self._count = 0  # values so far, those of an alias each time that it is used
-        self._counts: dict[str, int] = {}  # values in what has an anchor
-
-    def compose_node(self, parent, index):
-        event, before = self.peek_event(), self._count
-        alias = isinstance(event, yaml.AliasEvent)
-        if alias and event.anchor in self.anchors.keys() - self._counts.keys():
-            raise yaml.composer.ComposerError(
-                problem=f"*{event.anchor} holds itself", problem_mark=event.start_mark
-            )
-        self._count += self._counts.get(event.anchor, 1) if alias else 1
-        if self._count > _MOST_VALUES:
-            raise yaml.composer.ComposerError(
-                problem=f"expected at most {_MOST_VALUES} values",
-                problem_mark=event.start_mark,
-            )
-        node = super().compose_node(parent, index)
-        if event.anchor and not alias:
-            self._counts[event.anchor] = self._count - before
-        return node
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):  # what is not, YAML itself refuses
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        problem=f"the key {key!r} is given twice",
-                        problem_mark=key_node.start_mark,
-                    )
-                seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-    def construct_number(self, node, construct):
-        if len(node.value) > _MOST_DIGITS:
-            raise yaml.constructor.ConstructorError(
-                problem=f"expected a number of at most {_MOST_DIGITS} digits",
-                problem_mark=node.start_mark,
-            )
-        return construct(self, node)
-
-
-for _tag, _construct in (
-    ("int", yaml.SafeLoader.construct_yaml_int),
-    ("float", yaml.SafeLoader.construct_yaml_float),
-):
-    _Loader.add_constructor(
-        f"tag:yaml.org,2002:{_tag}",
-        functools.partial(_Loader.construct_number, construct=_construct),
-    )
-
-
-PRESETS = Path(__file__).parent / "presets"
-
-
-def presets() -> list[str]:
-    """Return the names of the presets that come with the package."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
-def read_preset(name: str) -> list[Layer]:
-    """Return a preset, and before it the one that it extends, as layers."""
-    if name not in presets():
-        raise unknown("preset", name, presets())
-    return _extending(f"preset {name}", read_yaml(PRESETS / f"{name}.yaml"))
-
-
-def _extending(
-    source: str, values: Mapping[str, Any], preset: str | None = None
-) -> list[Layer]:
-    """Return `values` as a layer, on top of the preset that they name, or `preset`."""
-    preset = preset or values.get("preset")
-    if preset is not None and not isinstance(preset, str):
-        raise UserError(f"{source}: preset: expected a name, got {preset!r}")
-    own = {key: value for key, value in values.items() if key != "preset"}
-    return [*(read_preset(preset) if preset else []), Layer(source, own)]
-
-
-def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
-    """Return a preset and a YAML file, which may name the preset itself, as layers."""
-    if file:
-        return _extending(str(file), read_yaml(Path(file)), preset)
-    return read_preset(preset) if preset else []
-
-
-def describe_preset(name: str) -> str:
-    """Return what a preset is for: its file's first comment."""
-    first, *_ = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-    return first.removeprefix("# ")
-
-
-# From nested mappings to the parser's arguments
-
-
-def _nested(source: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` with dotted keys expanded and parts as mappings with a name."""
-    nested: dict[str, Any] = {}
-
-    def options_of(part: str) -> dict[str, Any]:
-        options = nested.setdefault(part, {})
-        if not isinstance(options, dict):
-            raise UserError(f"{source}: {part}: expected a value or options, got both")
-        return options
-
-    for key, value in values.items():
-        if not isinstance(key, str):
-            raise UserError(f"{source}: expected option names as keys, got {key!r}")
-        part, _, option = key.partition(".")
-        part, option = part.replace("-", "_"), option.replace("-", "_")
-        if option:
-            options_of(part)[option] = value
-        elif part in PARTS and isinstance(value, str):
-            options_of(part)["name"] = value
-        elif isinstance(value, Mapping):
-            options = {str(k).replace("-", "_"): v for k, v in value.items()}
-            options_of(part).update(options)
-        elif part in PARTS:
-            raise UserError(
-                f"{source}: {part}: expected a name or a mapping of options, "
-                f"got {value!r}"
-            )
-        elif part in nested:
-            raise UserError(f"{source}: {part}: expected one value, got two")
-        else:
-            nested[part] = value
-    return nested
 
 
 def _choose(
@@ -520,7 +172,7 @@ def take_name(
     """Return the name given for `part`, and layers and arguments without any."""
     name, kept = None, []
     for source, values in layers:
-        values = _nested(source, values)
+        values = nested(source, values)
         if part in values:
             options = dict(values[part])
             name = options.pop("name", name)
@@ -579,21 +231,6 @@ def _is_flag(word: str) -> bool:
 
 _NAME_KEYS = {f"{part}.name" for part in PARTS}
 _COMMAND_LINE_ONLY = {"config", "preset", "start"}
-
-
-def _plain(options: Any) -> dict[str, Any]:
-    """Return a dataclass as nested mappings, lists and scalars."""
-    if not dataclasses.is_dataclass(options):
-        return {}
-
-    def plain(value):
-        if isinstance(value, Mapping):
-            return {k: plain(v) for k, v in value.items()}
-        if isinstance(value, list | tuple):
-            return [plain(v) for v in value]
-        return str(value) if isinstance(value, Path) else value
-
-    return plain(dataclasses.asdict(options))
 
 
 def _command_type(classes: Mapping[str, type], schema: type) -> type:

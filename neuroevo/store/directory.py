@@ -1,7 +1,6 @@
 """Run directories: configuration, metrics, checkpoints and results of a run on disk."""
 
 import contextlib
-import dataclasses
 import errno
 import fcntl
 import hashlib
@@ -25,8 +24,8 @@ import numpy as np
 import yaml
 
 import neuroevo
-from neuroevo import registry
-from neuroevo.config import resolve as config
+from neuroevo.config.schema import group_of
+from neuroevo.config.yaml import read_yaml
 from neuroevo.errors import UserError, first_line, kind_of
 from neuroevo.store import genome_file
 from neuroevo.store.files import atomic_write, flatten, jsonable, to_json
@@ -49,13 +48,6 @@ _LEFTOVERS = {LOCK, START, *(f".{name}.tmp" for name in (START, CONFIG))}
 _MAY_PASS = {
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
     *(errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT),
-}
-
-# Options of a run that may change when it is resumed: no generation depends on them.
-_FREE = {
-    *(field.name for field in dataclasses.fields(config.Machine)),
-    *("generations", "max_env_steps", "max_seconds", "target"),
-    *("final_policies", "final_episodes", "checkpoint", "log"),
 }
 
 
@@ -107,7 +99,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
         raise UserError(
             f"{path}: not a run; expected a directory that neuroevo train made"
         )
-    return config.read_yaml(path / CONFIG)
+    return read_yaml(path / CONFIG)
 
 
 def read_genome(path: Path) -> genome_file.GenomeFile:
@@ -403,9 +395,8 @@ class RunDirectory:
     def _check_config(self, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         """Raise a `UserError` if a generation would not be computed as it was."""
         was, now = dict(flatten(was)), dict(flatten(now))
-        free = _FREE | {*registry.loggers.names()}
         for key in sorted(was.keys() | now.keys()):
-            if key.partition(".")[0] not in free and was.get(key) != now.get(key):
+            if group_of(key) == "search" and was.get(key) != now.get(key):
                 raise UserError(
                     f"{self.path}: {key} is {now.get(key)!r:.60} and was "
                     f"{was.get(key)!r:.60} in its checkpoint; expected what the run "

@@ -20,16 +20,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from neuroevo import registry
 from neuroevo import returns as measures
 from neuroevo.config import resolve as config
+from neuroevo.config.layers import read_layers
+from neuroevo.config.schema import group_of
 from neuroevo.errors import UserError, unknown
 from neuroevo.store import directory as runs
 from neuroevo.store.files import atomic_write, flatten
 
 KEY = "sweep"
 _LIMITS = ("generations", "max_env_steps", "max_seconds")
-_FREE = {*_LIMITS, "target", "devices", "log"}  # a run may go on with others
+_COMPARED = {"search", "evaluation"}  # a run may go on with other options than these
 
 
 class Trial(NamedTuple):
@@ -61,7 +62,7 @@ def read(file: Path, out: Path | None = None) -> Sweep:
     Raises:
         UserError: for a mistake in one of them, or a run in `out` with other options.
     """
-    *layers, (source, values) = config.read_layers(None, file)
+    *layers, (source, values) = read_layers(None, file)
     common = {key: value for key, value in values.items() if key != KEY}
     plan = values.get(KEY)
     if not isinstance(plan, Mapping):
@@ -137,9 +138,8 @@ def _check(trial: Trial) -> None:
     was, now = (
         dict(flatten(each)) for each in (runs.read_config(trial.path), trial.config)
     )
-    free = _FREE | {*registry.loggers.names()}
     for key, value in now.items():
-        if key.partition(".")[0] in free or value == "auto":
+        if group_of(key) not in _COMPARED or value == "auto":
             continue
         if was.get(key) != value:
             raise UserError(

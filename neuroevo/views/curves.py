@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuroevo import registry
+from neuroevo.config.schema import group_of
 from neuroevo.errors import UserError
 from neuroevo.store import directory as runs
 
@@ -24,13 +24,6 @@ METRICS = {
 }
 _POINTS = 200  # of a curve of several runs, where it has to be interpolated
 _PARTS = ("env", "encoding", "policy", "normalization", "strategy")
-# With other values of these a run is the same search, but for its random numbers.
-_IRRELEVANT = (
-    *("neuroevo", "seed", "devices", "chunk", "decode_chunk", "checkpoint"),
-    *("generations", "max_env_steps", "max_seconds", "target"),
-    *("center_every", "center_policies", "final_policies", "final_episodes"),
-    "log",
-)
 
 
 class Run(NamedTuple):
@@ -118,9 +111,8 @@ def group(found: Sequence[Run]) -> dict[str, list[Run]]:
 def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the search depends on besides its seed, by dotted name."""
     found = {}
-    irrelevant = {*_IRRELEVANT, *registry.loggers.names()}
     for key, value in config.items():
-        if key in irrelevant:
+        if group_of(key) != "search" or key == "seed":
             continue
         if key in _PARTS:
             value = value if isinstance(value, Mapping) else {"name": value}

@@ -1,0 +1,89 @@
+"""Layers of a configuration: presets and YAML files, each a partial nested mapping."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from neuroevo.config.schema import PARTS
+from neuroevo.config.yaml import read_yaml
+from neuroevo.errors import UserError, unknown
+
+
+class Layer(NamedTuple):
+    """A partial configuration, and what to call it in an error."""
+
+    source: str
+    values: Mapping[str, Any]
+
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def presets() -> list[str]:
+    """Return the names of the presets that come with the package."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def read_preset(name: str) -> list[Layer]:
+    """Return a preset, and before it the one that it extends, as layers."""
+    if name not in presets():
+        raise unknown("preset", name, presets())
+    return _extending(f"preset {name}", read_yaml(PRESETS / f"{name}.yaml"))
+
+
+def _extending(
+    source: str, values: Mapping[str, Any], preset: str | None = None
+) -> list[Layer]:
+    """Return `values` as a layer, on top of the preset that they name, or `preset`."""
+    preset = preset or values.get("preset")
+    if preset is not None and not isinstance(preset, str):
+        raise UserError(f"{source}: preset: expected a name, got {preset!r}")
+    own = {key: value for key, value in values.items() if key != "preset"}
+    return [*(read_preset(preset) if preset else []), Layer(source, own)]
+
+
+def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
+    """Return a preset and a YAML file, which may name the preset itself, as layers."""
+    if file:
+        return _extending(str(file), read_yaml(Path(file)), preset)
+    return read_preset(preset) if preset else []
+
+
+def describe_preset(name: str) -> str:
+    """Return what a preset is for: its file's first comment."""
+    first, *_ = (PRESETS / f"{name}.yaml").read_text("utf-8").splitlines()
+    return first.removeprefix("# ")
+
+
+def nested(source: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with dotted keys expanded and parts as mappings with a name."""
+    found: dict[str, Any] = {}
+
+    def options_of(part: str) -> dict[str, Any]:
+        options = found.setdefault(part, {})
+        if not isinstance(options, dict):
+            raise UserError(f"{source}: {part}: expected a value or options, got both")
+        return options
+
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise UserError(f"{source}: expected option names as keys, got {key!r}")
+        part, _, option = key.partition(".")
+        part, option = part.replace("-", "_"), option.replace("-", "_")
+        if option:
+            options_of(part)[option] = value
+        elif part in PARTS and isinstance(value, str):
+            options_of(part)["name"] = value
+        elif isinstance(value, Mapping):
+            options = {str(k).replace("-", "_"): v for k, v in value.items()}
+            options_of(part).update(options)
+        elif part in PARTS:
+            raise UserError(
+                f"{source}: {part}: expected a name or a mapping of options, "
+                f"got {value!r}"
+            )
+        elif part in found:
+            raise UserError(f"{source}: {part}: expected one value, got two")
+        else:
+            found[part] = value
+    return found
