@@ -1,0 +1,51 @@
+"""How far the candidates of a generation lie apart, and when that is too little."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo.types import Array, Genome
+
+_MOST_CANDIDATES = 32  # enough for two digits, however large the population
+COLLAPSED = 1e-6  # of the initial spread
+
+
+def spread(population: Genome, center: Genome) -> Array:
+    """Return the standard deviation of the candidates, over all numbers of a genome.
+
+    It is estimated from at most 32 candidates. A leaf in which it is too small for the
+    precision of its numbers, as they are in `center`, counts as zero.
+
+    Args:
+        population: genomes, with a leading axis.
+        center: the genome around which they lie.
+
+    Returns:
+        A float32 scalar, the root of the mean variance.
+
+    >>> population = {"w": jnp.array([[0.9, 1.9], [1.1, 2.1]])}
+    >>> round(float(spread(population, {"w": jnp.array([1.0, 2.0])})), 3)
+    0.1
+    >>> float(spread(population, {"w": jnp.array([1e7, 2e7])}))
+    0.0
+    """
+    leaves = jax.tree.leaves(population)
+    count = leaves[0].shape[0]
+    rows = np.linspace(0, count - 1, min(count, _MOST_CANDIDATES)).round().astype(int)
+    total, size = jnp.float32(0), 0
+    for leaf, middle in zip(leaves, jax.tree.leaves(center), strict=True):
+        variance = jnp.var(leaf[rows].astype(jnp.float32), axis=0)
+        magnitude = jnp.mean(jnp.square(middle.astype(jnp.float32)))
+        smallest = jnp.finfo(middle.dtype).eps ** 2 * magnitude
+        total += jnp.where(jnp.mean(variance) > smallest, jnp.sum(variance), 0)
+        size += middle.size
+    return jnp.sqrt(total / size)
+
+
+def has_collapsed(spread: float, initial: float) -> bool:
+    """Return whether a search with this `spread` can find nothing new.
+
+    >>> has_collapsed(5e-8, initial=0.1), has_collapsed(1e-3, initial=0.1)
+    (True, False)
+    """
+    return spread <= COLLAPSED * initial
