@@ -1,6 +1,6 @@
 """Who is measured.
 
-Each contender is a function ``(run, generations, quick)`` of a `neuroevo.run.loop.Run`,
+Each contender is a function ``(run, generations, quick)`` of a `neuroevo.run.run.Run`,
 which says what to do. It compiles and returns ``sample(seed)``, one timed repetition.
 """
 

@@ -1,6 +1,6 @@
 """evosax's own problems, as its examples use them; for the direct encoding only.
 
-Policy, strategy and normalization are those of a `neuroevo.run.loop.Run`.
+Policy, strategy and normalization are those of a `neuroevo.run.run.Run`.
 """
 
 import dataclasses

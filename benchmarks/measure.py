@@ -60,9 +60,9 @@ def prepare(case, contender, quick=False):
     """Compile a contender; return its ``sample(seed)`` and the seconds that it took."""
     import contenders
 
-    from neuroevo.run import loop as training
+    from neuroevo.run.run import Run
 
-    run = training.Run(configure(case, contender, quick))
+    run = Run(configure(case, contender, quick))
     generations = 1 if quick else contender.generations
     began = time.perf_counter()
     sample = getattr(contenders, contender.kind)(run, generations, quick)

@@ -54,7 +54,7 @@ class Network(nn.Module):
 
 
 def make_network(run):
-    """Return the network that the policy of a `neuroevo.run.loop.Run` describes."""
+    """Return the network that the policy of a `neuroevo.run.run.Run` describes."""
     policy, action = run.config.parts["policy"], run.parts.environment.spec.action
     gaussian = hasattr(action, "shape")
     outputs = math.prod(action.shape) if gaussian else action.n
@@ -203,7 +203,7 @@ def make_evaluate(run):
 def make_generation(run):
     """Return ``init(key)`` and the jitted ``generation(state)``.
 
-    `run` is a `neuroevo.run.loop.Run`, for its configuration, environment and strategy.
+    `run` is a `neuroevo.run.run.Run`, for its configuration, environment and strategy.
     A generation gives the next state, the mean fitness and the environment steps.
     """
     strategy, evaluate = run.parts.strategy, make_evaluate(run)

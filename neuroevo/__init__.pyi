@@ -6,7 +6,7 @@ from .api import save_metrics as save_metrics
 from .api import save_policy as save_policy
 from .api import transfer as transfer
 from .errors import UserError as UserError
-from .run.loop import Run as Run
+from .run.run import Run as Run
 from .solution import Solution as Solution
 from .spaces import Box as Box
 from .spaces import Discrete as Discrete

@@ -9,7 +9,8 @@ from neuroevo import multihost as processes
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import read_layers
-from neuroevo.run import loop as training
+from neuroevo.run.launch import launch
+from neuroevo.run.run import Run
 from neuroevo.solution import Solution
 from neuroevo.store import directory as runs
 from neuroevo.store import export, genome_file, zoo
@@ -31,7 +32,7 @@ def evolve(
     callback: Callable[[Mapping[str, Any]], None] | None = None,
     log: Any = None,
     **options: Any,
-) -> training.Run:
+) -> Run:
     """Evolve policies and return the run.
 
     For example ``evolve(env="hopper", encoding={"name": "dataset", "size": 4})``.
@@ -74,7 +75,7 @@ def evolve(
     layers += loading.start_layers(first)
     layers += read_layers(preset, config_file)
     layers.append(config.Layer("evolve", options))
-    return training.launch(
+    return launch(
         config.resolve(layers, custom=custom, prog="evolve"),
         path,
         start=first,

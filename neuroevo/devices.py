@@ -94,6 +94,11 @@ def select(devices: int | None) -> tuple[jax.Device, ...]:
     return tuple(device for each in owned for device in each[:devices])
 
 
+def is_cpu() -> bool:
+    """Return whether programs run on a CPU, whose caches bound what is done at once."""
+    return jax.default_backend() == "cpu"
+
+
 def describe(devices: Sequence[jax.Device]) -> str:
     """Return, for example, ``"2 x cpu"`` or ``"4 x cpu in 2 processes"``."""
     kind = devices[0].device_kind if devices[0].platform != "cpu" else "cpu"

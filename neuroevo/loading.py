@@ -9,7 +9,8 @@ import jax
 from neuroevo import devices as sharding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
-from neuroevo.run import build
+from neuroevo.run import build, tuning
+from neuroevo.run.parts import Parts, shapes
 from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
 from neuroevo.store import directory as runs
@@ -86,7 +87,7 @@ def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solu
 
 def prepare(
     resolved: config.Config, file: genome_file.GenomeFile
-) -> tuple[config.Config, build.Parts, Genome]:
+) -> tuple[config.Config, Parts, Genome]:
     """Return the parts that decode and evaluate the genome in `file`, and the genome.
 
     Nothing is compiled, and the configuration is made to fit the file.
@@ -113,9 +114,9 @@ def prepare(
     built = build.build_parts(resolved, environment, observation=observation, spec=spec)
     sharding.select(resolved.devices)  # a mistake is told before anything is compiled
     genome = genome_file.to_genome(
-        file, build.shapes(built.encoding.init), built.encoding.constants
+        file, shapes(built.encoding.init), built.encoding.constants
     )
-    return build.resolve_auto(resolved, built), built, genome
+    return tuning.resolve_auto(resolved, built), built, genome
 
 
 def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> Any:
@@ -128,7 +129,7 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
     return fit_to(arrays, spec) if fit_to else encoding
 
 
-def finish(resolved: config.Config, parts: build.Parts, genome: Genome) -> Solution:
+def finish(resolved: config.Config, parts: Parts, genome: Genome) -> Solution:
     """Return what `prepare` prepared, ready to be decoded and evaluated."""
     devices = sharding.select(resolved.devices)
     key = jax.random.key(resolved.settings.seed)

@@ -11,7 +11,7 @@ import numpy as np
 from neuroevo import returns as measures
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine
-from neuroevo.run.build import Parts
+from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
 from neuroevo.types import Trajectory
 

@@ -9,7 +9,7 @@ import pytest
 
 from neuroevo.config import resolve as config
 from neuroevo.core import engine
-from neuroevo.run import loop as training
+from neuroevo.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -31,7 +31,7 @@ class Walk:
 def make_run(options, custom=None):
     small = {"population": 4, "devices": 1, "policy.hidden": [8, 8]}
     layers = [config.Layer("test", small | options)]
-    return training.Run(config.resolve(layers, custom=custom))
+    return Run(config.resolve(layers, custom=custom))
 
 
 DIRECT = {"encoding": "direct", "normalization": "running", "episodes": 3}

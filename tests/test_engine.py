@@ -13,7 +13,7 @@ import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
 from neuroevo.core import engine
-from neuroevo.run import loop as training
+from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
 from neuroevo.types import Encoding
 
@@ -42,7 +42,7 @@ def make_run(**changes):
         options = SMALL | changes
         custom, options = parts_in(options)
         layers = [config.Layer("test", options)]
-        _runs[key] = training.Run(config.resolve(layers, custom=custom))
+        _runs[key] = Run(config.resolve(layers, custom=custom))
     run = copy.copy(_runs[key])
     run.initialize()
     return run

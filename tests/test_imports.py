@@ -27,7 +27,7 @@ LAYERS = [
     r"neuroevo\.tasks(\..*)?",
     r"neuroevo\.config(\..*)?",
     r"neuroevo\.store(\..*)?",
-    r"neuroevo\.run\.(build|tuning|compilation|switches)",
+    r"neuroevo\.run\.(parts|build|tuning|compilation|switches)",
     r"neuroevo\.(solution|loading)",
     r"neuroevo\.run(\..*)?",
     r"neuroevo\.(studies|views|terminal)(\..*)?",
@@ -39,7 +39,6 @@ LAYERS = [
 PENDING = {
     ("neuroevo.core.rollout", "neuroevo.tasks.normalization"),
     ("neuroevo.loggers.recorder", "neuroevo.store.directory"),
-    ("neuroevo.run.loop", "neuroevo.terminal.live"),
     ("neuroevo.store.export", "neuroevo.solution"),
 }
 # Rooms with a stricter rule: all that they may import of ours, besides themselves.
@@ -61,6 +60,7 @@ DEVICES = {
     "shard_map",
     "devices",
     "local_devices",
+    "default_backend",
     "device_count",
     "local_device_count",
     "device_put",

@@ -3,22 +3,21 @@
 import jax
 import pytest
 
-from neuroevo import devices as sharding
+from neuroevo import devices
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
-from neuroevo.run import build
-from neuroevo.run import loop as training
-from neuroevo.run import tuning as memory
+from neuroevo.run import build, tuning
+from neuroevo.run.run import Run
 
 
 def run_with(**options):
     layer = config.Layer("test", {"devices": 1, "policy.hidden": [8], **options})
-    return training.Run(config.resolve([layer]))
+    return Run(config.resolve([layer]))
 
 
 def needs(**options):
     run = run_with(**options)
-    return memory.estimate(run.config, run.parts)
+    return tuning.estimate_memory(run.config, run.parts)
 
 
 def test_it_grows_with_what_it_is_for():
@@ -27,7 +26,7 @@ def test_it_grows_with_what_it_is_for():
     assert many["population"] == 10 * few["population"]
     assert needs(**direct | {"chunk": 8})["chunk"] > few["chunk"]
     full = needs(**direct, strategy="CMA_ES")
-    numbers = few["population"] // memory._POPULATION // 10 // 4
+    numbers = few["population"] // tuning._POPULATION // 10 // 4
     assert full["strategy"] > 2 * 4 * numbers**2 > 10 * few["strategy"]
     large = needs(**direct | {"policy.hidden": [80]})
     assert large["population"] > 9 * few["population"]
@@ -42,7 +41,7 @@ def test_it_grows_with_what_it_is_for():
     ],
 )
 def test_what_cannot_fit_is_refused_with_advice(options, words, monkeypatch):
-    monkeypatch.setattr(sharding, "memory", lambda devices: (1, memory.PROGRAM))
+    monkeypatch.setattr(devices, "memory", lambda _: (1, tuning.PROGRAM))
     with pytest.raises(UserError) as refused:
         run_with(encoding="direct", **options | {"policy.hidden": [64]})
     for word in ["of memory needed", "are free", *words]:
@@ -51,18 +50,18 @@ def test_what_cannot_fit_is_refused_with_advice(options, words, monkeypatch):
 
 
 def test_free_memory_is_known():
-    devices, free = sharding.memory(jax.devices())
-    assert devices == len(jax.devices()), "those of a CPU share its memory"
+    sharing, free = devices.memory(jax.devices())
+    assert sharing == len(jax.devices()), "those of a CPU share its memory"
     assert 2**28 < free < 2**50
 
 
 def test_devices_that_share_memory_need_it_each():
     run = run_with()
-    one, two = (memory.check(run.config, run.parts, n, None) for n in (1, 2))
-    assert two - memory.PROGRAM == 2 * (one - memory.PROGRAM)
+    one, two = (tuning.check_memory(run.config, run.parts, n, None) for n in (1, 2))
+    assert two - tuning.PROGRAM == 2 * (one - tuning.PROGRAM)
     with pytest.raises(UserError, match="--devices 1"):
-        memory.check(run.config, run.parts, 2, two - 1)
-    assert memory.check(run.config, run.parts, 2, two) == two
+        tuning.check_memory(run.config, run.parts, 2, two - 1)
+    assert tuning.check_memory(run.config, run.parts, 2, two) == two
 
 
 @pytest.mark.parametrize(
@@ -74,10 +73,8 @@ def test_devices_that_share_memory_need_it_each():
     ],
 )
 def test_lengthy_generations_get_a_spare_thread(options, lengthy, monkeypatch):
-    """Without it, they would gather memory: see `sharding.configure`."""
+    """Without it, they would gather memory: see `devices.configure`."""
     told = []
-    monkeypatch.setattr(
-        sharding, "configure", lambda devices, lengthy: told.append(lengthy)
-    )
+    monkeypatch.setattr(devices, "configure", lambda _, lengthy: told.append(lengthy))
     build.set_up_jax(config.resolve([config.Layer("test", options)]))
     assert told == [lengthy]

@@ -15,7 +15,8 @@ from toy import CARTPOLE as SETTINGS
 
 from neuroevo import solution
 from neuroevo.config import resolve as config
-from neuroevo.run import loop as training
+from neuroevo.run import loop
+from neuroevo.run.run import Run
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
 
@@ -36,8 +37,8 @@ def nothing_compiles(monkeypatch):
     def reached(*args, **kwargs):
         pytest.fail("the mistake was not noticed before compiling")
 
-    monkeypatch.setattr(training.Run, "initialize", reached)
-    monkeypatch.setattr(training, "train", reached)
+    monkeypatch.setattr(Run, "initialize", reached)
+    monkeypatch.setattr(loop, "train", reached)
     monkeypatch.setattr(solution.Solution, "evaluate", reached)
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield

@@ -9,8 +9,8 @@ import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
 from neuroevo.core import engine
-from neuroevo.run import debugging
-from neuroevo.run import loop as training
+from neuroevo.run import debugging, loop
+from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
@@ -106,13 +106,13 @@ OPTIONS = {
 def make_run(*names):
     options = OPTIONS | {"strategy": lambda n: fixed(*names), "population": len(names)}
     custom, options = parts_in(options)
-    return training.Run(config.resolve([config.Layer("test", options)], custom=custom))
+    return Run(config.resolve([config.Layer("test", options)], custom=custom))
 
 
 def test_whatever_breaks_the_candidate_fails_alone():
     run = make_run(*BREAKS)
     run.initialize()
-    training.train(run)
+    loop.train(run)
     fitness = np.asarray(run.state.strategy)
     assert fitness[0] == 4.0
     assert not np.isfinite(fitness[1:]).any()

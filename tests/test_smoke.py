@@ -9,7 +9,8 @@ import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
 from neuroevo.environments import gymnax
-from neuroevo.run import loop as training
+from neuroevo.run import loop
+from neuroevo.run.run import Counters, Run
 
 TINY = {
     "policy": {"name": "mlp", "hidden": [4], "kernel_init": "lecun"},
@@ -49,9 +50,9 @@ def trace(**changes):
     """Check the types of a run's program, which is the most that can go wrong in it."""
     custom, options = parts_in(TINY | changes)
     resolved = config.resolve([config.Layer("test", options)], custom=custom)
-    run = training.Run(resolved)
+    run = Run(resolved)
     state = jax.eval_shape(run.engine.init, jax.random.key(0))
-    limits = training._limits(run.config.settings, training.Progress(), 2)
+    limits = loop.call_limits(run.config.settings, Counters(), 2)
     after, _, log = jax.eval_shape(run.engine.advance, state, limits)
     assert jax.tree.structure(after) == jax.tree.structure(state)
     assert jax.tree.leaves(after) == jax.tree.leaves(state)

@@ -24,8 +24,9 @@ from test_runs import SEARCHES, TINY, assert_same_run, evolve
 
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
-from neuroevo.run import compilation
-from neuroevo.run import loop as training
+from neuroevo.run import compilation, signals
+from neuroevo.run.launch import launch as train
+from neuroevo.run.run import Run
 from neuroevo.store import directory as runs
 
 TESTS = Path(__file__).parent
@@ -199,9 +200,9 @@ def test_fifty_kills_lose_nothing(environment, tmp_path):
 BUSY = """
 import jax
 from neuroevo.cli import main as cli
-from neuroevo.run import loop as training
+from neuroevo.run import signals
 forever = jax.jit(lambda x: jax.lax.while_loop(lambda x: x > 0, lambda x: x / 2 + 1, x))
-with training.interruptible(cli._leave):
+with signals.interruptible(cli._leave):
     print("ready", flush=True)
     forever(1.0).block_until_ready()
 """
@@ -227,7 +228,7 @@ def test_a_second_signal_ends_even_a_compiled_program_at_once(environment, numbe
 def test_a_second_signal_interrupts_python(tmp_path):
     def send(row):
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(1.1 * training._ONE_SIGNAL)
+        time.sleep(1.1 * signals.ONE_SIGNAL)
 
     handler = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt) as error:
@@ -266,7 +267,7 @@ def test_a_run_killed_while_it_compiles_is_resumed(tmp_path, monkeypatch):
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Run, "initialize", killed)
+        patch.setattr(Run, "initialize", killed)
         with pytest.raises(SystemExit):
             evolve(tmp_path, 2)
     run = evolve(tmp_path, 2, resume=True)
@@ -683,5 +684,5 @@ def test_metrics_need_not_be_kept_in_memory(tmp_path):
     del layer["env"]
     walk = SimpleNamespace(build=toy.walk, name="walk")
     resolved = config.resolve([config.Layer("", layer)], custom={"env": walk})
-    run = training.launch(resolved, tmp_path / "run", keep_metrics=False)
+    run = train(resolved, tmp_path / "run", keep_metrics=False)
     assert run.metrics == [] and run.best_generation == 1

@@ -85,7 +85,7 @@ def run_cli(tmp_path, monkeypatch, capsys):
 TRAIN = """
 import sys
 from neuroevo.cli import main as cli
-from neuroevo.run import loop as training
+from neuroevo.run import loop
 
 unused = {*sys.argv.pop().split(",")}
 
@@ -93,7 +93,7 @@ def train(*_, **__):
     print(unused & {*sys.modules})
     sys.exit(0)
 
-training.train = train
+loop.train = train
 cli.main(sys.argv[1:])
 """
 

@@ -360,11 +360,12 @@ def _launch(
     import numpy as np
 
     from neuroevo import multihost as processes
-    from neuroevo.run import loop as training
+    from neuroevo.run import loop
+    from neuroevo.run.launch import launch
     from neuroevo.terminal import live as display
     from neuroevo.terminal import tables as reports
 
-    run = training.launch(
+    run = launch(
         resolved,
         path,
         start=start,
@@ -374,7 +375,7 @@ def _launch(
         debug_nans=options.debug_nans,
         display=functools.partial(display.make_display, quiet=options.quiet),
     )
-    interrupted = run.summary["stopped_by"] == training.INTERRUPTED
+    interrupted = run.summary["stopped_by"] == loop.INTERRUPTED
     code = 128 + run.signal if interrupted else 0
     if not processes.is_main():
         return code

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import engine
-from neuroevo.run.build import Parts
+from neuroevo.run.parts import Parts
 from neuroevo.types import Genome, Key, Params, TaskState, Trajectory
 
 

@@ -1,14 +1,105 @@
-"""How much memory a run needs, told before anything is compiled."""
+"""How a run is fitted to the machine: how much at once, and whether it has the memory.
 
+Nothing is compiled for it: everything follows from the shapes of the parts.
+"""
+
+import dataclasses
 import math
-from typing import Any
 
 import jax
 
+from neuroevo import devices
 from neuroevo.config.resolve import Config
+from neuroevo.core import engine
 from neuroevo.errors import UserError
-from neuroevo.run import build
+from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.terminal.formatting import format_bytes
+from neuroevo.traits import EnvironmentTraits, traits
+
+# Episodes of a generation that make it lengthy: some 20 s or more on two cores.
+_LENGTHY_SLOW = 1024  # in a physics engine
+_LENGTHY_FAST = 8192  # elsewhere
+
+
+def is_lengthy(config: Config) -> bool:
+    """Return whether a generation runs for so long that it needs a spare thread.
+
+    See `devices.configure`.
+    """
+    names = ("population", "policies", "episodes")
+    episodes = math.prod(getattr(config.settings, name, 1) for name in names)
+    return episodes > (_LENGTHY_SLOW if is_slow(config) else _LENGTHY_FAST)
+
+
+def is_slow(config: Config) -> bool:
+    """Return whether the environment is a physics engine, or as slow as one."""
+    return traits(EnvironmentTraits, config.parts["env"]).slow
+
+
+def resolve_auto(config: Config, parts: Parts) -> Config:
+    """Return `config` with what depends on the machine made definite.
+
+    The size of chunks can change the last digits of results; recorded, a run repeats.
+    """
+    parameters = count(shapes(parts.policy.init))
+    automatic = {
+        "chunk": _chunk(config, parameters),
+        "decode_chunk": _decode_chunk(parameters),
+    }
+    sizes = {
+        name: number
+        for name, number in automatic.items()
+        if getattr(config.settings, name) == "auto"
+    }
+    settings = dataclasses.replace(config.settings, **sizes)
+    return dataclasses.replace(config, settings=settings)
+
+
+# Episodes in a chunk on a CPU: with fewer a processor idles; with more, physics engines
+# are hardly faster, and more of them stand still while one goes on.
+_FEWEST, _MOST = 8, 32
+
+
+def _chunk(config: Config, parameters: int) -> int:
+    """Return how many policies to roll out together.
+
+    On a CPU so many that their `parameters` stay in its cache; on an accelerator many
+    more, to hide latency, but no more than a device's part of them.
+    """
+    settings = config.settings
+    episodes = getattr(settings, "episodes", _FEWEST)
+    if devices.is_cpu():
+        most = max(1, _MOST // episodes) if is_slow(config) else 64
+        chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
+    else:
+        policies = math.prod(
+            getattr(settings, n, 64) for n in ("population", "policies")
+        )
+        part = -(-policies // len(devices.select(config.devices)))
+        chunk = max(1, min(4096, part, 2**30 // parameters))
+    if chunk < engine.WIDTH or is_slow(config):
+        return chunk
+    return chunk // engine.WIDTH * engine.WIDTH
+
+
+def _decode_chunk(parameters: int) -> int:
+    """Return how many policies with as many `parameters` to train together.
+
+    On a CPU large ones one by one: an optimizer's statistics leave less of them in the
+    cache, and matrix products are fast alone.
+    """
+    numbers, most = (2**15, 16) if devices.is_cpu() else (2**30, 4096)
+    return max(1, min(most, numbers // parameters))
+
+
+def row_width(config: Config) -> int:
+    """Return how many policies to evaluate with the same random numbers, in a row.
+
+    Where an episode costs more than its random numbers, each ends by itself.
+    """
+    small = config.settings.chunk < engine.WIDTH
+    return 1 if small or is_slow(config) else engine.WIDTH
+
 
 # Copies of an array that exist at once, from what compiled programs were seen to use.
 _STATE = 2  # a strategy's state: the present one and the next
@@ -18,17 +109,15 @@ _TRAINED = 4  # parameters, their gradient and an optimizer's two statistics
 PROGRAM = 10**9  # what JAX, its compiler and an environment take, about
 
 
-def estimate(config: Config, parts: build.Parts) -> dict[str, int]:
-    """Return the bytes that a run needs on one device, by what they are for.
-
-    They come from the shapes of its parts, and nothing is computed.
-    """
+def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
+    """Return the bytes that a run needs on one device, by what they are for."""
+    assert parts.strategy is not None
     settings = config.settings
     key = jax.random.key(0)
-    genome = build.shapes(parts.encoding.init)
+    genome = shapes(parts.encoding.init)
     state = jax.eval_shape(parts.strategy.init, key, genome)
     population, _ = jax.eval_shape(parts.strategy.ask, key, state)
-    policy = size(build.shapes(parts.policy.init))
+    policy = size(shapes(parts.policy.init))
     start = size(jax.eval_shape(parts.encoding.start, key))
     trained = min(settings.chunk, settings.decode_chunk)
     return {
@@ -39,31 +128,32 @@ def estimate(config: Config, parts: build.Parts) -> dict[str, int]:
     }
 
 
-def check(config: Config, parts: build.Parts, devices: int, free: float | None) -> int:
-    """Return the bytes that a run needs on `devices` that share `free` bytes.
+def check_memory(config: Config, parts: Parts, sharing: int, free: float | None) -> int:
+    """Return the bytes that a run needs on the devices `sharing` `free` bytes.
+
+    Args:
+        config: with the sizes of chunks made definite.
+        parts: of the run.
+        sharing: the number of devices that share their memory.
+        free: bytes of it; None where that is unknown.
 
     Raises:
-        UserError: if they do not suffice, with what would help. None is no limit.
+        UserError: if they do not suffice, with what would help.
     """
-    needs = estimate(config, parts)
-    total = PROGRAM + devices * sum(needs.values())
+    needs = estimate_memory(config, parts)
+    total = PROGRAM + sharing * sum(needs.values())
     if free is None or total <= free:
         return total
-    largest = max(needs, key=needs.get)
+    largest = max(needs, key=lambda name: needs[name])
     advice = {
         "strategy": "a strategy with less state, such as SNES or Open_ES",
         "population": "a smaller --population or network",
         "chunk": "a smaller --chunk or network",
     }[largest]
-    if devices > 1:
+    if sharing > 1:
         advice += ", or --devices 1"
     raise UserError(
         f"about {format_bytes(total)} of memory needed, of which "
-        f"{format_bytes(devices * needs[largest])} for the {largest}, and "
+        f"{format_bytes(sharing * needs[largest])} for the {largest}, and "
         f"{format_bytes(free)} are free: use {advice}"
     )
-
-
-def size(tree: Any) -> int:
-    """Return the bytes of a pytree of arrays or shapes."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

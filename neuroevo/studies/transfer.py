@@ -30,7 +30,8 @@ from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
 from neuroevo.policies import networks as policies
 from neuroevo.policies.restrict import restrict
-from neuroevo.run import build
+from neuroevo.run import build, tuning
+from neuroevo.run.parts import count, shapes
 from neuroevo.solution import Solution
 from neuroevo.types import Encoding, Key, Params, Policy
 
@@ -144,7 +145,7 @@ def _play(
     hidden = (max(v["width"] for v in variants),) * variants[0]["depth"]
     activations = tuple(dict.fromkeys(v["activation"] for v in variants))
     policy = _player(solution, hidden, activations)
-    like = build.shapes(policy.init)
+    like = shapes(policy.init)
     decode = _make_decoder(solution, like["network"], [start for start, _ in keys])
 
     def gather(variants: Sequence[Variant], s: int) -> Params:
@@ -157,7 +158,7 @@ def _play(
         }
 
     # Equal groups, the last one filled up: one program plays them all.
-    groups = math.ceil(len(variants) * build.count(like) / _MOST)
+    groups = math.ceil(len(variants) * count(like) / _MOST)
     size = math.ceil(len(variants) / groups)
     groups = math.ceil(len(variants) / size)
     filled = [*variants, *[variants[-1]] * (groups * size - len(variants))]
@@ -243,7 +244,7 @@ def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:
     settings = solution.config.settings
     automatic = dataclasses.replace(settings, chunk="auto")
     resolved = dataclasses.replace(solution.config, settings=automatic)
-    chunk = build.resolve_auto(resolved, parts).settings.chunk
+    chunk = tuning.resolve_auto(resolved, parts).settings.chunk
     chunk = min(chunk, settings.chunk, count)
     settings = dataclasses.replace(settings, chunk=chunk, decode_chunk=chunk)
     resolved = dataclasses.replace(resolved, settings=settings)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neuroevo.returns import Collapse
+from neuroevo.run.events import Display, Header
 from neuroevo.terminal.formatting import (
     format_bytes,
     format_count,
@@ -69,41 +70,6 @@ class Series:
         if not self._seen:
             return self._values
         return [*self._values, self._total / self._finite if self._finite else math.nan]
-
-
-@dataclass(frozen=True)
-class Header:
-    """The facts of a run that stay the same; a limit that is None does not apply."""
-
-    env: str
-    encoding: str
-    strategy: str
-    population: int
-    policies: int
-    episodes: int
-    genome_size: int
-    parameters: int
-    devices: str
-    memory: int | None = None  # bytes, as estimated
-    run_dir: str | None = None
-    generations: int | None = None
-    max_env_steps: float | None = None
-    max_seconds: float | None = None
-    target: float | None = None
-
-    def facts(self) -> list[str]:
-        """Short phrases about the size of the run and where it happens."""
-        facts = [
-            f"{self.genome_size:,} numbers → {self.parameters:,} parameters",
-            f"{self.population:,} candidates × {self.policies} policies"
-            f" × {self.episodes} episodes",
-            self.devices,
-        ]
-        if self.memory is not None:
-            facts.append(f"about {format_bytes(self.memory)}")
-        if self.target is not None:
-            facts.append(f"until the center returns {self.target:g}")
-        return facts + ([self.run_dir] if self.run_dir else [])
 
 
 class Progress(NamedTuple):
@@ -191,31 +157,6 @@ class Tracker:
         return min(found, key=lambda limit: limit.seconds_left)
 
 
-class Display(Protocol):
-    """Shows a run while it goes on; a context manager."""
-
-    def __enter__(self) -> "Display": ...
-
-    def __exit__(self, kind, error, traceback) -> None: ...
-
-    def compiling(self, what: str) -> None:
-        """Says that `what` is being compiled, until the next `update`."""
-
-    def update(
-        self, rows: Sequence[Row], env_steps_per_second: float | None = None
-    ) -> None:
-        """Shows further generations: rows as in ``metrics.jsonl``, in order.
-
-        A row may also count `failures`, its candidates without a finite return.
-        """
-
-    def note(self, message: str, warning: bool = False) -> None:
-        """Mentions something that happened; a warning stays visible."""
-
-    def close(self) -> None:
-        """Shows the last state; leaving the context does it too."""
-
-
 def make_display(
     header: Header, quiet: bool = False, console: Console | None = None
 ) -> Display:
@@ -226,6 +167,21 @@ def make_display(
     if quiet or not live or not console.encoding.startswith("utf"):
         return PlainDisplay(header, console, quiet)
     return LiveDisplay(header, console)
+
+
+def _facts(header: Header) -> list[str]:
+    """Returns short phrases about the size of the run and where it happens."""
+    facts = [
+        f"{header.genome_size:,} numbers → {header.parameters:,} parameters",
+        f"{header.population:,} candidates × {header.policies} policies"
+        f" × {header.episodes} episodes",
+        header.devices,
+    ]
+    if header.memory is not None:
+        facts.append(f"about {format_bytes(header.memory)}")
+    if header.target is not None:
+        facts.append(f"until the center returns {header.target:g}")
+    return facts + ([header.run_dir] if header.run_dir else [])
 
 
 class PlainDisplay:
@@ -247,7 +203,7 @@ class PlainDisplay:
 
     def __enter__(self):
         head = self._tracker.header
-        facts = [head.env, head.encoding, head.strategy, *head.facts()]
+        facts = [head.env, head.encoding, head.strategy, *_facts(head)]
         self._say("neuroevo: " + ", ".join(facts))
         return self
 
@@ -369,7 +325,7 @@ class LiveDisplay:
             yield frame(title, Group(*self._body(width)))
 
     def _body(self, width: int) -> Iterable[RenderableType]:
-        yield from _flow(self._tracker.header.facts(), width)
+        yield from _flow(_facts(self._tracker.header), width)
         yield ""
         if self._busy:
             self._spinner.update(text=Text(f"{self._busy} …"))

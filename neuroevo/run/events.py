@@ -1,0 +1,66 @@
+"""What a run shows while it goes on, and what may show it."""
+
+import contextlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Header:
+    """The facts of a run that stay the same; a limit that is None does not apply."""
+
+    env: str
+    encoding: str
+    strategy: str
+    population: int
+    policies: int
+    episodes: int
+    genome_size: int
+    parameters: int
+    devices: str
+    memory: int | None = None  # bytes, as estimated
+    run_dir: str | None = None
+    generations: int | None = None
+    max_env_steps: float | None = None
+    max_seconds: float | None = None
+    target: float | None = None
+
+
+class Display(Protocol):
+    """Shows a run while it goes on; a context manager."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None: ...
+
+    def compiling(self, what: str) -> None:
+        """Say that `what` is being compiled, until the next `update`."""
+
+    def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show further generations: rows as in ``metrics.jsonl``, in order."""
+
+    def note(self, message: str, warning: bool = False) -> None:
+        """Mention something that happened; a warning stays visible."""
+
+
+class Silent(contextlib.nullcontext):
+    """A display that shows nothing but warnings, as Python does."""
+
+    def compiling(self, what: str) -> None:
+        """Show nothing."""
+
+    def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show nothing."""
+
+    def note(self, message: str, warning: bool = False) -> None:
+        """Show a warning."""
+        if warning:
+            warnings.warn(message, stacklevel=2)

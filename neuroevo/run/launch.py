@@ -1,0 +1,104 @@
+"""From a configuration to a finished run: directory, loggers, signals and the loop."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from neuroevo import devices, multihost
+from neuroevo.config.resolve import Config
+from neuroevo.loggers import recorder as logging
+from neuroevo.loggers.recorder import Recorder
+from neuroevo.run import loop
+from neuroevo.run.run import Run
+from neuroevo.run.signals import interruptible
+from neuroevo.store import directory as store
+from neuroevo.store import genome_file
+from neuroevo.store.directory import RunDirectory
+from neuroevo.store.genome_file import GenomeFile
+
+
+def launch(
+    config: Config,
+    path: Path | None = None,
+    *,
+    start: GenomeFile | None = None,
+    resume: bool = False,
+    debug_nans: bool = False,
+    keep_metrics: bool = True,
+    leave: Callable[[int], None] | None = None,
+    loggers: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Run:
+    """Train the run that `config` describes, in `path` if given; return it.
+
+    Nothing is written before the parts have been built.
+
+    Args:
+        config: the resolved configuration.
+        path: the run's directory, if it has one.
+        start: a genome to begin with.
+        resume: continue from the newest checkpoint in `path`.
+        debug_nans: see `loop.train`.
+        keep_metrics: see `Run`.
+        leave: called at once for a second signal, which interrupts the main thread
+            once no compiled program runs in it: see `signals.interruptible`.
+        loggers: those made in Python, besides the configured ones.
+        **options: further ones of `loop.train`.
+
+    Raises:
+        UserError: if the parts do not go together, or `path` is not fit for the run.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(multihost.together())
+        if path and not resume:
+            multihost.from_main(lambda: store.check_new(path))
+        if path and resume:
+            start = _read_start(path)
+        run = Run(config, path, start, keep_metrics)
+        loggers = {**config.loggers, **(loggers or {})}
+        multihost.from_main(lambda: logging.check(loggers, path))
+        stop = stack.enter_context(interruptible(leave))
+        directory = None
+        if path and multihost.is_main():
+            directory = stack.enter_context(
+                RunDirectory(path, config.settings.checkpoint, new=not resume)
+            )
+        if directory and not resume:
+            if start:
+                directory.write_start(start)
+            _describe(run, directory)  # from here on the run can be resumed
+        run.initialize(directory)
+        if directory and resume:  # one that could not be restored keeps what it had
+            _describe(run, directory)
+        if multihost.is_main():
+            options["recorder"] = stack.enter_context(_open(run, loggers))
+        options = options if multihost.is_main() else {}
+        loop.train(run, directory, stop=stop, debug_nans=debug_nans, **options)
+    return run
+
+
+def _describe(run: Run, directory: RunDirectory) -> None:
+    """Write what the run is, and on what it runs."""
+    directory.write_config(run.config.to_dict())
+    directory.write_environment(devices.describe(run.devices))
+
+
+def _open(run: Run, loggers: Mapping[str, Any]) -> Recorder:
+    """Return the open `loggers` of a run, options by name."""
+    names = run.config.names
+    name = run.path.name if run.path else f"{names['env']}-{names['encoding']}"
+    return Recorder(loggers, run.path, run.config.to_dict(), name)
+
+
+def _read_start(path: Path) -> GenomeFile | None:
+    """Return the genome that the run in `path` started at, if it was given one."""
+
+    def read() -> list[Any] | None:
+        if not (path / store.START).exists():
+            return None
+        file = genome_file.load(path / store.START)
+        return [file.arrays, dict(file.meta)]
+
+    found = multihost.from_main(read)
+    return found and GenomeFile(path / store.START, *found)

@@ -1,0 +1,49 @@
+"""What a run is made of, and how large that is."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from neuroevo.errors import UserError
+from neuroevo.spaces import Spec
+from neuroevo.types import Encoding, Environment, Policy, Strategy, Task
+
+
+class Parts(NamedTuple):
+    """What a run is made of."""
+
+    environment: Environment
+    task: Task
+    policy: Policy
+    encoding: Encoding
+    strategy: Strategy | None
+    spec: Spec | None = None  # what networks are made for, if not for the environment
+
+
+def shapes(init: Callable) -> Any:
+    """Return the shapes of what ``init(key)`` makes, computing nothing.
+
+    Raises:
+        UserError: if no device could hold it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of integers that it cannot hold, either
+            return jax.eval_shape(init, jax.random.key(0))
+    except OverflowError:
+        raise UserError(
+            "the network is too large: one of its arrays would have more than 2^31 "
+            "numbers in a row; expected fewer units"
+        ) from None
+
+
+def count(tree: Any) -> int:
+    """Return the number of numbers in a pytree of arrays or shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def size(tree: Any) -> int:
+    """Return the bytes of a pytree of arrays or shapes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,111 @@
+"""What a run reports: its facts, the metrics of each generation, and its summary."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from neuroevo import devices
+from neuroevo.core import engine
+from neuroevo.run.events import Header
+from neuroevo.run.parts import count, shapes
+from neuroevo.run.run import Run
+from neuroevo.store.files import jsonable
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+def header(run: Run) -> Header:
+    """Return the facts that a display shows throughout the run."""
+    settings, names = run.config.settings, run.config.names
+    limits = ("generations", "max_env_steps", "max_seconds", "target")
+    return Header(
+        env=names["env"],
+        encoding=names["encoding"],
+        strategy=names["strategy"],
+        population=settings.population,
+        policies=settings.policies,
+        episodes=settings.episodes,
+        genome_size=count(shapes(run.parts.encoding.init)),
+        parameters=count(shapes(run.parts.policy.init)),
+        devices=devices.describe(run.devices),
+        memory=run.memory,
+        run_dir=str(run.path) if run.path else None,
+        **{limit: getattr(settings, limit) for limit in limits},
+    )
+
+
+def metrics(
+    run: Run, done: int, log: engine.Report, seconds: float
+) -> list[dict[str, Any]]:
+    """Return the metrics of the generations of one compiled call.
+
+    Args:
+        run: after that call, with the counters from before it.
+        done: how many generations these are.
+        log: their reports.
+        seconds: since the run began, at their end.
+    """
+    log = jax.tree.map(lambda x: np.asarray(x)[:done], log)
+    first = run.generation - done
+    steps = run.counters.env_steps + np.cumsum(log.steps, dtype=np.int64)
+    times = np.linspace(run.counters.seconds, seconds, done + 1)[1:]
+    rows = []
+    for i in range(done):
+        row = {
+            "generation": first + i + 1,
+            "env_steps": int(steps[i]),
+            "seconds": round(float(times[i]), 3),
+            "fitness_mean": float(log.fitness_mean[i]),
+            "fitness_std": float(log.fitness_std[i]),
+            "fitness_max": float(log.fitness_max[i]),
+            "failures": int(log.failures[i]),
+        }
+        if np.isfinite(log.center_return[i]):
+            row["center_return"] = float(log.center_return[i])
+        rows.append(jsonable(row))
+    return rows
+
+
+def summary(
+    run: Run, evaluations: Mapping[str, Mapping[str, Any]], stopped_by: str
+) -> dict[str, Any]:
+    """Return what ``summary.json`` holds.
+
+    Args:
+        run: at its end.
+        evaluations: of its centers: by ``final`` and ``best`` the results of
+            `Solution.evaluate`; none if there was no final evaluation.
+        stopped_by: which limit ended it.
+    """
+    returns = {
+        f"{name}_{key}": value
+        for name, result in evaluations.items()
+        for key, value in result.items()
+        if key.startswith("return")
+    }
+    return returns | {
+        "env": run.config.names["env"],
+        "best_generation": run.best_generation,
+        "collapsed": bool(run.collapse),
+        "generations": run.generation,
+        "env_steps": run.counters.env_steps,
+        "seconds": round(run.counters.seconds, 3),
+        "compile_seconds": round(run.counters.compile_seconds, 3),
+        "peak_memory_bytes": _peak_memory(),
+        "stopped_by": stopped_by,
+        "run_dir": str(run.path) if run.path else None,
+    }
+
+
+def _peak_memory() -> int | None:
+    """Return the largest resident memory of this process, in bytes, where known."""
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,147 @@
+"""A live run: its parts, its engine, its state, and what it has shown so far."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from neuroevo import devices, multihost
+from neuroevo.config.resolve import Config
+from neuroevo.core import engine
+from neuroevo.returns import Collapse
+from neuroevo.run import build, tuning
+from neuroevo.solution import Solution
+from neuroevo.store import directory as store
+from neuroevo.store import genome_file
+from neuroevo.store.directory import RunDirectory
+from neuroevo.store.genome_file import GenomeFile
+
+
+@dataclasses.dataclass
+class Counters:
+    """What a run has used so far, over all its sessions."""
+
+    env_steps: int = 0
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+
+class Run:
+    """A run of evolution: what `neuroevo.evolve` returns.
+
+    Attributes:
+        config: the resolved configuration.
+        parts: environment, task, policy, encoding and strategy.
+        path: the run's directory, or None.
+        metrics: a mapping for each generation, as in ``metrics.jsonl``, unless these
+            are not kept.
+        counters: environment steps and seconds so far.
+        memory: estimate of the bytes that the run needs.
+        summary: the results, as in ``summary.json``; empty before the end.
+        signal: the number of the signal that asked the run to end, or None.
+        collapse: whether the center has fallen far below its best.
+        best_generation: whose center had the best held-out return, or None.
+        notes: what is remarkable about how the run was restored.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        path: Path | None = None,
+        start: GenomeFile | None = None,
+        keep_metrics: bool = True,
+    ):
+        """Build the parts that `config` describes; nothing is compiled or written.
+
+        The search begins at the genome in `start`, with its observation statistics, or
+        where the encoding says. To keep the metrics takes half a kilobyte a generation.
+
+        Raises:
+            UserError: if they do not go together, or do not fit into memory.
+        """
+        build.set_up_jax(config)
+        self.devices = devices.select(config.devices)
+        observation = None
+        if start and config.names["normalization"] in ("constant", "running"):
+            observation = genome_file.statistics(start.arrays)
+        self.parts = build.build_parts(config, observation=observation)
+        self._first = build.first_genome(self.parts, start) if start else None
+        self.config = tuning.resolve_auto(config, self.parts)
+        self.path = path
+        sharing = devices.memory(self.devices)
+        self.memory = tuning.check_memory(self.config, self.parts, *sharing)
+        self.engine = build.build_engine(self.config, self.parts, self.devices)
+        self.metrics: list[dict[str, Any]] = []
+        self._keep_metrics = keep_metrics
+        self.collapse = Collapse()
+        self.best_generation: int | None = None
+        self.counters = Counters()
+        self.summary: dict[str, Any] = {}
+        self.signal: int | None = None
+        self.notes: list[str] = []
+        # Evaluations draw from a key of their own: none that the search ever sees.
+        keys = jax.random.split(jax.random.key(config.settings.seed))
+        self._search_key, self._evaluation_key = keys
+        self.state: engine.State | None = None
+
+    def initialize(self, directory: RunDirectory | None = None) -> None:
+        """Start at generation 0, or at the newest checkpoint in `directory`."""
+        self.state = self.engine.init(self._search_key, self._first)
+        described = self.config.to_dict()
+        restored = multihost.from_main(
+            lambda: directory and directory.restore(self.state, described)
+        )
+        if restored:
+            arrays, counters, self.notes = restored
+            self.state = store.from_host(arrays, self.state)
+            self.counters = Counters(**counters)
+        rows = multihost.from_main(
+            lambda: directory.trim_metrics(self.generation) if directory else []
+        )
+        if missing := self.generation - len(rows):
+            self.notes.append(f"{store.METRICS} lacks {missing} generations")
+        self.take_in(rows)
+
+    def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the metrics of further generations."""
+        if self._keep_metrics:
+            self.metrics += map(dict, rows)
+        for row in rows:
+            center_return = row.get("center_return")
+            self.collapse.update(center_return, row.get("fitness_std"))
+            if center_return is not None and center_return == self.collapse.best:
+                self.best_generation = row["generation"]  # among equals the later
+
+    @property
+    def generation(self) -> int:
+        """Generations completed."""
+        return int(self.state.generation)
+
+    @property
+    def center(self) -> Solution:
+        """The strategy's present center."""
+        return self._solution(self.engine.center(self.state))
+
+    @property
+    def best(self) -> Solution:
+        """The center with the best held-out return so far."""
+        return self._solution(self.state.best)
+
+    def _solution(self, answer: engine.Answer) -> Solution:
+        key = self._evaluation_key
+        return Solution(self.config, self.parts, self.engine, answer, key)
+
+    @property
+    def genome(self) -> Any:
+        """The genome of the strategy's present center."""
+        return self.center.genome
+
+    def decode(self, seed: int = 0) -> Any:
+        """Return the parameters of a fresh policy decoded from the present center."""
+        return self.center.decode(seed)
+
+    def evaluate(self, policies: int = 8, episodes: int = 8, *, seed: int = 0) -> dict:
+        """Return the held-out result of the present center; see `Solution.evaluate`."""
+        return self.center.evaluate(policies, episodes, seed=seed)
