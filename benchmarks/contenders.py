@@ -15,7 +15,7 @@ import machine
 import numpy as np
 import plain
 
-from neuroevo.core import engine
+from neuroevo.core import engine, keys
 from neuroevo.spaces import Discrete
 
 
@@ -35,7 +35,7 @@ def neuroevo(run, generations, quick):
         return run.engine.advance(state, engine.Limits(*limits))
 
     def start(seed):
-        return jax.block_until_ready(run.engine.init(jax.random.key(seed)))
+        return jax.block_until_ready(run.engine.init(keys.search(seed)))
 
     def sample(seed):
         state = start(seed)
@@ -56,7 +56,7 @@ def _one_by_one(make_generation):
 
     def contender(run, generations, quick):
         init, generation = make_generation(run)
-        program = _compiled(generation, init(jax.random.key(0)))
+        program = _compiled(generation, init(keys.search(0)))
 
         def advance(state):
             reports = []
@@ -66,7 +66,7 @@ def _one_by_one(make_generation):
             return np.array(reports, float).T
 
         def sample(seed):
-            state = jax.block_until_ready(init(jax.random.key(seed)))
+            state = jax.block_until_ready(init(keys.search(seed)))
             seconds, (fitness, steps) = _time(lambda: advance(state))
             work = {"env steps": float(steps.mean())}
             return Sample(seconds / generations, work, fitness.tolist())

@@ -38,8 +38,8 @@ def make_generation(run):
     steps = settings.population * settings.episodes * task.max_steps
 
     @jax.jit
-    def init(key):
-        key, genome_key, strategy_key = jax.random.split(key, 3)
+    def init(search):
+        key, genome_key, strategy_key = jax.random.split(search.run, 3)
         return key, strategy.init(strategy_key, run.parts.encoding.init(genome_key))
 
     @jax.jit

@@ -43,8 +43,8 @@ def make_generation(run):
     params = strategy.default_params
     steps = settings.population * settings.episodes * problem.episode_length
 
-    def init(key):
-        key, sample_key, strategy_key, problem_key = jax.random.split(key, 4)
+    def init(search):
+        key, sample_key, strategy_key, problem_key = jax.random.split(search.run, 4)
         start = strategy.init(strategy_key, problem.sample(sample_key), params)
         return key, *_strong((start, problem.init(problem_key)))
 

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from neuroevo.core import keys
+
 
 class Network(nn.Module):
     """The network of neuroevo's `mlp` and `cnn`, parameter by parameter."""
@@ -154,12 +156,10 @@ def make_evaluate(run):
         std = jnp.sqrt(moments.var + 1e-8)
         return jnp.clip((observation - moments.mean) / std, -bound, bound)
 
-    def rollout(params, keys, moments):
+    def rollout(params, episode_keys, moments):
         """Play the episodes of one policy in parallel."""
-        reset_keys, act_keys, step_keys = jax.vmap(
-            lambda key: jax.random.split(key, 3), out_axes=1
-        )(keys)
-        fold_in = jax.vmap(jax.random.fold_in, (0, None))
+        reset_keys, act_keys, step_keys = jax.vmap(keys.of_episode)(episode_keys)
+        at_step = jax.vmap(keys.at_step, (0, None))
 
         def step(carry, t):
             state, observation, alive, moments = carry
@@ -168,16 +168,16 @@ def make_evaluate(run):
             output = jax.vmap(network.apply, (None, 0))(
                 {"params": params}, normalize(observation, moments)
             )
-            action = jax.vmap(sample)(output, fold_in(act_keys, t))
+            action = jax.vmap(sample)(output, at_step(act_keys, t))
             state, after, reward, done = jax.vmap(environment.step)(
-                fold_in(step_keys, t), state, action
+                at_step(step_keys, t), state, action
             )
             done = jnp.asarray(done, bool)
             carry = state, after, alive & ~done, moments
             return carry, (reward, done, observation)
 
         state, observation = jax.vmap(environment.reset)(reset_keys)
-        alive = jnp.ones(len(keys), bool)
+        alive = jnp.ones(len(episode_keys), bool)
         _, (rewards, dones, observations) = jax.lax.scan(
             step,
             (state, observation, alive, moments),
@@ -189,19 +189,19 @@ def make_evaluate(run):
 
     def evaluate(population, key, moments):
         def policy(genome, key):
-            decode_key, play_key = jax.random.split(key)
-            keys = jax.random.split(play_key, settings.episodes)
-            return rollout(decode(genome, decode_key), keys, moments)
+            start, episodes = keys.of_policy(key)
+            episode_keys = keys.episode_keys(episodes, settings.episodes)
+            return rollout(decode(genome, start), episode_keys, moments)
 
-        keys = jax.random.split(key, settings.policies)
+        policy_keys = keys.policy_keys(key, settings.policies)
         policies = jax.vmap(jax.vmap(policy, (None, 0)), (0, None))
-        return policies(population, keys)
+        return policies(population, policy_keys)
 
     return evaluate
 
 
 def make_generation(run):
-    """Return ``init(key)`` and the jitted ``generation(state)``.
+    """Return ``init(search keys)`` and the jitted ``generation(state)``.
 
     `run` is a `neuroevo.run.run.Run`, for its configuration, environment and strategy.
     A generation gives the next state, the mean fitness and the environment steps.
@@ -212,17 +212,16 @@ def make_generation(run):
         run.parts.environment.spec.observation,
     )
 
-    def init(key):
-        genome_key, strategy_key, _, key = jax.random.split(key, 4)
-        genome = run.parts.encoding.init(genome_key)
+    def init(search):
+        genome = run.parts.encoding.init(search.genome)
         count = jnp.float32(1e-4 if mode == "episode" else 0)
         moments = Moments(count, jnp.zeros(shape), jnp.ones(shape))
-        return key, jnp.int32(0), strategy.init(strategy_key, genome), moments
+        strategy_state = strategy.init(search.strategy, genome)
+        return search.run, jnp.int32(0), strategy_state, moments
 
     def generation(state):
         key, number, strategy_state, moments = state
-        now = jax.random.fold_in(key, number)
-        ask_key, tell_key, play_key = jax.random.split(now, 3)
+        ask_key, tell_key, play_key = keys.generation(key, number)
         population, strategy_state = strategy.ask(ask_key, strategy_state)
         returns, lengths, *seen = evaluate(population, play_key, moments)
         fitness = returns.mean((1, 2))

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from neuroevo.core import keys
 from neuroevo.errors import UserError, unknown
 from neuroevo.spaces import Discrete, Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Target
@@ -104,16 +105,16 @@ class Dataset:
         shapes = {"states": (self.size, *spec.observation), **shapes}
 
         def init(key: Key) -> Genome:
-            keys = jax.random.split(key, len(shapes))
+            each = jax.random.split(key, len(shapes))
             return {
                 name: self.init_scale * jax.random.normal(key, shape)
-                for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+                for key, (name, shape) in zip(each, shapes.items(), strict=True)
             }
 
         def start(key: Key) -> tuple[Params, Key]:
             init_key, noise_key = jax.random.split(key)
             if self.init == "fixed":
-                init_key = jax.random.key(self.init_seed)
+                init_key = keys.initial_policy(self.init_seed)
             return policy.init(init_key), noise_key
 
         def decode(genome: Genome, start: tuple[Params, Key]) -> Params:

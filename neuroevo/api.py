@@ -147,7 +147,7 @@ def transfer(
     steps: Sequence[int] | None = None,
     policies: int = 8,
     episodes: int = 4,
-    seed: int = 0,
+    seed: int | None = None,
     picture: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
@@ -165,7 +165,8 @@ def transfer(
         steps: numbers of training steps.
         policies: policies of each kind, S.
         episodes: episodes of each policy, E.
-        seed: of the initial parameters and the episodes.
+        seed: of the policies and episodes, those of `Solution.evaluate`; None for new
+            ones.
         picture: a new file for a heat map, its format by its suffix; none if None.
         **options: the parts, as for `load`, where `genome` is not a solution.
 

@@ -273,7 +273,8 @@ def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
 
 def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
     if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        return jnp.broadcast_to(jax.random.key(0), shape.shape)
+        data = jax.eval_shape(jax.random.key_data, shape)
+        return _like(jnp.zeros(data.shape, data.dtype), shape)
     return jnp.zeros(shape.shape, shape.dtype)
 
 

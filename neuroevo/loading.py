@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from neuroevo import devices as sharding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
@@ -75,7 +73,8 @@ def configure(
             raise unknown(f"env of {file.path}", str(name), tasks)
         file = tasks[name]
     named = config.PARTS.keys() - (custom or {}).keys()
-    own = {part: file.meta[part] for part in named if part in file.meta}
+    named |= {*runs.CHUNKS}
+    own = {name: file.meta[name] for name in named if name in file.meta}
     layers = [config.Layer(str(file.path), own), *map(config.without_settings, layers)]
     return config.resolve(layers, arguments, custom=custom, **options), file
 
@@ -132,7 +131,6 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
 def finish(resolved: config.Config, parts: Parts, genome: Genome) -> Solution:
     """Return what `prepare` prepared, ready to be decoded and evaluated."""
     devices = sharding.select(resolved.devices)
-    key = jax.random.key(resolved.settings.seed)
     engine = build.build_engine(resolved, parts, devices)
-    answer = build.answer(parts, genome, key)
-    return Solution(resolved, parts, engine, answer, key)
+    answer = build.answer(parts, genome)
+    return Solution(resolved, parts, engine, answer)

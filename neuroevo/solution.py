@@ -8,12 +8,18 @@ from typing import Any
 import jax
 import numpy as np
 
+from neuroevo import multihost
 from neuroevo import returns as measures
 from neuroevo.config.resolve import Config
-from neuroevo.core import engine
+from neuroevo.core import engine, keys
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
 from neuroevo.types import Trajectory
+
+
+def drawn(seed: int | None) -> int:
+    """Return `seed`, or for None a new one, the same in every process."""
+    return multihost.from_main(keys.fresh_seed) if seed is None else seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +30,12 @@ class Solution:
         config: names and options of the parts.
         parts: environment, task, policy and encoding, built.
         answer: the genome, and the observation statistics it goes with.
-        key: root of the randomness of its evaluations.
     """
 
     config: Config
     parts: Parts
     engine: engine.Engine
     answer: engine.Answer
-    key: jax.Array
 
     @property
     def genome(self) -> Any:
@@ -39,8 +43,11 @@ class Solution:
         return self.answer.genome
 
     def decode(self, seed: int = 0) -> Any:
-        """Return the parameters of a fresh policy decoded from the genome."""
-        start = self.parts.encoding.start(jax.random.key(seed))
+        """Return the parameters of the policy `seed` decoded from the genome.
+
+        It is that of ``neuroevo render`` and ``neuroevo train-policy`` with the seed.
+        """
+        start = self.parts.encoding.start(keys.policy(seed))
         return jax.jit(self.parts.encoding.decode)(self.genome, start)
 
     def record(self, seed: int = 0, policies: int = 1) -> list[Trajectory]:
@@ -58,23 +65,32 @@ class Solution:
             return task.record(act, state, key)
 
         def record(seed):
-            key = jax.random.fold_in(self.key, seed)
+            key = keys.recording(seed)
             return jax.device_get(play(self.decode(seed), self.answer.task, key))
 
         return [record(seed + i) for i in range(policies)]
 
     def evaluate(
-        self, policies: int = 8, episodes: int = 8, *, seed: int = 0
+        self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, Any]:
         """Return what `policies` fresh policies achieve in `episodes` episodes each.
 
-        The keys are none that the search used. For the returns see
-        `measures.describe`; the rest says what was measured.
+        No search has met these policies and episodes. With the seed of a run they are
+        those of its final evaluation.
+
+        Args:
+            policies: number of policies.
+            episodes: number of episodes of each.
+            seed: of the policies and episodes; None for new ones at every call.
+
+        Returns:
+            `measures.describe` of the returns, and what was measured, `seed` included.
         """
-        key = jax.random.fold_in(self.key, seed)
+        seed = drawn(seed)
+        policy_keys = keys.policy_keys(keys.evaluation(seed), policies)
         genomes = jax.tree.map(lambda x: x[None], self.genome)
         outcome = self.engine.evaluate(
-            genomes, self.answer.task, key, policies=policies, episodes=episodes
+            genomes, self.answer.task, policy_keys, episodes=episodes
         )
         return {
             "env": self.config.names["env"],
@@ -82,6 +98,7 @@ class Solution:
             "episode_length_mean": float(np.mean(outcome.lengths)),
             "policies": policies,
             "episodes": episodes,
+            "seed": seed,
         }
 
     def arrays(self) -> dict[str, Any]:

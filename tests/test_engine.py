@@ -12,7 +12,7 @@ import toy
 import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
-from neuroevo.core import engine
+from neuroevo.core import engine, keys
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
 from neuroevo.types import Encoding
@@ -143,30 +143,30 @@ def test_generation_agrees_with_plain_loops():
     log = advance(run, 1)
 
     state = before[1]
-    key = jax.random.fold_in(state.key, 0)
-    ask_key, _, play_key = jax.random.split(key, 3)
-    population, _ = parts.strategy.ask(ask_key, state.strategy)
+    drawn = keys.generation(state.key, 0)
+    population, _ = parts.strategy.ask(drawn.ask, state.strategy)
     center = parts.strategy.center(state.strategy)
-    keys = jax.random.split(play_key, plan["policies"] + plan["center_policies"])
+    count = plan["policies"] + plan["center_policies"]
+    policy_keys = keys.policy_keys(drawn.evaluation, count)
 
     def play(genome, key):
-        start_key, episodes_key = jax.random.split(key)
-        params = parts.encoding.decode(genome, parts.encoding.start(start_key))
+        start, episodes = keys.of_policy(key)
+        params = parts.encoding.decode(genome, parts.encoding.start(start))
 
         def act(observation, key):
             return parts.policy.act(parts.policy.apply(params, observation), key)
 
-        episode_keys = jax.random.split(episodes_key, plan["episodes"])
+        episode_keys = keys.episode_keys(episodes, plan["episodes"])
         return parts.task.evaluate(act, state.task, episode_keys)
 
     play = jax.jit(play)
     fitness, steps = [], 0
     for row in range(plan["population"]):
         genome = jax.tree.map(lambda x, row=row: x[row], population)
-        outcomes = [play(genome, key) for key in keys[: plan["policies"]]]
+        outcomes = [play(genome, key) for key in policy_keys[: plan["policies"]]]
         fitness.append(np.mean([outcome.returns for outcome in outcomes]))
         steps += sum(int(outcome.lengths.sum()) for outcome in outcomes)
-    outcomes = [play(center, key) for key in keys[plan["policies"] :]]
+    outcomes = [play(center, key) for key in policy_keys[plan["policies"] :]]
     steps += sum(int(outcome.lengths.sum()) for outcome in outcomes)
 
     np.testing.assert_allclose(log.fitness_mean[0], np.mean(fitness), rtol=1e-4)
@@ -270,8 +270,11 @@ def test_a_hopeless_generation_leaves_the_strategy_alone():
 
 def test_evaluation_is_held_out_and_repeatable():
     run = make_run()
-    one, two = run.evaluate(3, 2), run.evaluate(3, 2)
+    one, two = run.evaluate(3, 2, seed=0), run.evaluate(3, 2, seed=0)
     assert one == two
-    assert run.evaluate(3, 2, seed=1) != one
+    assert run.evaluate(3, 2, seed=1)["return_mean"] != one["return_mean"]
+    fresh = run.evaluate(3, 2)
+    assert fresh["return_mean"] != run.evaluate(3, 2)["return_mean"]
+    assert fresh == run.evaluate(3, 2, seed=fresh["seed"])
     assert len(one["return_per_policy"]) == 3
     np.testing.assert_allclose(one["return_mean"], np.mean(one["return_per_policy"]))

@@ -50,7 +50,8 @@ ALLOWED = {
     r"neuroevo\.loggers(\..*)?": CONTRACTS | {"neuroevo.registry", "neuroevo.store"},
     r"neuroevo\.tasks(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.core", "neuroevo.store.npz"},
-    r"genomes(\..*)?": CONTRACTS | {"neuroevo.registry", "neuroevo.policies.imitation"},
+    r"genomes(\..*)?": CONTRACTS
+    | {"neuroevo.registry", "neuroevo.core.keys", "neuroevo.policies.imitation"},
     r"neuroevo\.terminal\.formatting": set(),
     r"neuroevo\.config(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.store.files"},

@@ -140,8 +140,9 @@ class _Evaluate(schema.Machine):
     """Fresh policies decoded from the genome."""
     episodes: Count = 8
     """Episodes of each policy."""
-    seed: Seed = 0
-    """Seed of the evaluation's randomness."""
+    seed: Seed | None = None
+    """Seed of the policies and episodes, a run's own for those of its final evaluation;
+    None for new ones every time."""
     config: Path | None = None
     """YAML file with options of the parts; the command line wins."""
     preset: str | None = None

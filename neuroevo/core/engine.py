@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices as sharding
+from neuroevo.core import keys as random
 from neuroevo.types import (
     Array,
     Encoding,
@@ -51,7 +52,7 @@ class Answer(NamedTuple):
 class State(NamedTuple):
     """Everything that the next generation depends on."""
 
-    key: Key  # root of all randomness; never changes
+    key: Key  # of all generations, see `keys.generation`; never changes
     generation: Array  # int32: generations completed
     strategy: StrategyState
     task: TaskState
@@ -83,10 +84,10 @@ class Report(NamedTuple):
 class Engine(NamedTuple):
     """The compiled functions of a run."""
 
-    init: Callable[..., State]  # (key), or (key, the genome to start from)
+    init: Callable[..., State]  # (search keys), or with the genome to start from
     advance: Callable[[State, Limits], tuple[State, Array, Report]]
     center: Callable[[State], Answer]  # the strategy's present answer
-    evaluate: Callable[..., Outcome]  # (genomes, task, key, policies=…, episodes=…)
+    evaluate: Callable[..., Outcome]  # (genomes, task, policy keys, episodes=…)
 
 
 LOG_SIZE = 1024  # generations that one call of `advance` can report
@@ -115,7 +116,7 @@ def make_engine(
         random numbers, which make candidates comparable. Of the blocks, the first
         `active` are played, by default all.
         """
-        start_keys, episode_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        of_policies = jax.vmap(random.of_policy)(keys)
         width = plan.width if worth(plan.width, len(blocks[0][0])) else 1
         layout = lay_out(blocks, width)
         num_rows, num_starts = (
@@ -123,7 +124,10 @@ def make_engine(
             for ends in (layout.row_ends, layout.seed_ends)
         )
         starts = sharding.share_each(
-            lambda keys, i: encoding.start(keys[i]), start_keys, len(keys), num_starts
+            lambda keys, i: encoding.start(keys[i]),
+            of_policies.start,
+            len(keys),
+            num_starts,
         )
         genome_rows, policies = jnp.asarray(layout.rows), jnp.asarray(layout.policies)
 
@@ -143,7 +147,7 @@ def make_engine(
                     lambda x: x.reshape(-1, width, *x.shape[1:]), (params, valid)
                 )
                 keys = episode_keys[policies[batch]]
-                keys = jax.vmap(jax.random.split, (0, None))(keys, episodes)
+                keys = jax.vmap(random.episode_keys, (0, None))(keys, episodes)
                 return Group(params, keys, valid)
 
             def act(params, observation, key):
@@ -152,7 +156,7 @@ def make_engine(
             slots = max(1, plan.chunk // width)
             return task.play(act, load, task_state, len(rows), count, slots)
 
-        args = (genomes, starts, episode_keys, task_state)
+        args = (genomes, starts, of_policies.episodes, task_state)
         outcomes = sharding.share(play_rows, args, len(layout.policies), num_rows)
         return [jax.tree.map(part, outcomes) for part in layout.parts]
 
@@ -165,16 +169,19 @@ def make_engine(
     ]
 
     def generation(state: State, target: Array) -> tuple[State, Report]:
-        ask_key, tell_key, play_key = generation_keys(state)
+        keys = random.generation(state.key, state.generation)
         alone = functools.partial(sharding.alone, state.generation >= 0)
         center_due = state.generation % plan.center_every == 0
 
-        genomes, asked = alone(ask, ask_key, state.strategy)
-        keys = jax.random.split(play_key, plan.policies + plan.center_policies)
+        genomes, asked = alone(ask, keys.ask, state.strategy)
+        count = plan.policies + plan.center_policies
+        policy_keys = random.policy_keys(keys.evaluation, count)
         active = 1 + center_due
-        outcomes = play(pick, genomes, blocks, keys, plan.episodes, state.task, active)
+        outcomes = play(
+            pick, genomes, blocks, policy_keys, plan.episodes, state.task, active
+        )
         return alone(
-            tell, tell_key, genomes, outcomes, asked, state, target, center_due
+            tell, keys.tell, genomes, outcomes, asked, state, target, center_due
         )
 
     def ask(key: Key, strategy_state: StrategyState):
@@ -256,29 +263,27 @@ def make_engine(
         )
         return state, done, log
 
-    def init(key: Key, genome: Genome | None = None) -> State:
-        genome_key, strategy_key, task_key, run_key = jax.random.split(key, 4)
-        genome = encoding.init(genome_key) if genome is None else genome
-        task_state = task.init(task_key)
+    def init(keys: random.Search, genome: Genome | None = None) -> State:
+        genome = encoding.init(keys.genome) if genome is None else genome
+        task_state = task.init(keys.warm_up)
         return State(
-            key=run_key,
+            key=keys.run,
             generation=jnp.int32(0),
-            strategy=strategy.init(strategy_key, genome),
+            strategy=strategy.init(keys.strategy, genome),
             task=task_state,
             best=Answer(genome, task_state),
             best_return=jnp.float32(-jnp.inf),
             streak=jnp.int32(0),
         )
 
-    def evaluate(genomes, task_state, key, policies: int, episodes: int) -> Outcome:
-        """Return the outcomes, (G, policies, …), of fresh policies from G genomes.
+    def evaluate(genomes, task_state, keys: Key, episodes: int) -> Outcome:
+        """Return the outcomes, (G, P, …), of fresh policies from G genomes and P keys.
 
         The s-th policies of all genomes share their initialization and the episodes'
         randomness.
         """
         count = jax.tree.leaves(genomes)[0].shape[0]
-        keys = jax.random.split(key, policies)
-        blocks = [(np.arange(count), policies)]
+        blocks = [(np.arange(count), len(keys))]
         (outcomes,) = play(take, genomes, blocks, keys, episodes, task_state)
         return outcomes
 
@@ -286,24 +291,15 @@ def make_engine(
         return Answer(strategy.center(state.strategy), state.task)
 
     @functools.cache
-    def evaluation(policies: int, episodes: int):
-        return sharding.spread(
-            lambda *args: evaluate(*args, policies, episodes), devices
-        )
+    def evaluation(episodes: int):
+        return sharding.spread(lambda *args: evaluate(*args, episodes), devices)
 
     return Engine(
         init=jax.jit(init),
         advance=sharding.spread(advance, devices),
         center=jax.jit(center),
-        evaluate=lambda *args, policies, episodes: evaluation(policies, episodes)(
-            *args
-        ),
+        evaluate=lambda *args, episodes: evaluation(episodes)(*args),
     )
-
-
-def generation_keys(state: State) -> Key:
-    """Return the keys (3,) of the next generation's ask, tell and evaluations."""
-    return jax.random.split(jax.random.fold_in(state.key, state.generation), 3)
 
 
 def is_finite(tree: Any) -> Array:

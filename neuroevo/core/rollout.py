@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from neuroevo.core import keys as random
 from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.types import (
@@ -85,7 +86,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         observation = normalizer.apply(task_state, seen, now.observation)
         # Folding in `t` needs no key in the carry, and costs nothing at all where the
         # policy or the environment ignores its key.
-        act_keys, step_keys = (_fold_in(k, t) for k in keys)
+        act_keys, step_keys = (_at_step(k, t) for k in keys)
         action = jax.vmap(act)(observation, act_keys)
         if is_box:
             action = jnp.clip(action, -1.0, 1.0)
@@ -233,9 +234,8 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
 
         @jax.jit
         def run(key):
-            init_key, key = jax.random.split(key)
-            keys = jax.random.split(key, episodes)
-            return task.evaluate(act, task.init(init_key), keys).stats
+            keys = random.episode_keys(key, episodes)
+            return task.evaluate(act, task.init(key), keys).stats
 
         return run(key)
 
@@ -267,13 +267,13 @@ def random_act(spec: Spec) -> Act:
     return act
 
 
-_fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+_at_step = jax.vmap(random.at_step, in_axes=(0, None))
 
 
-def _split(keys: Key) -> tuple[Key, Key, Key]:
+def _split(keys: Key) -> random.Episode:
     """Return keys for the resets, the actions and the steps of each episode."""
-    split = jax.vmap(lambda key: jax.random.split(key, 3))(keys.reshape(-1))
-    return tuple(split[:, i].reshape(keys.shape) for i in range(3))
+    episodes = jax.vmap(random.of_episode)(keys.reshape(-1))
+    return jax.tree.map(lambda key: key.reshape(keys.shape), episodes)
 
 
 def _finite(x: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuroevo import devices
 from neuroevo.config.resolve import Config
-from neuroevo.core import engine
+from neuroevo.core import engine, keys
 from neuroevo.core.rollout import make_task
 from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
@@ -23,6 +23,7 @@ def set_up_jax(config: Config) -> None:
     """Prepare JAX for what `config` asks of it; call it before anything is compiled."""
     devices.configure(config.devices, lengthy=tuning.is_lengthy(config))
     compilation.use_cache(config.settings.compilation_cache)
+    keys.pin()
 
 
 def build_parts(
@@ -56,7 +57,7 @@ def build_parts(
     strategy = None
     if "strategy" in options:
         strategy = options["strategy"].build(config.settings.population)
-        jax.eval_shape(strategy.init, jax.random.key(0), shapes(encoding.init))
+        jax.eval_shape(strategy.init, keys.abstract(), shapes(encoding.init))
     return Parts(environment, task, policy, encoding, strategy, spec)
 
 
@@ -77,9 +78,9 @@ def build_engine(
     )
 
 
-def answer(parts: Parts, genome: Any, key: jax.Array) -> engine.Answer:
+def answer(parts: Parts, genome: Any) -> engine.Answer:
     """Return `genome` with the task's initial state, as for a genome from a file."""
-    return engine.Answer(genome, jax.jit(parts.task.init)(key))
+    return engine.Answer(genome, jax.jit(parts.task.init)(keys.warm_up(0)))
 
 
 def first_genome(parts: Parts, file: genome_file.GenomeFile) -> Any:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import engine
+from neuroevo.core import keys as random
 from neuroevo.run.parts import Parts
 from neuroevo.types import Genome, Key, Params, TaskState, Trajectory
 
@@ -45,10 +46,11 @@ def _values(
     settings: Any, parts: Parts, state: engine.State
 ) -> Iterator[tuple[str, str | None]]:
     """Yield each candidate, seed and episode, with what is not finite of it, if any."""
-    ask_key, _, play_key = engine.generation_keys(state)
-    population, _ = jax.jit(parts.strategy.ask)(ask_key, state.strategy)
+    drawn = random.generation(state.key, state.generation)
+    population, _ = jax.jit(parts.strategy.ask)(drawn.ask, state.strategy)
     center = jax.jit(parts.strategy.center)(state.strategy)
-    keys = jax.random.split(play_key, settings.policies + settings.center_policies)
+    count = settings.policies + settings.center_policies
+    keys = random.policy_keys(drawn.evaluation, count)
     policies, center_policies = keys[: settings.policies], keys[settings.policies :]
     if int(state.generation) % settings.center_every:
         center_policies = center_policies[:0]
@@ -70,13 +72,15 @@ def _values(
         genome = genome()
         yield subject, _describe("its genome", genome)
         for s, key in enumerate(keys):
-            start_key, episodes_key = jax.random.split(key)
-            params = decode(genome, start(start_key))
+            policy = random.of_policy(key)
+            begun = start(policy.start)
+            params = decode(genome, begun)
             found = _describe("its decoded parameters", params)
             if found:
-                found += _origin(parts, genome, start(start_key), params)
+                found += _origin(parts, genome, begun, params)
             yield f"{subject}, seed {s}", found
-            for e, key in enumerate(jax.random.split(episodes_key, settings.episodes)):
+            episodes = random.episode_keys(policy.episodes, settings.episodes)
+            for e, key in enumerate(episodes):
                 episode = record(params, state.task, key)
                 yield f"{subject}, seed {s}, episode {e}", _describe_episode(episode)
 

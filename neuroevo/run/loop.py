@@ -144,6 +144,7 @@ class _Session:
             shape = {
                 "policies": settings.final_policies,
                 "episodes": settings.final_episodes,
+                "seed": settings.seed,
             }
             for name, solution in (("final", run.center), ("best", run.best)):
                 evaluations[name] = solution.evaluate(**shape)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.spaces import Spec
 from neuroevo.types import Encoding, Environment, Policy, Strategy, Task
@@ -31,7 +32,7 @@ def shapes(init: Callable) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of integers that it cannot hold, either
-            return jax.eval_shape(init, jax.random.key(0))
+            return jax.eval_shape(init, keys.abstract())
     except OverflowError:
         raise UserError(
             "the network is too large: one of its arrays would have more than 2^31 "

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from neuroevo import devices, multihost
 from neuroevo.config.resolve import Config
-from neuroevo.core import engine
+from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, tuning
 from neuroevo.solution import Solution
@@ -81,14 +79,12 @@ class Run:
         self.summary: dict[str, Any] = {}
         self.signal: int | None = None
         self.notes: list[str] = []
-        # Evaluations draw from a key of their own: none that the search ever sees.
-        keys = jax.random.split(jax.random.key(config.settings.seed))
-        self._search_key, self._evaluation_key = keys
         self.state: engine.State | None = None
 
     def initialize(self, directory: RunDirectory | None = None) -> None:
         """Start at generation 0, or at the newest checkpoint in `directory`."""
-        self.state = self.engine.init(self._search_key, self._first)
+        search = keys.search(self.config.settings.seed)
+        self.state = self.engine.init(search, self._first)
         described = self.config.to_dict()
         restored = multihost.from_main(
             lambda: directory and directory.restore(self.state, described)
@@ -130,8 +126,7 @@ class Run:
         return self._solution(self.state.best)
 
     def _solution(self, answer: engine.Answer) -> Solution:
-        key = self._evaluation_key
-        return Solution(self.config, self.parts, self.engine, answer, key)
+        return Solution(self.config, self.parts, self.engine, answer)
 
     @property
     def genome(self) -> Any:
@@ -142,6 +137,8 @@ class Run:
         """Return the parameters of a fresh policy decoded from the present center."""
         return self.center.decode(seed)
 
-    def evaluate(self, policies: int = 8, episodes: int = 8, *, seed: int = 0) -> dict:
+    def evaluate(
+        self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
+    ) -> dict:
         """Return the held-out result of the present center; see `Solution.evaluate`."""
         return self.center.evaluate(policies, episodes, seed=seed)

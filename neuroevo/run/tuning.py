@@ -10,7 +10,7 @@ import jax
 
 from neuroevo import devices
 from neuroevo.config.resolve import Config
-from neuroevo.core import engine
+from neuroevo.core import engine, keys
 from neuroevo.errors import UserError
 from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.terminal.formatting import format_bytes
@@ -113,7 +113,7 @@ def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
     """Return the bytes that a run needs on one device, by what they are for."""
     assert parts.strategy is not None
     settings = config.settings
-    key = jax.random.key(0)
+    key = keys.abstract()
     genome = shapes(parts.encoding.init)
     state = jax.eval_shape(parts.strategy.init, key, genome)
     population, _ = jax.eval_shape(parts.strategy.ask, key, state)

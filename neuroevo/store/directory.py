@@ -26,6 +26,7 @@ import yaml
 import neuroevo
 from neuroevo.config.schema import group_of
 from neuroevo.config.yaml import read_yaml
+from neuroevo.core import keys
 from neuroevo.errors import UserError, first_line, kind_of
 from neuroevo.store import genome_file
 from neuroevo.store.files import atomic_write, flatten, jsonable, to_json
@@ -35,6 +36,7 @@ METRICS = "metrics.jsonl"
 ENVIRONMENT = "environment.json"
 CENTER = "genome.npz"
 BEST = "best.npz"
+CHUNKS = ("chunk", "decode_chunk")  # options in `CONFIG`
 START = "start.npz"
 SUMMARY = "summary.json"
 LOGGERS = "loggers.json"
@@ -108,8 +110,18 @@ def read_genome(path: Path) -> genome_file.GenomeFile:
     if kind_of(path, expected) == "a directory":
         if not is_run(path):
             raise UserError(f"{path}: not a run; expected {expected}")
-        path = path / BEST
+        return _with_chunks(path, genome_file.load(path / BEST))
     return genome_file.load(path)
+
+
+def _with_chunks(path: Path, file: genome_file.GenomeFile) -> genome_file.GenomeFile:
+    """Return `file` with the sizes of chunks that the run in `path` has.
+
+    The last digits of an evaluation may depend on them.
+    """
+    written = read_config(path)
+    sizes = {name: written[name] for name in CHUNKS if name in written}
+    return file._replace(meta={**file.meta, **sizes})
 
 
 class RunDirectory:
@@ -508,6 +520,7 @@ def environment() -> dict[str, Any]:
     )
     return {
         "versions": versions,
+        "random": dict(keys.SETTINGS),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "git_revision": git.stdout.strip() or None,

@@ -18,7 +18,7 @@ from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN
-from neuroevo.solution import Solution
+from neuroevo.solution import Solution, drawn
 from neuroevo.spaces import Discrete, Spec
 from neuroevo.store import directory as runs
 from neuroevo.store import genome_file, zoo
@@ -48,14 +48,14 @@ class Merged:
     disagreements: Mapping[str, Sequence[Any]]
 
     def evaluate(
-        self, policies: int = 8, episodes: int = 8, *, seed: int = 0
+        self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, dict[str, Any]]:
         """Return what fresh policies achieve in each task; see `Solution.evaluate`.
 
         The s-th policies of all tasks have the same parameters. Under ``own`` is the
         result of the task's genome on its own, with the same seeds.
         """
-        results = {}
+        seed, results = drawn(seed), {}
         for name, solution in self.tasks.items():
             own = self.own[name].evaluate(policies, episodes, seed=seed)
             own = {"genome": str(self.sources[name])} | own

@@ -27,12 +27,13 @@ from neuroevo import devices as sharding
 from neuroevo import returns as measures
 from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
+from neuroevo.core import keys as random
 from neuroevo.errors import UserError, unknown
 from neuroevo.policies import networks as policies
 from neuroevo.policies.restrict import restrict
 from neuroevo.run import build, tuning
 from neuroevo.run.parts import count, shapes
-from neuroevo.solution import Solution
+from neuroevo.solution import Solution, drawn
 from neuroevo.types import Encoding, Key, Params, Policy
 
 # What varies, the slowest first, with the option that has its values.
@@ -99,30 +100,37 @@ def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
 
 
 def measure(
-    solution: Solution, grid: Grid, *, policies: int, episodes: int, seed: int = 0
+    solution: Solution,
+    grid: Grid,
+    *,
+    policies: int,
+    episodes: int,
+    seed: int | None = None,
 ) -> dict[str, Any]:
     """Return what fresh policies of all kinds in `grid` achieve.
 
     The s-th policies of all kinds share the randomness of their episodes, and those of
-    one shape their initial parameters. The keys are none that the search used.
+    one shape their initial parameters. They are the policies and episodes that
+    `Solution.evaluate` draws with the same seed.
 
     Args:
         solution: the genome, with what decodes it.
         grid: from `make_grid`.
         policies: policies of each kind, S.
         episodes: episodes of each policy, E.
-        seed: of all randomness.
+        seed: of all randomness; None for a new one.
 
     Returns:
-        ``env``, ``policies``, ``episodes``, ``axes`` (the grid) and ``rows``: for each
-        combination its value of every axis, then `measures.describe` of its returns.
+        ``env``, ``policies``, ``episodes``, ``seed``, ``axes`` (the grid) and
+        ``rows``: for each combination its value of every axis, then
+        `measures.describe` of its returns.
     """
     rows = [
         dict(zip(grid, values, strict=True))
         for values in itertools.product(*grid.values())
     ]
-    key = jax.random.fold_in(solution.key, seed)
-    keys = [jax.random.split(jax.random.fold_in(key, s)) for s in range(policies)]
+    seed = drawn(seed)
+    keys = random.policy_keys(random.evaluation(seed), policies)
     by_depth = itertools.groupby(rows, key=lambda row: row["depth"])
     returns = [_play(solution, list(some), keys, episodes) for _, some in by_depth]
     described = map(measures.describe, itertools.chain(*returns))
@@ -130,23 +138,22 @@ def measure(
         "env": solution.config.names["env"],
         "policies": policies,
         "episodes": episodes,
+        "seed": seed,
         "axes": {axis: list(values) for axis, values in grid.items()},
         "rows": [row | each for row, each in zip(rows, described, strict=True)],
     }
 
 
 def _play(
-    solution: Solution, variants: Sequence[Variant], keys: Sequence[Key], episodes: int
+    solution: Solution, variants: Sequence[Variant], keys: Key, episodes: int
 ) -> np.ndarray:
-    """Return the returns (G, S, E) of G variants, all of one depth.
-
-    Each of the S keys is a pair: for decoding and for playing.
-    """
+    """Return the returns (G, S, E) of G variants, all of one depth, and S keys."""
     hidden = (max(v["width"] for v in variants),) * variants[0]["depth"]
     activations = tuple(dict.fromkeys(v["activation"] for v in variants))
     policy = _player(solution, hidden, activations)
     like = shapes(policy.init)
-    decode = _make_decoder(solution, like["network"], [start for start, _ in keys])
+    starts = [random.of_policy(key).start for key in keys]
+    decode = _make_decoder(solution, like["network"], starts)
 
     def gather(variants: Sequence[Variant], s: int) -> Params:
         """Return the parameters of the s-th policies of `variants`, stacked."""
@@ -163,13 +170,14 @@ def _play(
     groups = math.ceil(len(variants) / size)
     filled = [*variants, *[variants[-1]] * (groups * size - len(variants))]
     engine = _build_engine(solution, policy, size)
-    evaluate = functools.partial(engine.evaluate, policies=1, episodes=episodes)
+    evaluate = functools.partial(engine.evaluate, episodes=episodes)
 
     returns = np.empty((len(filled), len(keys), episodes))
     for first in range(0, len(filled), size):
         rows = slice(first, first + size)
-        for s, (_, key) in enumerate(keys):
-            outcome = evaluate(gather(filled[rows], s), solution.answer.task, key)
+        for s in range(len(keys)):
+            genomes, key = gather(filled[rows], s), keys[s : s + 1]
+            outcome = evaluate(genomes, solution.answer.task, key)
             returns[rows, s] = outcome.returns[:, 0]
     return returns[: len(variants)]
 
