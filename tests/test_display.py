@@ -12,6 +12,8 @@ from neuroevo.terminal.formatting import (
     format_value,
     sparkline,
 )
+from neuroevo.terminal.genomes import render_dataset
+from neuroevo.terminal.listings import render_list
 from neuroevo.terminal.live import (
     Header,
     LiveDisplay,
@@ -20,10 +22,8 @@ from neuroevo.terminal.live import (
     Tracker,
     make_display,
 )
-from neuroevo.terminal.tables import (
-    render_dataset,
+from neuroevo.terminal.results import (
     render_evaluation,
-    render_list,
     render_summary,
     render_sweep,
 )

@@ -12,7 +12,7 @@ from neuroevo import registry
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
-from neuroevo.loggers import recorder as recording
+from neuroevo.run import recorder
 from neuroevo.store import directory as runs
 
 NAMES = registry.loggers.names()
@@ -203,7 +203,7 @@ def test_a_missing_package_is_told_with_the_remedy(name, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
     logger = registry.loggers.get(name)()
     with pytest.raises(UserError, match=rf"{name} is not .* 'neuroevo\[{name}\]'"):
-        recording.check({name: logger}, None)
+        recorder.check({name: logger}, None)
 
 
 def test_tensorboard_wants_a_run_directory():

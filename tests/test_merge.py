@@ -22,7 +22,7 @@ from neuroevo.policies.restrict import restrict
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
 from neuroevo.studies import merge as merging
-from neuroevo.terminal import tables as reports
+from neuroevo.terminal import results
 
 OPTIONS = {
     "encoding": {"name": "dataset", "steps": 3, "optimizer": "sgd"},
@@ -433,8 +433,8 @@ def test_the_first_genomes_settings_hold_unless_overridden(folder, run_cli):
 def test_a_table_without_own_returns():
     result = {"return_mean": 1.0, "return_std": 0.5, "return_interval": [0.5, 1.5]}
     console = Console(file=io.StringIO(), width=80)
-    results = {"CartPole-v1": result | {"policies": 2, "episodes": 3}}
-    reports.render_tasks(results, console)
+    measured = {"CartPole-v1": result | {"policies": 2, "episodes": 3}}
+    results.render_tasks(measured, console)
     out = console.file.getvalue()
     assert re.search(r"CartPole-v1 +1\.00 ± 0\.5\d* +0\.5\d* to 1\.5", out)
     assert "own" not in out and "from 2 fresh policies × 3 episodes" in out

@@ -23,7 +23,7 @@ from neuroevo.policies.networks import MLP, with_activation_in_params
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
 from neuroevo.studies import transfer as transferring
-from neuroevo.views import figures as pictures
+from neuroevo.views import heat_map
 
 OPTIONS = {
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 20},
@@ -366,16 +366,16 @@ def result_of(**axes):
 def test_the_longest_axis_goes_across(monkeypatch):
     drawn = {}
     monkeypatch.setattr(
-        pictures, "draw_heat_map", lambda path, values, **k: drawn.update(k, v=values)
+        heat_map, "draw_heat_map", lambda path, values, **k: drawn.update(k, v=values)
     )
-    pictures.draw_transfer(
+    heat_map.draw_transfer(
         result_of(width=[64, 128], activation=["tanh", "relu"], steps=[1, 2, 3]), None
     )
     assert drawn["columns"] == ["1", "2", "3"]
     assert drawn["rows"] == ["64 · tanh", "64 · relu", "128 · tanh", "128 · relu"]
     assert drawn["titles"] == ("width · activation", "steps")
     np.testing.assert_array_equal(drawn["v"], np.arange(12).reshape(4, 3))
-    pictures.draw_transfer(
+    heat_map.draw_transfer(
         result_of(width=[64, 128], depth=[1, 2, 3], learning_rate=[0.1, 0.001]), None
     )
     assert drawn["columns"] == ["1", "2", "3"]
@@ -385,13 +385,13 @@ def test_the_longest_axis_goes_across(monkeypatch):
     assert drawn["title"].endswith("activation tanh, optimizer adam, steps 64")
 
 
-@pytest.mark.parametrize("suffix", pictures.SUFFIXES)
+@pytest.mark.parametrize("suffix", heat_map.SUFFIXES)
 def test_pictures_of_every_kind(suffix, tmp_path):
     path = tmp_path / f"heat{suffix}"
     result = result_of(width=[64, 128])
     result["rows"][0]["return_mean"] = float("nan")
-    pictures.draw_transfer(result, path)
+    heat_map.draw_transfer(result, path)
     begins = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
     assert path.read_bytes().startswith(begins[suffix])
     with pytest.raises(neuroevo.UserError, match="exists already"):
-        pictures.check_path(path)
+        heat_map.check_path(path)

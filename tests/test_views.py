@@ -1,4 +1,4 @@
-"""What runs and genomes look like: reports, pictures, films and plots."""
+"""What runs and genomes look like: reports, pictures, videos and plots."""
 
 import io
 import json
@@ -21,10 +21,19 @@ from neuroevo.environments.brax.bodies import Bodies
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
 from neuroevo.store import directory as runs
+from neuroevo.store.record import read_record
 from neuroevo.types import Trajectory
-from neuroevo.views import curves, pairs, report, scenes
-from neuroevo.views import shapes as bodies
-from neuroevo.views import video as films
+from neuroevo.views import (
+    body_page,
+    body_painters,
+    body_shapes,
+    curves,
+    pairs,
+    recording,
+    report,
+    scenes,
+    video,
+)
 
 TINY = {
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 30},
@@ -182,7 +191,7 @@ def test_an_observation_tells_the_pose_but_for_the_place(name):
 
 @pytest.fixture(scope="module")
 def swing():
-    """A film of a capsule on a hinge, one meter up; it lies along x, then falls."""
+    """A capsule on a hinge, one meter up, is recorded: it lies along x, then falls."""
     import mujoco
 
     model = mujoco.MjModel.from_xml_string(
@@ -198,22 +207,22 @@ def swing():
     solution = SimpleNamespace(config=resolved, parts=made)
     angles, ones = np.array([[0.0], [0.3], [0.9]]), np.ones((3, 1))
     steps = Trajectory(angles, ones, ones[:, 0], angles, ones[:, 0] > 0)
-    return films.Film(solution, steps, 3, 3.0, range(3), 0, [3.0])
+    return recording.Recording(solution, steps, 3, 3.0, range(3), 0, [3.0])
 
 
 def test_shapes_are_where_mujoco_puts_them(swing):
     model = swing.solution.config.parts["env"].bodies().model
-    (shape,) = bodies.shapes(model)
-    points = bodies.locate(shape, bodies.place(model, np.zeros(1)))
+    (shape,) = body_shapes.shapes(model)
+    points = body_shapes.locate(shape, body_shapes.place(model, np.zeros(1)))
     np.testing.assert_allclose(points.min(0), (-0.1, -0.1, 0.9), atol=0.01)
     np.testing.assert_allclose(points.max(0), (0.6, 0.1, 1.1), atol=0.01)
-    assert bodies.view(model) == (90, 0)
+    assert body_shapes.view(model) == (90, 0)
 
 
-@pytest.mark.parametrize("renderer", bodies.RENDERERS)
-def test_bodies_move_in_a_film(swing, renderer):
+@pytest.mark.parametrize("renderer", body_painters.RENDERERS)
+def test_bodies_move_in_a_video(swing, renderer):
     try:
-        frames = [*films.draw_frames(swing, renderer)]
+        frames = [*video.draw_frames(swing, renderer)]
     except UserError as error:
         assert renderer == "mujoco" and "libegl1" in str(error)
         pytest.skip(str(error))
@@ -224,11 +233,11 @@ def test_without_opengl_a_line_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco.egl", None)
     monkeypatch.setitem(sys.modules, "mujoco.osmesa", None)
     with pytest.raises(UserError, match="found neither EGL nor OSMesa.*outlines"):
-        bodies._open_gl.__wrapped__()
+        body_painters._open_gl.__wrapped__()
 
 
 def test_a_page_to_turn_bodies_on_needs_nothing_else(swing):
-    html = films.make_page(swing)
+    html = body_page.make_page(swing)
     assert html.count('"mesh3d"') >= 4 and "return 3.00" in html  # one and each frame
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[^>]*//", html)
 
@@ -269,18 +278,18 @@ def test_inspect_a_genome_that_is_no_data_set(run_cli, run):
     assert code == 2 and "expected a data set" in err and err.count("\n") == 1
 
 
-# ----------------------------------------------------------------------------- films
+# ----------------------------------------------------------------------------- videos
 
 
-def test_a_film_is_an_episode_of_the_policy(run):
+def test_a_recording_is_an_episode_of_the_policy(run):
     solution = neuroevo.load(run)
-    film = films.record(solution, seed=3, policies=3, frames=7)
-    assert film.result == sorted(film.results)[1] and len(film.shown) <= 7
-    assert film.result == film.length == film.trajectory.rewards.sum()  # CartPole's
-    (again,) = solution.record(film.seed)
-    np.testing.assert_array_equal(again.actions, film.trajectory.actions)
-    gif = Image.open(io.BytesIO(films.make_gif(film, fps=10)))
-    assert gif.n_frames == len(film.shown) and gif.size == (480, 320)
+    recorded = recording.record(solution, seed=3, policies=3, frames=7)
+    assert recorded.result == sorted(recorded.results)[1] and len(recorded.shown) <= 7
+    assert recorded.result == recorded.length == recorded.trajectory.rewards.sum()
+    (again,) = solution.record(recorded.seed)
+    np.testing.assert_array_equal(again.actions, recorded.trajectory.actions)
+    gif = Image.open(io.BytesIO(video.make_gif(recorded, fps=10)))
+    assert gif.n_frames == len(recorded.shown) and gif.size == (480, 320)
     assert gif.info["duration"] == 100
 
 
@@ -322,7 +331,7 @@ def test_render_bodies(run_cli):
 
 
 def test_runs_of_one_setting_are_taken_together(run, others):
-    found = [curves.read_run(path) for path in (run, *others)]
+    found = [read_record(path) for path in (run, *others)]
     groups = curves.group(found)
     assert {k: [r.name for r in v] for k, v in groups.items()} == {
         "CartPole-v1, dataset, SNES, population 4": ["run", "seed", "short"],
@@ -339,7 +348,7 @@ def test_runs_of_one_setting_are_taken_together(run, others):
 
 @pytest.mark.parametrize("x", curves.AXES)
 def test_the_mean_of_runs_lies_in_its_band(run, x):
-    one = curves.read_run(run)
+    one = read_record(run)
     rows = [row | {"fitness_mean": 2.0 * row["fitness_mean"]} for row in one.rows]
     curve = curves.several([one, one._replace(rows=rows)], "fitness_mean", x)
     np.testing.assert_allclose(curve.mean, 1.5 * curve.low)
@@ -370,10 +379,10 @@ def test_plot(run_cli, run, others):
 def pages(run, others):
     """A report of a run, and one that compares runs."""
     solution = neuroevo.load(run)
-    film = films.record(solution, policies=1, frames=3)
+    recorded = recording.record(solution, policies=1, frames=3)
     one, two = run.with_name("one.html"), run.with_name("two.html")
-    one.write_text(report.make_report(curves.read_run(run), solution, film))
-    found = [curves.read_run(path) for path in (run, *others)]
+    one.write_text(report.make_report(read_record(run), solution, recorded))
+    found = [read_record(path) for path in (run, *others)]
     two.write_text(report.make_comparison(found))
     return one, two
 
@@ -398,7 +407,7 @@ def test_report(run_cli, run, others):
     assert code == 2 and "ends in .html; did you mean '.html'?" in err
     with (others[1] / runs.METRICS).open("a") as file:
         file.write('{"generation": 5, "env_steps": "many"}\n')
-    assert len(curves.read_run(others[1]).rows) == 4
+    assert len(read_record(others[1]).rows) == 4
     (others[1] / runs.SUMMARY).write_text("{")
     code, _, err = run_cli(f"report {others[1]}")
     assert code == 2 and "summary.json: not a readable JSON file" in err

@@ -37,7 +37,7 @@ usage: neuroevo COMMAND [OPTIONS]
   transfer  train other networks from a genome:  neuroevo transfer GENOME.npz
   train-policy  write the parameters of a policy trained from a genome to a file
   inspect   show the pairs of a data set:  neuroevo inspect GENOME.npz
-  render    film an episode:  neuroevo render RUN|GENOME.npz --out episode.gif
+  render    record an episode:  neuroevo render RUN|GENOME.npz --out episode.gif
   plot      draw learning curves for print:  neuroevo plot RUN RUN ... --out curves.pdf
   report    put all there is to see of runs on one page:  neuroevo report RUN ...
   metrics   the figures of runs as CSV or Parquet:  neuroevo metrics RUN [--out FILE]
@@ -242,7 +242,7 @@ class _Report:
     out: Path | None = None
     """New file to write, .html (default: report.html, in the run if it is one)."""
     episode: bool = True
-    """Film an episode, which takes most of the time."""
+    """Record an episode, which takes most of the time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -363,8 +363,8 @@ def _launch(
     from neuroevo import multihost as processes
     from neuroevo.run import loop
     from neuroevo.run.launch import launch
+    from neuroevo.terminal import genomes, results
     from neuroevo.terminal import live as display
-    from neuroevo.terminal import tables as reports
 
     run = launch(
         resolved,
@@ -389,13 +389,13 @@ def _launch(
             highlight=False,
         )
         return code
-    reports.render_summary(run.summary, console)
+    results.render_summary(run.summary, console)
     arrays = run.center.arrays()
     if "states" in arrays and len(arrays["states"]) <= 16:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         env = traits(EnvironmentTraits, resolved.parts["env"])
         names = {"features": env.features, "actions": env.actions}
-        reports.render_dataset(arrays, console, **names)
+        genomes.render_dataset(arrays, console, **names)
     return code
 
 
@@ -438,7 +438,7 @@ class _Sweep:
 
 def _sweep(arguments: list[str]) -> int:
     from neuroevo.studies import sweep as sweeping
-    from neuroevo.terminal import tables as reports
+    from neuroevo.terminal import results
 
     options = parsing.parse_command(_Sweep, arguments, prog="neuroevo sweep")
     sweep = sweeping.read(options.file, options.out)
@@ -458,7 +458,7 @@ def _sweep(arguments: list[str]) -> int:
         found = {"sweep": str(sweep.path), "variants": rows, "report": report}
         print(to_json(found))
     else:
-        reports.render_sweep(str(sweep.path), rows, _console())
+        results.render_sweep(str(sweep.path), rows, _console())
         if report:
             print(f"report {report}")
     return code
@@ -466,14 +466,15 @@ def _sweep(arguments: list[str]) -> int:
 
 def _compare(sweep: Any) -> str | None:
     """Write a report of a sweep's finished runs; return where it is, if there are."""
+    from neuroevo.store import record
     from neuroevo.studies import sweep as sweeping
-    from neuroevo.views import curves, report
+    from neuroevo.views import report
 
     done = [trial.path for trial in sweep.trials if sweeping.state(trial) == "done"]
     if not done:
         return None
     path = sweep.path / "report.html"
-    html = report.make_comparison([curves.read_run(each) for each in done])
+    html = report.make_comparison([record.read_record(each) for each in done])
     atomic_write(path, html)
     return str(path)
 
@@ -489,7 +490,7 @@ def _evaluate(arguments: list[str]) -> int:
     from neuroevo import loading
     from neuroevo.store import directory as runs
     from neuroevo.store import genome_file
-    from neuroevo.terminal import tables as reports
+    from neuroevo.terminal import results
 
     path, arguments = _take_path(arguments, _EVALUATE)
     layers, options = _layers(arguments), {"schema": _Evaluate, "prog": _EVALUATE}
@@ -504,20 +505,20 @@ def _evaluate(arguments: list[str]) -> int:
         resolved, file = loading.configure(file, layers, arguments, **options)
         prepared[name] = loading.prepare(resolved, file)
     options = resolved.settings
-    results = {
+    measured = {
         name: loading.finish(*each).evaluate(
             options.policies, options.episodes, seed=options.seed
         )
         for name, each in prepared.items()
     }
-    result = results.get(None)
+    result = measured.get(None)
     if options.json:
-        found = {"tasks": results} if result is None else result
+        found = {"tasks": measured} if result is None else result
         print(to_json({"genome": str(file.path)} | found))
     elif result is None:
-        reports.render_tasks(results, _console())
+        results.render_tasks(measured, _console())
     else:
-        reports.render_evaluation(result, _console())
+        results.render_evaluation(result, _console())
     return 0
 
 
@@ -527,7 +528,7 @@ _MERGE = "neuroevo merge RUN|GENOME.npz RUN|GENOME.npz ... --out MERGED.npz"
 def _merge(arguments: list[str]) -> int:
     from neuroevo.store import genome_file
     from neuroevo.studies import merge as merging
-    from neuroevo.terminal import tables as reports
+    from neuroevo.terminal import results
 
     paths = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
     arguments = arguments[len(paths) :]
@@ -550,11 +551,11 @@ def _merge(arguments: list[str]) -> int:
             file=sys.stderr,
         )
     merged.save(out)
-    results = merged.evaluate(options.policies, options.episodes, seed=options.seed)
+    measured = merged.evaluate(options.policies, options.episodes, seed=options.seed)
     if options.json:
-        print(to_json({"genome": out, "tasks": results}))
+        print(to_json({"genome": out, "tasks": measured}))
     else:
-        reports.render_tasks(results, _console())
+        results.render_tasks(measured, _console())
     return 0
 
 
@@ -564,15 +565,15 @@ _TRANSFER = "neuroevo transfer RUN|GENOME.npz"
 def _transfer(arguments: list[str]) -> int:
     from neuroevo import loading
     from neuroevo.studies import transfer as transferring
-    from neuroevo.terminal import tables as reports
-    from neuroevo.views import figures as pictures
+    from neuroevo.terminal import results
+    from neuroevo.views import heat_map
 
     resolved, file = _read(arguments, _Transfer, _TRANSFER)
     options = resolved.settings
     values = {name: getattr(options, name) for name in transferring.AXES.values()}
     grid = transferring.make_grid(resolved, **values)
     if options.picture is not None:
-        pictures.check_path(options.picture)
+        heat_map.check_path(options.picture)
     result = transferring.measure(
         loading.make_solution(resolved, file),
         grid,
@@ -581,11 +582,11 @@ def _transfer(arguments: list[str]) -> int:
         seed=options.seed,
     )
     if options.picture is not None:
-        pictures.draw_transfer(result, options.picture)
+        heat_map.draw_transfer(result, options.picture)
     if options.json:
         print(to_json({"genome": str(file.path)} | result))
     else:
-        reports.render_transfer(result, _console())
+        results.render_transfer(result, _console())
     return 0
 
 
@@ -612,14 +613,13 @@ _INSPECT = "neuroevo inspect RUN|GENOME.npz"
 
 def _inspect(arguments: list[str]) -> int:
     from neuroevo import loading
-    from neuroevo.terminal import tables as reports
-    from neuroevo.views import figures as pictures
-    from neuroevo.views import pairs
+    from neuroevo.terminal import genomes
+    from neuroevo.views import heat_map, pairs
 
     resolved, file = _read(arguments, _Inspect, _INSPECT)
     options = resolved.settings
     if options.picture is not None:
-        pictures.check_path(options.picture)
+        heat_map.check_path(options.picture)
         if "states" not in file.arrays:
             raise UserError(
                 f"{file.path}: expected a data set to draw, it has no states"
@@ -627,11 +627,11 @@ def _inspect(arguments: list[str]) -> int:
     solution = loading.make_solution(resolved, file)
     found, console = pairs.read_pairs(solution), _console()
     if found is None:
-        reports.render_arrays(file.arrays, console)
+        genomes.render_arrays(file.arrays, console)
         return 0
     known = found.observations is not None
     states = found.observations if known else found.states
-    reports.render_dataset(
+    genomes.render_dataset(
         {"states": states, **found.targets},
         console,
         max_rows=len(states),
@@ -653,19 +653,19 @@ _RENDER = "neuroevo render RUN|GENOME.npz"
 
 def _render(arguments: list[str]) -> int:
     from neuroevo import loading
-    from neuroevo.views import video as films
+    from neuroevo.views import recording, video
 
     resolved, file = _read(arguments, _Render, _RENDER)
     options = resolved.settings
     name = resolved.names["env"].rpartition(":")[2]
     path = options.out or Path(f"{name}.gif")
-    films.check_path(path, resolved)
+    video.check_path(path, resolved)
     solution = loading.make_solution(resolved, file)
-    film = films.record(
+    recorded = recording.record(
         solution, seed=options.seed, policies=options.policies, frames=options.frames
     )
-    films.save(film, path, fps=options.fps, renderer=options.renderer)
-    print(f"{path}: {film.describe()}")
+    video.save(recorded, path, fps=options.fps, renderer=options.renderer)
+    print(f"{path}: {recorded.describe()}")
     return 0
 
 
@@ -673,15 +673,14 @@ _PLOT = "neuroevo plot RUN [RUN ...] --out CURVES.pdf"
 
 
 def _plot(arguments: list[str]) -> int:
-    from neuroevo.views import figures as pictures
-    from neuroevo.views import plots
+    from neuroevo.views import heat_map, plots
 
     paths, arguments = _take_paths(arguments)
     options = parsing.parse_command(_Plot, arguments, prog=_PLOT)
     found = _read_runs(paths, _PLOT)
     if options.out is None:
         raise UserError(f"expected a file to write: {_PLOT}")
-    pictures.check_path(options.out)
+    heat_map.check_path(options.out)
     if not all(0 < length < 100 for length in options.size):
         raise UserError(f"--size: expected inches, got {options.size}")
     plots.draw(
@@ -698,8 +697,7 @@ def _report(arguments: list[str]) -> int:
     from neuroevo import loading
     from neuroevo.store import directory as runs
     from neuroevo.store import genome_file
-    from neuroevo.views import report
-    from neuroevo.views import video as films
+    from neuroevo.views import recording, report
 
     paths, arguments = _take_paths(arguments)
     options = parsing.parse_command(_Report, arguments, prog=_REPORT)
@@ -709,11 +707,11 @@ def _report(arguments: list[str]) -> int:
     own = one and options.out is None  # is renewed
     genome_file.check_new(path, (".html",), replace=own)
     if one:
-        solution = film = None
+        solution = recorded = None
         if (paths[0] / runs.BEST).exists():
             solution = loading.make_solution(*loading.read_solution(paths[0], []))
-            film = films.record(solution) if options.episode else None
-        html = report.make_report(found[0], solution, film)
+            recorded = recording.record(solution) if options.episode else None
+        html = report.make_report(found[0], solution, recorded)
     else:
         html = report.make_comparison(found)
     atomic_write(path, html)
@@ -728,11 +726,11 @@ def _take_paths(arguments: list[str]) -> tuple[list[Path], list[str]]:
 
 
 def _read_runs(paths: Sequence[Path], usage: str) -> list[Any]:
-    from neuroevo.views import curves
+    from neuroevo.store import record
 
     if not paths:
         raise UserError(f"expected runs first: {usage}")
-    return [curves.read_run(path) for path in paths]
+    return [record.read_record(path) for path in paths]
 
 
 def _read(arguments: list[str], schema: type, usage: str) -> tuple[config.Config, Any]:
@@ -789,7 +787,7 @@ class _Doctor:
 
 def _doctor(arguments: list[str]) -> int:
     from neuroevo.cli import doctor
-    from neuroevo.terminal import tables as reports
+    from neuroevo.terminal import listings
 
     options = parsing.parse_command(_Doctor, arguments, prog="neuroevo doctor")
     found = doctor.examine()
@@ -801,7 +799,7 @@ def _doctor(arguments: list[str]) -> int:
     if options.json:
         print(to_json(found))
     else:
-        reports.render_doctor(found, _console())
+        listings.render_doctor(found, _console())
     return 0 if found["self_test"] else 1
 
 
@@ -821,7 +819,7 @@ def _completion(arguments: list[str]) -> int:
 
 
 def _list(arguments: list[str]) -> int:
-    from neuroevo.terminal import tables as reports
+    from neuroevo.terminal import listings
 
     kinds = {
         "encodings": config.PARTS["encoding"],
@@ -839,7 +837,7 @@ def _list(arguments: list[str]) -> int:
             return 0
         case [name] if name.startswith(zoo.PREFIX):
             card = zoo.card(name.removeprefix(zoo.PREFIX))
-            reports.render_card(name, card, _console())
+            listings.render_card(name, card, _console())
             return 0
         case [kind] if kind in kinds:
             pass
@@ -853,7 +851,7 @@ def _list(arguments: list[str]) -> int:
         rows = [(name, describe_preset(name)) for name in presets()]
     else:
         rows = kinds[kind].describe()
-    reports.render_list(kind, rows, _console())
+    listings.render_list(kind, rows, _console())
     return 0
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from neuroevo import devices, multihost
 from neuroevo.config.resolve import Config
-from neuroevo.loggers import recorder as logging
-from neuroevo.loggers.recorder import Recorder
 from neuroevo.run import loop
+from neuroevo.run import recorder as logging
+from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Run
 from neuroevo.run.signals import interruptible
 from neuroevo.store import directory as store

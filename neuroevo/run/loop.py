@@ -10,9 +10,9 @@ import numpy as np
 from neuroevo import multihost
 from neuroevo.core import engine
 from neuroevo.errors import UserError
-from neuroevo.loggers.recorder import Recorder
 from neuroevo.run import debugging, results
 from neuroevo.run.events import Display, Header, Silent
+from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Counters, Run
 from neuroevo.store.directory import RunDirectory
 

@@ -1,4 +1,4 @@
-"""Pictures, films and pages of runs and genomes.
+"""Pictures, videos and pages of runs and genomes.
 
 matplotlib, plotly and MuJoCo are imported only to draw with them.
 """

@@ -1,4 +1,7 @@
-"""Colors that the color-blind tell apart."""
+"""Colors that the color-blind tell apart, and legends of what they stand for."""
+
+from collections.abc import Sequence
+from typing import Any
 
 # Okabe and Ito, "Color Universal Design", 2008; then three of Tol's, as it has eight.
 COLORS = (
@@ -19,3 +22,11 @@ COLORS = (
 def color(index: int) -> str:
     """Return the color of the thing with this `index`; they repeat."""
     return COLORS[index % len(COLORS)]
+
+
+def draw_legend(figure: Any, legend: Sequence[tuple[str, str]], **options: Any) -> None:
+    """Draw what colors stand for beside the drawings of a figure."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=shown, label=name) for name, shown in legend]
+    figure.legend(handles=handles, frameon=False, fontsize="small", **options)

@@ -1,14 +1,12 @@
 """Learning curves of runs, of one each or of all seeds of a setting together."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from neuroevo.config.schema import group_of
-from neuroevo.errors import UserError
-from neuroevo.store import directory as runs
+from neuroevo.store.record import RunRecord
 
 AXES = {
     "generation": "generation",
@@ -26,29 +24,6 @@ _POINTS = 200  # of a curve of several runs, where it has to be interpolated
 _PARTS = ("env", "encoding", "policy", "normalization", "strategy")
 
 
-class Run(NamedTuple):
-    """What a run directory holds.
-
-    `summary` is empty while the run goes on, or if it was interrupted.
-    """
-
-    path: Path
-    config: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
-    summary: Mapping[str, Any]
-    environment: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """What to call it: its directory's name."""
-        return self.path.resolve().name
-
-    def column(self, key: str) -> np.ndarray:
-        """Return a figure of each generation, NaN where there is none."""
-        values = [row.get(key) for row in self.rows]
-        return np.array([v if _is_number(v) else np.nan for v in values], float)
-
-
 class Curve(NamedTuple):
     """A mean with a band about it: arrays of one length."""
 
@@ -58,38 +33,14 @@ class Curve(NamedTuple):
     high: np.ndarray
 
 
-def read_run(path: Path) -> Run:
-    """Return what there is of a run.
-
-    Raises:
-        UserError: if `path` is no run, or has no metrics yet.
-    """
-    config = runs.read_config(path)
-    rows = [
-        row
-        for row in runs.read_metrics(path)
-        if all(_is_number(row.get(axis)) for axis in AXES)
-    ]
-    if not rows:
-        raise UserError(f"{path}: no metrics yet; expected a run of one generation")
-    summary, environment = (
-        runs.read_json(path / name) for name in (runs.SUMMARY, runs.ENVIRONMENT)
-    )
-    return Run(path, config, rows, summary, environment)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def group(found: Sequence[Run]) -> dict[str, list[Run]]:
+def group(found: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     """Return runs of one setting together, by what tells the settings apart.
 
     Runs belong together if their configurations differ in nothing but the seed, limits
     and what does not change the search. Settings are called by their parts, and by
     options where these are the same.
     """
-    by_setting: dict[str, tuple[dict, list[Run]]] = {}
+    by_setting: dict[str, tuple[dict, list[RunRecord]]] = {}
     for run in found:
         setting = _setting(run.config)
         by_setting.setdefault(repr(sorted(setting.items())), (setting, []))[1].append(
@@ -126,14 +77,14 @@ def _differing(settings: Sequence[Mapping], keys: Sequence[str]) -> list[str]:
     return [key for key in keys if len({repr(s.get(key)) for s in settings}) > 1]
 
 
-def one(run: Run, key: str, x: str) -> tuple[np.ndarray, np.ndarray]:
+def one(run: RunRecord, key: str, x: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of a run's curve, those with a value."""
     values = run.column(key)
     known = np.isfinite(values)
     return run.column(x)[known], values[known]
 
 
-def several(found: Sequence[Run], key: str, x: str) -> Curve | None:
+def several(found: Sequence[RunRecord], key: str, x: str) -> Curve | None:
     """Return the mean over runs, with a band from the lowest to the highest of them.
 
     It ends with the shortest run: beyond, it would be a mean of others. Where runs were
@@ -155,7 +106,7 @@ def several(found: Sequence[Run], key: str, x: str) -> Curve | None:
     return Curve(grid, values.mean(0), values.min(0), values.max(0))
 
 
-def describe(run: Run) -> str:
+def describe(run: RunRecord) -> str:
     """Return what a run is of, in a few words."""
     setting = _setting(run.config)
     names = (setting.get(f"{part}.name") for part in ("env", "encoding", "strategy"))

@@ -14,8 +14,8 @@ import numpy as np
 from neuroevo.solution import Solution
 from neuroevo.terminal.formatting import format_signed
 from neuroevo.traits import EnvironmentTraits, traits
+from neuroevo.views.colors import draw_legend
 from neuroevo.views.scenes import Scene, make_scene
-from neuroevo.views.video import draw_legend
 
 MOST = 64  # pairs in a picture
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import format_count
 from neuroevo.views import curves
 from neuroevo.views.colors import color
@@ -21,7 +22,7 @@ _RC = {
 
 
 def draw(
-    found: Sequence[curves.Run],
+    found: Sequence[RunRecord],
     path: Path,
     *,
     metric: str = "center_return",
@@ -62,7 +63,7 @@ def draw(
         figure.savefig(path)
 
 
-def _draw_one(axes: Any, run: curves.Run, x: str) -> None:
+def _draw_one(axes: Any, run: RunRecord, x: str) -> None:
     xs, mean = curves.one(run, "fitness_mean", x)
     at, spread = curves.one(run, "fitness_std", x)
     if len(at) == len(xs):
@@ -77,7 +78,7 @@ def _draw_one(axes: Any, run: curves.Run, x: str) -> None:
     axes.set_title(curves.describe(run), fontsize="medium")
 
 
-def _draw_several(axes: Any, found: Sequence[curves.Run], metric: str, x: str) -> None:
+def _draw_several(axes: Any, found: Sequence[RunRecord], metric: str, x: str) -> None:
     for i, (label, group) in enumerate(curves.group(found).items()):
         curve = curves.several(group, metric, x)
         if curve is None:

@@ -10,15 +10,16 @@ import yaml
 from neuroevo import returns as measures
 from neuroevo.solution import Solution
 from neuroevo.store import directory as runs
+from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import (
     format_bytes,
     format_count,
     format_duration,
     format_value,
 )
-from neuroevo.views import curves, pages, pairs
-from neuroevo.views import video as films
+from neuroevo.views import curves, pages, pairs, video
 from neuroevo.views.colors import color
+from neuroevo.views.recording import Recording
 
 _LAYOUT = {
     "template": "plotly_white",
@@ -30,14 +31,14 @@ _LAYOUT = {
 
 
 def make_report(
-    run: curves.Run, solution: Solution | None, film: films.Film | None
+    run: RunRecord, solution: Solution | None, recording: Recording | None
 ) -> str:
     """Return a page about a run.
 
     Args:
         run: what its directory holds.
         solution: its best genome, or None to leave that out.
-        film: an episode of it, or None to leave that out.
+        recording: an episode of it, or None to leave that out.
     """
     return pages.render(
         "run.html",
@@ -47,17 +48,17 @@ def make_report(
         curves=pages.plot(_plot_run(run)),
         statistics=pages.plot(_plot_statistics(run), height="360px"),
         genome=solution and _show_genome(solution),
-        film=film,
-        episode=film and pages.data_uri(films.make_gif(film), "gif"),
+        recording=recording,
+        episode=recording and pages.data_uri(video.make_gif(recording), "gif"),
         config=yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True),
         environment=_flat(run.environment),
         commands=_commands(run),
     )
 
 
-def make_comparison(found: Sequence[curves.Run]) -> str:
+def make_comparison(found: Sequence[RunRecord]) -> str:
     """Return a page that compares runs, those of one setting taken together."""
-    by_env: dict[str, list[curves.Run]] = {}
+    by_env: dict[str, list[RunRecord]] = {}
     for run in found:
         env = run.config.get("env")
         name = env["name"] if isinstance(env, Mapping) else str(env)
@@ -82,7 +83,7 @@ def make_comparison(found: Sequence[curves.Run]) -> str:
 # Figures
 
 
-def _headline(run: curves.Run) -> list[tuple[str, str, str]]:
+def _headline(run: RunRecord) -> list[tuple[str, str, str]]:
     """Return what matters most: a name, a value, and a remark for each."""
     summary, last = run.summary, run.rows[-1]
     figures = []
@@ -118,7 +119,7 @@ def _headline(run: curves.Run) -> list[tuple[str, str, str]]:
     return figures
 
 
-def _summarize(label: str, group: Sequence[curves.Run]) -> dict[str, Any]:
+def _summarize(label: str, group: Sequence[RunRecord]) -> dict[str, Any]:
     """Return a row of the table of settings, over the runs that are finished."""
     means = [run.summary.get("final_return_mean") for run in group]
     means = np.array([mean for mean in means if mean is not None], float)
@@ -134,7 +135,7 @@ def _summarize(label: str, group: Sequence[curves.Run]) -> dict[str, Any]:
     return {"low": "–", "high": "–"} | row
 
 
-def _row(run: curves.Run, label: str) -> dict[str, Any]:
+def _row(run: RunRecord, label: str) -> dict[str, Any]:
     get, last = run.summary.get, run.rows[-1]
     interval = get("final_return_interval")
     return {
@@ -163,14 +164,14 @@ def _flat(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _commands(run: curves.Run) -> list[tuple[str, str]]:
+def _commands(run: RunRecord) -> list[tuple[str, str]]:
     path = shlex.quote(str(run.path))
     generations = 2 * run.rows[-1]["generation"]
     return [
         (f"neuroevo train --config {path}/{runs.CONFIG}", "repeat it"),
         (f"neuroevo evaluate {path} --policies 16", "measure it again"),
         (f"neuroevo resume {path} --generations {generations}", "go on"),
-        (f"neuroevo render {path} --out episode.gif", "film it"),
+        (f"neuroevo render {path} --out episode.gif", "make a video"),
     ]
 
 
@@ -184,7 +185,7 @@ class Trace(NamedTuple):
     points: Callable[[str], tuple[np.ndarray, np.ndarray]]
 
 
-def _plot_run(run: curves.Run) -> Any:
+def _plot_run(run: RunRecord) -> Any:
     """Return the returns of a run's population and of its center."""
 
     def band(x):
@@ -205,7 +206,7 @@ def _plot_run(run: curves.Run) -> Any:
     return _plot(traces, "return")
 
 
-def _plot_groups(groups: Mapping[str, Sequence[curves.Run]]) -> Any:
+def _plot_groups(groups: Mapping[str, Sequence[RunRecord]]) -> Any:
     """Return the held-out returns of settings: means, and bands over their runs."""
     traces = []
     for i, (label, members) in enumerate(groups.items()):
@@ -263,7 +264,7 @@ def _shade(line: str) -> dict[str, Any]:
     return fill | {"line": line, "mode": "lines", "showlegend": False}
 
 
-def _plot_statistics(run: curves.Run) -> Any:
+def _plot_statistics(run: RunRecord) -> Any:
     """Return the population's spread, the speed, and failures if there were any."""
     from plotly.subplots import make_subplots
 

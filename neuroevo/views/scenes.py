@@ -15,7 +15,7 @@ import numpy as np
 from neuroevo.config.resolve import Config
 from neuroevo.spaces import Spec
 from neuroevo.traits import EnvironmentTraits, traits
-from neuroevo.views import shapes as bodies
+from neuroevo.views.body_painters import make_painter
 from neuroevo.views.colors import color
 
 Axes = Any  # matplotlib.axes.Axes
@@ -31,7 +31,7 @@ class Scene(NamedTuple):
         draw: takes axes, an observation as the environment gave it and, if there is
             one, the state that it is of; what it draws is the state where it can.
         legend: what the colors stand for, as names and colors.
-        text: whether figures beside the drawing say more than it does.
+        text: whether numbers beside the drawing say more than it does.
         size: width and height of a small drawing, in inches.
         place: left, bottom, width and height of a large one, as shares of its figure.
     """
@@ -61,7 +61,7 @@ def make_scene(
         units: whether observations are in the environment's units; in others they are
             an image or bars, as nobody knows what they look like.
         scale: the largest value in size: an image's full color, the longest bar.
-        renderer: of bodies, see `bodies`.
+        renderer: of bodies, one of `body_painters.RENDERERS`.
     """
     options = config.parts["env"]
     name = config.names["env"].rpartition(":")[2]
@@ -89,7 +89,7 @@ _Arrows = Sequence[tuple[Any, Any]]
 
 
 def _draw_still(draw: Callable, axes: Axes, observation: np.ndarray, state: Any):
-    """Draw an observation, with arrows unless it is one of a film, which moves."""
+    """Draw an observation, with arrows unless it is one of a video, which moves."""
     arrows = draw(axes, observation)
     if state is not None or arrows is None:
         return
@@ -171,7 +171,7 @@ _DRAWINGS: dict[str, Callable[[Axes, np.ndarray], _Arrows]] = {
 
 
 def _draw_bodies(found: Any, renderer: str) -> Callable[[Axes, np.ndarray, Any], None]:
-    draw = bodies.make_painter(found, renderer)
+    draw = make_painter(found, renderer)
 
     def draw_either(axes, observation, state):
         if state is None:

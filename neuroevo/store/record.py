@@ -1,0 +1,60 @@
+"""What is left of a run: its directory, read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neuroevo.errors import UserError
+from neuroevo.store import directory
+
+_COUNTERS = ("generation", "env_steps", "seconds")
+
+
+class RunRecord(NamedTuple):
+    """What a run directory holds.
+
+    `summary` is empty while the run goes on, or if it was interrupted.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What to call it: its directory's name."""
+        return self.path.resolve().name
+
+    def column(self, key: str) -> np.ndarray:
+        """Return the metric `key` of each generation, NaN where there is none."""
+        values = [row.get(key) for row in self.rows]
+        return np.array([v if _is_number(v) else np.nan for v in values], float)
+
+
+def read_record(path: Path) -> RunRecord:
+    """Return what there is of a run.
+
+    Raises:
+        UserError: if `path` is no run, or has no metrics yet.
+    """
+    config = directory.read_config(path)
+    rows = [
+        row
+        for row in directory.read_metrics(path)
+        if all(_is_number(row.get(axis)) for axis in _COUNTERS)
+    ]
+    if not rows:
+        raise UserError(f"{path}: no metrics yet; expected a run of one generation")
+    summary, environment = (
+        directory.read_json(path / name)
+        for name in (directory.SUMMARY, directory.ENVIRONMENT)
+    )
+    return RunRecord(path, config, rows, summary, environment)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)

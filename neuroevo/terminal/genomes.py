@@ -1,0 +1,159 @@
+"""Genomes as tables: state-action pairs, or the arrays of another encoding."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from neuroevo.terminal.formatting import format_signed, format_value
+
+
+def render_dataset(
+    arrays: Mapping[str, np.ndarray],
+    console: Console,
+    max_rows: int = 16,
+    max_columns: int | None = 12,
+    *,
+    features: Sequence[str] | None = None,
+    actions: Sequence[str] | None = None,
+    order: Sequence[int] | None = None,
+    units: bool = False,
+) -> None:
+    """Prints evolved state-action pairs, one a row.
+
+    Args:
+      arrays: `states` with `actions`, `labels` or `action_logits`, as in a genome file.
+      console: where to print; columns that do not fit are counted, not shown.
+      max_rows: the most pairs to show.
+      max_columns: the most features of a state to show; None for all of them, with
+        the pairs side by side where rows would be too long.
+      features: what the features are called, if that is known.
+      actions: what the actions are called, if that is known.
+      order: what each pair is called, if not by its place.
+      units: whether states are in the environment's units, not as the policy sees them.
+    """
+    states = np.asarray(arrays["states"], float)
+    pairs, shape = len(states), states.shape[1:]
+    kind = "in the environment's units" if units else "as the policy sees them"
+    states, names = states.reshape(pairs, -1), features or ()
+    if len(shape) > 1:
+        kind = f"arrays of {' × '.join(map(str, shape))}, {kind}; summarized here"
+        parts = (states.mean(1), states.std(1), states.min(1), states.max(1))
+        states, names = np.stack(parts, 1), ("mean", "std", "min", "max")
+    if len(names) != states.shape[1]:
+        names = [f"s{i}" for i in range(states.shape[1])]
+    answers, titles = _answers(arrays, actions or ())
+    cells = [[_number(value) for value in row] for row in states[:max_rows]]
+    answers = answers[:max_rows]
+    numbers = [str(i) for i in (range(pairs) if order is None else order)][:max_rows]
+    console.print(Text(f"{pairs} state-action pairs", "bold"))
+    console.print(Text(f"states {kind}", "dim"))
+    taken = 5 + sum(_columns(titles, answers))  # the pair's number, a space at the end
+    most = len(names) if max_columns is None else max_columns
+    shown = _fitting(_columns(names, cells), console.width - taken, most)
+    hidden = len(names) - shown
+    if hidden and max_columns is None:
+        rows = list(zip(numbers, cells, answers, strict=True))
+        width = max(len(cell.plain) for _, *row in rows for cell in sum(row, [])) + 1
+        room = console.width - max(map(len, [*names, *titles])) - 2
+        fit = max(1, room // width)
+        for first in range(0, pairs, fit):
+            part = rows[first : first + fit]
+            console.print(_side_by_side([*names, *titles], part, len(names)))
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("", justify="right", style="dim", no_wrap=True)
+    for name in [*names[:shown], *([f"+{hidden}"] if hidden else [])]:
+        table.add_column(name, justify="right", no_wrap=" " not in name)
+    for title in titles:
+        table.add_column(
+            title, header_style="bold magenta", justify="right", no_wrap=True
+        )
+    for number, row, answer in zip(numbers, cells, answers, strict=True):
+        table.add_row(number, *row[:shown], *(["…"] if hidden else []), *answer)
+    console.print(table)
+    if pairs > max_rows:
+        console.print(Text(f"… and {pairs - max_rows} more pairs", "dim"))
+
+
+def _side_by_side(
+    names: Sequence[str], pairs: Sequence[tuple[str, list, list]], features: int
+) -> Table:
+    """One column for each pair, of its features and then what is to be done."""
+    numbers, states, answers = zip(*pairs, strict=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for number in numbers:
+        table.add_column(number, header_style="dim", justify="right", no_wrap=True)
+    columns = [[*state, *answer] for state, answer in zip(states, answers, strict=True)]
+    for i, (name, *row) in enumerate(zip(names, *columns, strict=True)):
+        style = "" if i < features else "bold magenta"
+        table.add_row(Text(name, style), *row, end_section=i == features - 1)
+    return table
+
+
+def _columns(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    """Widths of the columns, where a title may break between its words."""
+    return [
+        2 + max(map(len, [*title.split(), *(row[i].plain for row in rows)]))
+        for i, title in enumerate(titles)
+    ]
+
+
+def _fitting(widths: Sequence[int], room: int, most: int) -> int:
+    """How many columns to show; if not all, one more counts the others."""
+    if len(widths) <= most and sum(widths) <= room:
+        return len(widths)
+    fits = np.searchsorted(np.cumsum(widths), room - 3 - len(str(len(widths))), "right")
+    return max(1, min(int(fits), most))
+
+
+def _answers(
+    arrays: Mapping[str, np.ndarray], names: Sequence[str]
+) -> tuple[list[list[Text]], list[str]]:
+    """Cells and column titles for the targets, whichever kind the genome holds."""
+    if "actions" in arrays:
+        actions = np.asarray(arrays["actions"], float)
+        actions = actions.reshape(len(actions), -1)
+        if len(names) != actions.shape[1]:
+            names = [f"a{i}" for i in range(actions.shape[1])]
+        return [[_number(value) for value in row] for row in actions], list(names)
+    if "action_logits" in arrays:
+        logits = np.asarray(arrays["action_logits"], float)
+        weights = np.exp(logits - logits.max(1, keepdims=True))
+        shares = weights / weights.sum(1, keepdims=True)
+        if len(names) != shares.shape[1]:
+            names = [f"p{i}" for i in range(shares.shape[1])]
+        return [
+            [Text(f"{p:.0%}", "bold magenta" if p == max(row) else "") for p in row]
+            for row in shares
+        ], list(names)
+    labels = [int(label) for label in np.asarray(arrays["labels"]).reshape(-1)]
+    known = dict(enumerate(names))
+    return [[Text(known.get(i, str(i)), "bold magenta")] for i in labels], ["action"]
+
+
+def _number(value: float) -> Text:
+    """A signed number: green above zero, red below."""
+    near = abs(value) < 0.1
+    style = "dim" if near else "green" if value > 0 else "red"
+    return Text(format_signed(value), style)
+
+
+def render_arrays(arrays: Mapping[str, np.ndarray], console: Console) -> None:
+    """Prints the arrays of a genome that is no data set: one a row, summarized."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("array")
+    for title in ("shape", "mean", "std", "min", "max"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, array in arrays.items():
+        array = np.asarray(array, float)
+        summary = (array.mean(), array.std(), array.min(), array.max())
+        shape = " × ".join(map(str, array.shape)) or "1"
+        table.add_row(name, shape, *(format_value(value) for value in summary))
+    count = sum(np.size(array) for array in arrays.values())
+    console.print(Text(f"{count:,} numbers in {len(arrays)} arrays", "bold"))
+    console.print(table)

@@ -1,0 +1,111 @@
+"""Facts and lists: the zoo's cards, the doctor's findings, names with descriptions."""
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from neuroevo.terminal.formatting import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_value,
+    frame,
+)
+
+
+def print_facts(
+    console: Console, title: str, rows: Iterable[tuple[str, str | None]]
+) -> None:
+    """Prints what is known: in a frame on a terminal, as plain lines in a pipe."""
+    rows = [(name, str(value)) for name, value in rows if value is not None]
+    if not console.is_terminal:
+        for line in [title, *(f"{name:<14}  {value}" for name, value in rows)]:
+            console.print(Text(line), soft_wrap=True)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    console.print(frame(title, table))
+
+
+def render_list(title: str, rows: Iterable[tuple[str, str]], console: Console) -> None:
+    """Prints names with a one-line description; one line each when piped."""
+    rows = list(rows)
+    if console.is_terminal:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(style="bold cyan", no_wrap=True)
+        for name, description in rows:
+            table.add_row(name, Text(description))
+        console.print(Text(title, "bold"))
+        console.print(table)
+        return
+    width = max((len(name) for name, _ in rows), default=0)
+    for line in [title, *(f"  {n:<{width}}  {d}".rstrip() for n, d in rows)]:
+        console.print(Text(line), soft_wrap=True)
+
+
+def render_doctor(found: Mapping, console: Console) -> None:
+    """Prints how an installation is; keys as in `doctor.examine`, and `self_test`."""
+
+    def listed(versions):
+        return ", ".join(f"{name} {v}" for name, v in versions.items() if v)
+
+    test, free = found["self_test"], found["free_memory_bytes"]
+    plugins = [f"{kind} {n}" for kind, names in found["plugins"].items() for n in names]
+    cache = (
+        found["cache"] and f"{found['cache']} ({format_bytes(found['cache_bytes'])})"
+    )
+    outcome = "FAILED, see above"
+    if test:
+        compiling = format_duration(test["compile_seconds"])
+        outcome = (
+            f"passed in {format_duration(test['seconds'])}, {compiling} to compile"
+        )
+    rows = [
+        ("neuroevo", f"{found['neuroevo']}, {found['from']}"),
+        ("python", f"{found['python']}, {found['platform']}"),
+        ("devices", found["devices"]),
+        ("free memory", format_bytes(free) if free else None),
+        ("packages", listed(found["versions"])),
+        ("extras", listed(found["extras"]) or "none"),
+        ("plug-ins", ", ".join(plugins) or "none besides ours"),
+        ("cache", cache),
+        ("self-test", outcome),
+    ]
+    print_facts(console, "neuroevo doctor", rows)
+
+
+def render_card(name: str, card: Mapping, console: Console) -> None:
+    """Prints how a genome of the zoo was made and what it achieves; see `zoo`."""
+    low, high = map(format_value, card["return_interval"])
+    versions = card["versions"]
+    rows = [
+        ("what", f"{card['env']}: {card['title']}"),
+        (
+            "return",
+            f"{format_value(card['return_mean'])}, {card['confidence']:.0%} interval "
+            f"{low} to {high}",
+        ),
+        (
+            "measured on",
+            f"{card['policies']} fresh policies × {card['episodes']} episodes",
+        ),
+        ("strategy", card["search"]["strategy"]["name"]),
+        (
+            "spent",
+            f"{format_count(card['generations'])} generations, "
+            f"{format_count(card['env_steps'])} env steps, "
+            f"{format_duration(card['seconds'])} on {card['devices']}",
+        ),
+        ("command", card["command"]),
+        (
+            "made",
+            f"{card['made']}, neuroevo {versions['neuroevo']}, jax {versions['jax']}",
+        ),
+        ("license", card["license"]),
+    ]
+    print_facts(console, name, rows)
