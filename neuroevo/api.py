@@ -17,7 +17,7 @@ from neuroevo.store import export, genome_file, zoo
 from neuroevo.studies import merge as merging
 from neuroevo.studies import transfer as transferring
 from neuroevo.terminal.live import make_display
-from neuroevo.views import figures as pictures
+from neuroevo.views import heat_map
 
 
 def evolve(
@@ -189,7 +189,7 @@ def transfer(
     for name, count in (("policies", policies), ("episodes", episodes)):
         transferring.check_count(name, count)
     if picture is not None:
-        pictures.check_path(Path(picture))
+        heat_map.check_path(Path(picture))
     if isinstance(genome, Solution):
         grid, solution = transferring.make_grid(genome.config, **values), genome
     else:
@@ -201,7 +201,7 @@ def transfer(
         solution, grid, policies=policies, episodes=episodes, seed=seed
     )
     if picture is not None:
-        pictures.draw_transfer(result, Path(picture))
+        heat_map.draw_transfer(result, Path(picture))
     return result
 
 
