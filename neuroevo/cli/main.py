@@ -376,6 +376,13 @@ def _launch(
         debug_nans=options.debug_nans,
         display=functools.partial(display.make_display, quiet=options.quiet),
     )
+    if run.ended_before:
+        _tell(
+            f"{path}: nothing to do: the run has reached its limit ({run.ended_before})"
+            f" at generation {run.generation}; to go on: neuroevo resume "
+            f"{shlex.quote(str(path))} --generations N"
+        )
+        return 0
     interrupted = run.summary["stopped_by"] == loop.INTERRUPTED
     code = 128 + run.signal if interrupted else 0
     if not processes.is_main():

@@ -32,7 +32,8 @@ def launch(
 ) -> Run:
     """Train the run that `config` describes, in `path` if given; return it.
 
-    Nothing is written before the parts have been built.
+    Nothing is written before the parts have been built, and nothing at all if the run
+    has its results and a limit has been reached already: see `Run.ended_before`.
 
     Args:
         config: the resolved configuration.
@@ -69,6 +70,8 @@ def launch(
                 directory.write_start(start)
             _describe(run, directory)  # from here on the run can be resumed
         run.initialize(directory)
+        if resume and _has_ended(run):
+            return run
         if directory and resume:  # one that could not be restored keeps what it had
             _describe(run, directory)
         if multihost.is_main():
@@ -76,6 +79,28 @@ def launch(
         options = options if multihost.is_main() else {}
         loop.train(run, directory, stop=stop, debug_nans=debug_nans, **options)
     return run
+
+
+def _has_ended(run: Run) -> bool:
+    """Return whether the run has its results, and a limit that it has reached.
+
+    If so, they become those of `run`.
+    """
+
+    def read() -> dict[str, Any]:
+        return store.read_json(run.path / store.SUMMARY) if run.path else {}
+
+    run.ended_before = loop.limit_reached(run)
+    if run.ended_before is None:
+        return False
+    summary = multihost.from_main(read)
+    if summary.get("generations") != run.generation:
+        run.ended_before = None
+        return False
+    run.summary = summary
+    if summary.get("best_is_final"):
+        run.choose_center()
+    return True
 
 
 def _describe(run: Run, directory: RunDirectory) -> None:

@@ -33,6 +33,9 @@ def train(
 ) -> None:
     """Run generations until a limit of the configuration is met; fill `run.summary`.
 
+    The best center is the one with the best held-out return during the run or, if the
+    final evaluation finds it to be no worse than that one, the last center.
+
     Args:
         run: an initialized run.
         directory: where metrics, checkpoints and results go, if anywhere.
@@ -45,7 +48,8 @@ def train(
 
     Raises:
         UserError: if the strategy has diverged, or for `debug_nans`; what was written
-            before stays the latest checkpoint.
+            before stays the latest checkpoint. If no candidate of any generation had a
+            finite return; there are no results then.
     """
     show = display(results.header(run)) if display else Silent()
     session = _Session(run, directory, show, recorder or Recorder(), debug_nans)
@@ -77,6 +81,7 @@ class _Session:
         self.run, self.directory, self.show = run, directory, show
         self.recorder, self.debug_nans = recorder, debug_nans
         self.pace = _Pace(run.config.settings)
+        self.failure_shown = False
         self.began = time.monotonic() - run.counters.seconds
 
     def begin(self) -> None:
@@ -119,11 +124,14 @@ class _Session:
         """Write the metrics of further generations, and show them."""
         self.run.take_in(rows)
         if self.directory:
-            self.directory.append_metrics(rows)
+            self.directory.append_metrics(map(_without_gaps, rows))
         self.warn(self.recorder.update(rows))
         if self.directory and self.directory.due(self.run.generation):
             self.checkpoint(self.directory)
         self.show.update(rows)
+        if self.run.failed and not self.failure_shown:
+            self.failure_shown = True
+            self.warn([_describe_failures(self.run)])
 
     def checkpoint(self, directory: RunDirectory) -> None:
         """Write all that a later session needs."""
@@ -137,28 +145,53 @@ class _Session:
         run, directory = self.run, self.directory
         if directory:
             self.checkpoint(directory)
-        evaluations = {}
-        settings = run.config.settings
-        if reason != INTERRUPTED and settings.final_policies:
-            self.show.compiling("the final evaluation")
-            shape = {
-                "policies": settings.final_policies,
-                "episodes": settings.final_episodes,
-                "seed": settings.seed,
-            }
-            for name, solution in (("final", run.center), ("best", run.best)):
-                evaluations[name] = solution.evaluate(**shape)
-            run.counters.seconds = time.monotonic() - self.began
+        if reason == INTERRUPTED:
+            run.summary = results.summary(run, {}, reason)
+            return
+        if 0 < run.generation == run.failed:
+            raise UserError(f"nothing was learned: {_describe_failures(run)}")
+        evaluations = self.evaluate() if run.config.settings.final_policies else {}
+        if directory:
+            directory.save_genomes(run.center, run.best)
         run.summary = results.summary(run, evaluations, reason)
-        if reason != INTERRUPTED:
-            if directory:
-                directory.write_summary(run.summary)
-            self.warn(self.recorder.finish(run.summary))
+        if directory:
+            directory.write_summary(run.summary)
+        self.warn(self.recorder.finish(run.summary))
+
+    def evaluate(self) -> dict[str, dict[str, Any]]:
+        """Evaluate the last center and the best one, which may be the last after it."""
+        run, settings = self.run, self.run.config.settings
+        self.show.compiling("the final evaluation")
+        shape = (settings.final_policies, settings.final_episodes)
+        centers = (run.center, run.best)
+        final, best = (c.evaluate(*shape, seed=settings.seed) for c in centers)
+        worse = final["return_mean"] < best["return_mean"]
+        if np.isfinite(final["return_mean"]) and not worse:
+            run.choose_center()
+            best = final
+        run.counters.seconds = time.monotonic() - self.began
+        return {"final": final, "best": best}
 
     def warn(self, problems: Sequence[str]) -> None:
         """Show what went wrong without ending the run."""
         for problem in problems:
             self.show.note(problem, warning=True)
+
+
+def _without_gaps(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line of ``metrics.jsonl``: without what was not evaluated."""
+    return {k: v for k, v in row.items() if k != "center_return" or v is not None}
+
+
+def _describe_failures(run: Run) -> str:
+    """Return in how many generations there was nothing to learn from, and a remedy."""
+    candidates = f"{run.config.settings.population} candidates"
+    return (
+        f"none of the {candidates} had a finite return in {run.failed} of "
+        f"{run.generation} generations; expected one at least: try a smaller learning "
+        "rate of the encoding, a smaller std of the strategy or --normalization "
+        "running (--debug-nans finds the first value that is not finite)"
+    )
 
 
 def _check_finite(

@@ -65,9 +65,8 @@ def metrics(
             "fitness_std": float(log.fitness_std[i]),
             "fitness_max": float(log.fitness_max[i]),
             "failures": int(log.failures[i]),
+            "center_return": float(log.center_return[i]),
         }
-        if np.isfinite(log.center_return[i]):
-            row["center_return"] = float(log.center_return[i])
         rows.append(jsonable(row))
     return rows
 
@@ -92,7 +91,9 @@ def summary(
     return returns | {
         "env": run.config.names["env"],
         "best_generation": run.best_generation,
+        "best_is_final": run.best_is_final,
         "collapsed": bool(run.collapse),
+        "failed_generations": run.failed,
         "generations": run.generation,
         "env_steps": run.counters.env_steps,
         "seconds": round(run.counters.seconds, 3),

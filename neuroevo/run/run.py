@@ -36,11 +36,14 @@ class Run:
         metrics: a mapping for each generation, as in ``metrics.jsonl``, unless these
             are not kept.
         counters: environment steps and seconds so far.
+        failed: generations in which no candidate had a finite return.
         memory: estimate of the bytes that the run needs.
         summary: the results, as in ``summary.json``; empty before the end.
         signal: the number of the signal that asked the run to end, or None.
         collapse: whether the center has fallen far below its best.
-        best_generation: whose center had the best held-out return, or None.
+        best_generation: in which the best center was found, or None.
+        ended_before: which limit the run had reached before this session, in which
+            nothing was done; or None.
         notes: what is remarkable about how the run was restored.
     """
 
@@ -75,7 +78,10 @@ class Run:
         self._keep_metrics = keep_metrics
         self.collapse = Collapse()
         self.best_generation: int | None = None
+        self.failed = 0
         self.counters = Counters()
+        self._best: engine.Answer | None = None  # if a final evaluation chose another
+        self.ended_before: str | None = None
         self.summary: dict[str, Any] = {}
         self.signal: int | None = None
         self.notes: list[str] = []
@@ -102,10 +108,11 @@ class Run:
 
     def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take in the metrics of further generations."""
-        if self._keep_metrics:
-            self.metrics += map(dict, rows)
         for row in rows:
             center_return = row.get("center_return")
+            if self._keep_metrics:
+                self.metrics.append({**row, "center_return": center_return})
+            self.failed += row.get("failures") == self.config.settings.population
             self.collapse.update(center_return, row.get("fitness_std"))
             if center_return is not None and center_return == self.collapse.best:
                 self.best_generation = row["generation"]  # among equals the later
@@ -123,22 +130,38 @@ class Run:
     @property
     def best(self) -> Solution:
         """The center with the best held-out return so far."""
-        return self._solution(self.state.best)
+        return self._solution(self._best or self.state.best)
+
+    @property
+    def best_is_final(self) -> bool:
+        """Whether the last center is the best one, by its final evaluation."""
+        return self._best is not None
+
+    def choose_center(self) -> None:
+        """Make the present center the best one, as its final evaluation shows."""
+        self._best = self.center.answer
+        self.best_generation = self.generation
 
     def _solution(self, answer: engine.Answer) -> Solution:
         return Solution(self.config, self.parts, self.engine, answer)
 
     @property
     def genome(self) -> Any:
-        """The genome of the strategy's present center."""
-        return self.center.genome
+        """The genome of the best center."""
+        return self.best.genome
 
     def decode(self, seed: int = 0) -> Any:
-        """Return the parameters of a fresh policy decoded from the present center."""
-        return self.center.decode(seed)
+        """Return the parameters of a fresh policy; see `Solution.decode`.
+
+        It is decoded from the best center; ``run.center.decode()`` takes the latest.
+        """
+        return self.best.decode(seed)
 
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
-    ) -> dict:
-        """Return the held-out result of the present center; see `Solution.evaluate`."""
-        return self.center.evaluate(policies, episodes, seed=seed)
+    ) -> dict[str, Any]:
+        """Return the held-out result of the best center; see `Solution.evaluate`.
+
+        That of the latest center is ``run.center.evaluate()``.
+        """
+        return self.best.evaluate(policies, episodes, seed=seed)
