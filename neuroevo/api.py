@@ -16,7 +16,7 @@ from neuroevo.store import directory as runs
 from neuroevo.store import export, genome_file, zoo
 from neuroevo.studies import merge as merging
 from neuroevo.studies import transfer as transferring
-from neuroevo.terminal.live import make_display
+from neuroevo.terminal.display import make_display, make_line
 from neuroevo.views import heat_map
 
 
@@ -27,7 +27,7 @@ def evolve(
     run_dir: str | Path | None = None,
     start: str | Path | None = None,
     resume: bool = False,
-    display: bool = False,
+    display: bool | None = None,
     debug_nans: bool = False,
     callback: Callable[[Mapping[str, Any]], None] | None = None,
     log: Any = None,
@@ -45,7 +45,8 @@ def evolve(
             ``"zoo:NAME"``. What it says of its parts are the lowest options.
         resume: continue the run in `run_dir` if there is one, with the options that it
             was started with; parts made in Python must be given again.
-        display: show the run on stderr.
+        display: show the run on stderr, or do not; by default one line of progress
+            is shown in a terminal or a notebook.
         debug_nans: end with an error at the first value that is not finite, which says
             where it came from.
         callback: called with the metrics of each generation.
@@ -80,7 +81,7 @@ def evolve(
         path,
         start=first,
         resume=resume,
-        display=make_display if display else None,
+        display={None: make_line, True: make_display, False: None}[display],
         debug_nans=debug_nans,
         callback=callback,
         loggers=loggers,

@@ -1,11 +1,16 @@
 import io
 import math
+import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from neuroevo.run.events import Header, Silent
+from neuroevo.terminal.console import make_console
+from neuroevo.terminal.display import make_display, make_line
 from neuroevo.terminal.formatting import (
     format_count,
     format_duration,
@@ -14,19 +19,14 @@ from neuroevo.terminal.formatting import (
 )
 from neuroevo.terminal.genomes import render_dataset
 from neuroevo.terminal.listings import render_list
-from neuroevo.terminal.live import (
-    Header,
-    LiveDisplay,
-    PlainDisplay,
-    Series,
-    Tracker,
-    make_display,
-)
+from neuroevo.terminal.live import LiveDisplay
+from neuroevo.terminal.plain import LineDisplay, PlainDisplay
 from neuroevo.terminal.results import (
     render_evaluation,
     render_summary,
     render_sweep,
 )
+from neuroevo.terminal.tracker import Series, Tracker
 
 RNG = np.random.default_rng(0)
 ESCAPE = "\x1b"
@@ -69,7 +69,7 @@ def row(generation, center=None, fitness=0.0, seconds=None, **more):
 
 
 def console(width=80, terminal=True, **environ):
-    return Console(
+    return make_console(
         file=io.StringIO(),
         width=width,
         force_terminal=terminal,
@@ -185,17 +185,17 @@ def test_series_of_rare_values_averages_only_what_is_there():
 
 def feed(tracker, generations, duration=0.1):
     for g in generations:
-        tracker.update([row(g, seconds=60 + duration * g)], None)
+        tracker.update([row(g, seconds=60 + duration * g)])
 
 
 def test_time_left_leaves_out_the_compilation():
     tracker = Tracker(header(generations=300))
     feed(tracker, range(1, 101))
-    progress = tracker.progress(70.0)
+    progress = tracker.limit(70.0)
     assert progress.label == "generation 100 / 300"
     assert progress.fraction == pytest.approx(1 / 3)
     assert progress.seconds_left == pytest.approx(20)
-    assert tracker.progress(72.0).seconds_left == pytest.approx(18)
+    assert tracker.limit(72.0).seconds_left == pytest.approx(18)
     assert tracker.steps_per_second == pytest.approx(10_000)
     assert tracker.seconds_per_generation == pytest.approx(0.1)
 
@@ -205,7 +205,7 @@ def test_time_left_follows_a_change_of_pace():
     feed(tracker, range(1, 100), duration=0.1)
     start = tracker.row["seconds"]
     for g in range(100, 200):
-        tracker.update([row(g, seconds=start + 2.0 * (g - 99))], None)
+        tracker.update([row(g, seconds=start + 2.0 * (g - 99))])
     assert tracker.seconds_per_generation == pytest.approx(2.0, rel=0.05)
 
 
@@ -213,21 +213,21 @@ def test_the_first_limit_to_be_reached_is_shown():
     limits = dict(generations=1_000_000, max_env_steps=200_000, max_seconds=3600)
     tracker = Tracker(header(**limits))
     feed(tracker, range(1, 101))
-    assert tracker.progress(70.0).label == "env steps 100k / 200k"
+    assert tracker.limit(70.0).label == "env steps 100k / 200k"
     tracker = Tracker(header(**limits | {"max_seconds": 75}))
     feed(tracker, range(1, 101))
-    assert tracker.progress(70.0).label == "time 1 min 10 s / 1 min 15 s"
-    assert tracker.progress(70.0).seconds_left == pytest.approx(5)
+    assert tracker.limit(70.0).label == "time 1 min 10 s / 1 min 15 s"
+    assert tracker.limit(70.0).seconds_left == pytest.approx(5)
 
 
 def test_no_rate_or_no_limit_means_no_time_left():
     tracker = Tracker(header())
-    assert tracker.progress(0.0).seconds_left is None
-    tracker.update([row(1)], None)
-    assert tracker.progress(6.0).seconds_left is None
+    assert tracker.limit(0.0).seconds_left is None
+    tracker.update([row(1)])
+    assert tracker.limit(6.0).seconds_left is None
     tracker = Tracker(header(generations=None, target=495.0))
     feed(tracker, range(1, 5))
-    assert tracker.progress(61.0) == ("generation 4", None, None)
+    assert tracker.limit(61.0) is None
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_no_rate_or_no_limit_means_no_time_left():
 def test_collapse_hint(centers, collapsed):
     tracker = Tracker(header())
     for generation, center in enumerate(centers, 1):
-        tracker.update([row(generation, center), row(generation + 0.5)], None)
+        tracker.update([row(generation, center), row(generation + 0.5)])
     assert bool(tracker.collapse) is collapsed
 
 
@@ -275,18 +275,18 @@ def test_a_pipe_gets_plain_lines_even_with_forced_color(monkeypatch, capsys):
 
 def test_plain_lines_are_rare_and_without_escapes():
     clock, stream = Clock(), console(terminal=False, width=40)
-    with PlainDisplay(header(), stream, clock=clock) as display:
+    with PlainDisplay(header(), stream.file, clock=clock) as display:
         display.compiling("a generation")
         for generation in range(1, 251):
             clock.now += 0.1
             center = 2.0 * generation if generation % 5 == 0 else None
-            display.update([row(generation, center, fitness=generation)], 35_000)
+            display.update([row(generation, center, fitness=generation)])
         display.note("checkpoint written at generation 250")
     lines = text(stream).splitlines()
     assert ESCAPE not in text(stream)
     assert [line for line in lines if line.startswith("generation")][-1] == (
-        "generation 250/300  env steps 250k  fitness mean 250.0 max 260.0"
-        "  center 500.0  35k steps/s  30 s elapsed, 5 s left"
+        "generation 250/300  center 500.0  fitness mean 250.0 max 260.0"
+        "  30 s elapsed, 5 s left  env steps 250k  10k steps/s"
     )
     assert sum(line.startswith("generation") for line in lines) == 4  # 0, 10, 20, end
     assert "checkpoint written at generation 250" in lines
@@ -308,7 +308,7 @@ def test_quiet_keeps_progress_and_warnings_only():
 
 def test_plain_display_mentions_a_collapse_once():
     stream = console(terminal=False)
-    with PlainDisplay(header(), stream) as display:
+    with PlainDisplay(header(), stream.file) as display:
         for generation, center in enumerate([20, 500, 100, 90, 80, 70], 1):
             display.update([row(generation, center)])
     assert text(stream).count("the center fell from 500.0 to 90.0") == 1
@@ -330,9 +330,7 @@ def test_live_frame_fits_the_terminal(width, sign):
     frame()
     for generation in range(1, 200):
         center = sign * generation if generation % 3 == 0 else None
-        display.update(
-            [row(generation, center, fitness=sign * generation, failures=1)], 35_000
-        )
+        display.update([row(generation, center, fitness=sign * generation, failures=1)])
     display.note("checkpoint written at generation 120")
     frame()
     plain = Console(width=width, file=io.StringIO(), force_terminal=False)
@@ -365,6 +363,87 @@ def test_live_display_says_when_it_was_interrupted():
             display.update([row(1)])
             raise KeyboardInterrupt
     assert "interrupted" in text(stream)
+
+
+def test_one_line_is_written_anew():
+    clock, stream = Clock(), io.StringIO()
+    with LineDisplay(header(), stream, width=40, clock=clock) as display:
+        display.compiling("the generation")
+        for generation in range(1, 101):
+            clock.now += 0.1
+            display.update([row(generation, 5.0 * generation)])
+        display.note("checkpoint written")
+        display.note("the disk is almost full", warning=True)
+    *shown, last, rest = re.split("[\r\n]", stream.getvalue())
+    assert last.rstrip() == "generation 100/300  center 500.0" and rest == ""
+    assert shown[1] == "CartPole-v1, dataset, SNES: starting …"
+    assert "compiling the generation …" in {line.rstrip() for line in shown}
+    assert (
+        15 < sum(line.startswith("generation") for line in shown) < 25
+    )  # two a second
+    assert stream.getvalue().count("\n") == 2
+    assert "warning: the disk is almost full" in shown
+    assert "checkpoint" not in stream.getvalue()
+    assert all(len(line) <= 40 for line in shown)
+
+
+def test_in_python_a_line_is_for_people_only(monkeypatch, capsys):
+    assert isinstance(make_line(header()), Silent)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert isinstance(make_line(header()), LineDisplay)
+    monkeypatch.undo()
+    shell = SimpleNamespace(kernel=None)
+    notebook = SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    assert isinstance(make_line(header()), LineDisplay)
+    del shell.kernel  # a console: its stderr was no terminal
+    assert isinstance(make_line(header()), Silent)
+
+
+# Encodings
+
+
+def narrow(encoding="ascii", **options):
+    """A console whose stream fails at whatever its encoding cannot hold."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+    options = {"width": 80, "force_terminal": True, "color_system": None} | options
+    return make_console(file=stream, **options)
+
+
+def written(console):
+    return console.file.buffer.getvalue().decode(console.file.encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("display", ["live", "plain", "line"])
+def test_a_run_is_shown_without_unicode(display, encoding):
+    stream = narrow(encoding)
+    made = {
+        "live": lambda head: make_display(head, console=stream),
+        "plain": lambda head: make_display(head, quiet=True, console=stream),
+        "line": lambda head: LineDisplay(head, stream.file),
+    }[display](header(run_dir="runs/ü"))
+    with made as shown:
+        shown.compiling("the generation")
+        for generation, center in enumerate([20, 500, 100, 90, 80, 70], 1):
+            shown.update([row(generation, center, failures=1, fitness=math.nan)])
+        shown.note("a generation × 2 …", warning=True)
+    found = written(stream)
+    assert found.isascii() and "a generation x 2 ..." in found
+    assert isinstance(made, LiveDisplay) == (display == "live")
+    if display != "line":
+        assert "64 candidates x 4 policies x 2 episodes" in found
+        assert r"runs/\xfc" in found
+
+
+def test_an_ascii_panel_is_in_line():
+    stream = narrow(width=60)
+    display = LiveDisplay(header(), stream, clock=Clock())
+    display.update([row(g, 3.0 * g, fitness=2.0 * g) for g in range(1, 50)])
+    stream.print(display)
+    lines = written(stream).splitlines()
+    assert {len(line) for line in lines} == {60}
+    assert {line[0] for line in lines} <= {"+", "|"} and "#" in "".join(lines)
 
 
 def test_no_color_is_respected():

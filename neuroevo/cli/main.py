@@ -363,8 +363,7 @@ def _launch(
     from neuroevo import multihost as processes
     from neuroevo.run import loop
     from neuroevo.run.launch import launch
-    from neuroevo.terminal import genomes, results
-    from neuroevo.terminal import live as display
+    from neuroevo.terminal import display, genomes, results
 
     run = launch(
         resolved,

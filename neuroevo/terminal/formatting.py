@@ -1,8 +1,9 @@
-"""How figures are shown to a person, on one line or as a small curve."""
+"""How numbers are shown to a person, on one line or as a small curve."""
 
 import math
 from collections.abc import Iterable, Sequence
 
+import humanize
 import numpy as np
 from rich import box
 from rich.console import RenderableType
@@ -11,7 +12,7 @@ from rich.text import Text
 
 
 def format_count(number: float) -> str:
-    """Abbreviates a count: ``950``, ``1.2k``, ``16.3M``."""
+    """Abbreviate a count: ``950``, ``1.2k``, ``16.3M``."""
     for unit in ("", "k", "M", "G"):
         if abs(number) < (999.5 if unit == "" else 999.95):
             break
@@ -23,12 +24,18 @@ def format_count(number: float) -> str:
 
 
 def format_bytes(size: float) -> str:
-    """Abbreviates a size in memory: ``950B``, ``1.2GB``, in powers of a thousand."""
-    return f"{format_count(size)}B"
+    """Abbreviate a size in memory: ``950 Bytes``, ``1.2 GB`` (of 1000 MB each)."""
+    return humanize.naturalsize(size)
+
+
+def format_amount(count: int, name: str) -> str:
+    """Return a number of things: ``1 policy``, ``1,024 policies``."""
+    plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
+    return f"{count:,} {name if count == 1 else plural}"
 
 
 def format_value(number: float | None) -> str:
-    """Formats a return to about four digits; what is missing is a dash."""
+    """Format a return to about four digits; what is missing is a dash."""
     if number is None or not math.isfinite(number):
         return "–"
     size = abs(number)
@@ -39,12 +46,12 @@ def format_value(number: float | None) -> str:
 
 
 def format_signed(number: float) -> str:
-    """Formats a coordinate with its sign and two decimals: ``+0.25``, ``-1.3e+02``."""
+    """Format a coordinate with its sign and two decimals: ``+0.25``, ``-1.3e+02``."""
     return f"{number:+.2f}" if abs(number) < 100 else f"{number:+.1e}"
 
 
 def format_duration(seconds: float) -> str:
-    """Formats a time with its two leading units: ``18 s``, ``1 min 12 s``."""
+    """Format a time with its two leading units: ``18 s``, ``1 min 12 s``."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms" if seconds else "0 s"
     if seconds < 9.95:
@@ -65,7 +72,7 @@ def sparkline(
     low: float | None = None,
     high: float | None = None,
 ) -> str:
-    """Draws values as blocks, averaged down to `width` and clipped to [low, high].
+    """Draw values as blocks, averaged down to `width` and clipped to [low, high].
 
     A value that is not finite repeats the one before it, or is blank at the start.
     """
@@ -89,12 +96,12 @@ def sparkline(
 
 
 def mean(values: Iterable[float]) -> float:
-    """Returns the mean of the finite values, or NaN."""
+    """Return the mean of the finite values, or NaN."""
     finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.nan
 
 
 def frame(title: str, body: RenderableType) -> Panel:
-    """Returns `body` in a rounded frame with a `title`."""
+    """Return `body` in a rounded frame with a `title`."""
     text = Text(f" {title} ", "bold")
     return Panel(body, box.ROUNDED, title=text, title_align="left", border_style="dim")

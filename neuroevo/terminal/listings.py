@@ -19,16 +19,16 @@ def print_facts(
     console: Console, title: str, rows: Iterable[tuple[str, str | None]]
 ) -> None:
     """Prints what is known: in a frame on a terminal, as plain lines in a pipe."""
-    rows = [(name, str(value)) for name, value in rows if value is not None]
+    known = [(name, str(value)) for name, value in rows if value is not None]
     if not console.is_terminal:
-        for line in [title, *(f"{name:<14}  {value}" for name, value in rows)]:
+        for line in [title, *(f"{name:<14}  {value}" for name, value in known)]:
             console.print(Text(line), soft_wrap=True)
         return
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, Text(value))
+    for name, value in known:
+        table.add_row(name, value)
     console.print(frame(title, table))
 
 
