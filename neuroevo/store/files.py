@@ -9,6 +9,34 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from neuroevo.errors import UserError, did_you_mean, kind_of
+
+
+def check_new_file(
+    path: Path, suffixes: Sequence[str] = (), *, replace: bool = False
+) -> None:
+    """Raise a `UserError` unless a new file can be written at `path`.
+
+    Args:
+        path: the file.
+        suffixes: what its name may end in; anything if there are none.
+        replace: whether there may be a file already.
+    """
+    if suffixes and path.suffix not in suffixes:
+        *others, last = suffixes
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(
+            f"{path}: expected a name that ends in {listed}"
+            f"{did_you_mean(path.suffix, suffixes, '.')}"
+        )
+    if kind_of(path.parent, "a directory") != "a directory":
+        raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
+    found = kind_of(path, "a new file")
+    if found and not (replace and found == "a file"):
+        raise UserError(f"{path}: exists already; expected a new file")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path}: no permission to write in {path.parent}")
+
 
 def atomic_write(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -> None:
     """Write a file in one step: a reader never sees half of it.
@@ -32,7 +60,26 @@ def atomic_write(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
         temporary.unlink(missing_ok=True)
 
 
-def jsonable(value: Any, not_finite: Callable[[float], Any] = lambda _: None) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, or nothing if there is no such file.
+
+    Raises:
+        UserError: if it is no JSON object.
+    """
+    try:
+        found = json.loads(path.read_bytes()) if path.exists() else {}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a readable JSON file: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: expected a JSON object")
+    return found
+
+
+def _null(number: float) -> None:
+    """Stand for a number that JSON lacks."""
+
+
+def jsonable(value: Any, not_finite: Callable[[float], Any] = _null) -> Any:
     """Return `value` as plain data that strict JSON can hold.
 
     Args:
@@ -50,9 +97,14 @@ def jsonable(value: Any, not_finite: Callable[[float], Any] = lambda _: None) ->
     return str(value) if isinstance(value, os.PathLike) else value
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """Return `value` as strict JSON, where null stands for what is not finite."""
-    return json.dumps(jsonable(value), indent=indent, allow_nan=False)
+def to_json(
+    value: Any,
+    *,
+    indent: int | None = None,
+    not_finite: Callable[[float], Any] = _null,
+) -> str:
+    """Return `value` as strict JSON; see `jsonable`."""
+    return json.dumps(jsonable(value, not_finite), indent=indent, allow_nan=False)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

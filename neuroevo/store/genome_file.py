@@ -2,8 +2,7 @@
 
 import json
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.errors import UserError, did_you_mean, kind_of
+from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import npz
-from neuroevo.store.files import atomic_write, jsonable
+from neuroevo.store.files import atomic_write, to_json
 from neuroevo.types import Genome
 
 FORMAT = "neuroevo-genome"
@@ -32,10 +31,14 @@ class GenomeFile(NamedTuple):
 
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write a genome file, in one step."""
-    described = {"format": FORMAT, "version": VERSION} | dict(meta)
-    text = json.dumps(jsonable(described, not_finite=str))  # as options spell it
+    text = meta_to_json({"format": FORMAT, "version": VERSION} | dict(meta))
     content = {name: np.asarray(array) for name, array in arrays.items()}
     atomic_write(path, lambda file: np.savez(file, meta=np.array(text), **content))
+
+
+def meta_to_json(meta: Mapping[str, Any]) -> str:
+    """Return `meta` as strict JSON, with infinities as options spell them."""
+    return to_json(meta, not_finite=str)
 
 
 def load(path: Path) -> GenomeFile:
@@ -79,30 +82,6 @@ def _read_meta(path: Path, array: np.ndarray | None) -> dict[str, Any]:
     if not isinstance(meta, dict):
         raise UserError(f"{path}: not {_EXPECTED}: its meta is not a JSON object")
     return meta
-
-
-def check_new(
-    path: Path, suffixes: Sequence[str] = (), *, replace: bool = False
-) -> None:
-    """Raise a `UserError` unless a new file can be written to `path`.
-
-    Its name must end in one of `suffixes`, if there are any. With `replace` there may
-    be one already.
-    """
-    if suffixes and path.suffix not in suffixes:
-        *others, last = suffixes
-        listed = f"{', '.join(others)} or {last}" if others else last
-        raise UserError(
-            f"{path}: expected a name that ends in {listed}"
-            f"{did_you_mean(path.suffix, suffixes, '.')}"
-        )
-    if kind_of(path.parent, "a directory") != "a directory":
-        raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
-    found = kind_of(path, "a new file")
-    if found and not (replace and found == "a file"):
-        raise UserError(f"{path}: exists already; expected a new file")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path}: no permission to write in {path.parent}")
 
 
 # Merged files: several tasks share the genome, each with its own description and arrays

@@ -1,0 +1,115 @@
+"""Metrics of a run: one line of JSON a generation, and tables made of several runs."""
+
+import csv
+import importlib.util
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from neuroevo.errors import UserError
+from neuroevo.store.files import atomic_write, check_new_file, to_json
+
+METRICS = "metrics.jsonl"
+
+# Measured in some generations only; a row that is read has it always.
+_SOMETIMES = "center_return"
+
+
+def append_metrics(run: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append one line for each row; a center's return that is None is left out."""
+    with (run / METRICS).open("ab") as file:
+        for row in rows:
+            measured = {
+                k: v for k, v in row.items() if k != _SOMETIMES or v is not None
+            }
+            file.write(f"{to_json(measured)}\n".encode())
+
+
+def sync_metrics(run: Path) -> None:
+    """Wait until the metrics of a run would survive the loss of the machine."""
+    with (run / METRICS).open("ab") as file:
+        os.fsync(file.fileno())
+
+
+def trim_metrics(run: Path, generation: int) -> list[dict[str, Any]]:
+    """Drop what was written after `generation` (or torn), and return the rest."""
+    rows, end = [], 0
+    for row, row_end in _scan(run / METRICS):
+        if row["generation"] > generation:
+            break
+        rows.append(row)
+        end = row_end
+    with (run / METRICS).open("ab") as file:
+        file.truncate(end)
+    return rows
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's metrics; a torn line is none.
+
+    All have the key `center_return`, which is None where it was not measured.
+    """
+    return [row for row, _ in _scan(run / METRICS)]
+
+
+def _scan(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the rows of a file of metrics, each with the offset where it ends."""
+    end = 0
+    with file.open("rb") if file.exists() else io.BytesIO() as lines:
+        for line in lines:
+            end += len(line)
+            try:
+                row = json.loads(line)
+                whole = line.endswith(b"\n") and isinstance(row["generation"], int)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+            if whole:
+                yield row | {_SOMETIMES: row.get(_SOMETIMES)}, end
+
+
+def collect_metrics(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the rows of all generations of `runs`, each with its `run`.
+
+    All rows have the same keys; what a generation did not measure is None.
+    """
+    rows = [{"run": str(run)} | row for run in runs for row in read_metrics(run)]
+    empty = dict.fromkeys(key for row in rows for key in row)
+    return [empty | row for row in rows]
+
+
+def check_table(path: Path) -> None:
+    """Raise a `UserError` unless `write_table` can write a new file at `path`."""
+    check_new_file(path, (".csv", ".parquet"))
+    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError(
+            f"{path}: pyarrow is not installed: expected a .csv, or "
+            "pip install 'neuroevo[parquet]'"
+        )
+
+
+def write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write `rows`, which all have the same keys, to a new .csv or .parquet file.
+
+    Raises:
+        UserError: if `path` cannot be written.
+    """
+    check_table(path)
+    if path.suffix == ".parquet":
+        from pyarrow import Table, parquet
+
+        table = Table.from_pylist(list(rows))
+        atomic_write(path, lambda file: parquet.write_table(table, file))
+        return
+    text = io.StringIO(newline="")
+    write_csv(rows, text)
+    atomic_write(path, text.getvalue())
+
+
+def write_csv(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
+    """Write `rows`, which all have the same keys, as CSV under a header."""
+    writer = csv.DictWriter(file, list(rows[0]) if rows else ["run", "generation"])
+    writer.writeheader()
+    writer.writerows(rows)
