@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from neuroevo import devices as sharding
-from neuroevo.store import directory as runs
+from neuroevo.store.directory import environment
 
 MATRIX, MATRIX_QUICK = 2048, 256  # rows and columns
 ARRAY, ARRAY_QUICK = 2**26, 2**16  # numbers in all, 4 bytes each: far beyond any cache
@@ -18,7 +18,7 @@ PRODUCTS, SWEEPS = 4, 32
 
 def describe(devices):
     """Return where and when a table's figures were measured."""
-    facts = runs.environment()
+    facts = environment()
     versions = [f"{name} {version}" for name, version in facts["versions"].items()]
     machine = {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -32,7 +32,7 @@ def describe(devices):
 
 def _processor():
     file = Path("/proc/cpuinfo")  # on Linux
-    lines = file.read_text().splitlines() if file.exists() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
     return names[0] if names else platform.processor() or "unknown processor"
 

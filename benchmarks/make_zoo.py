@@ -18,9 +18,10 @@ import search_table
 import neuroevo
 from neuroevo import returns as measures
 from neuroevo.config.yaml import read_yaml
-from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
+from neuroevo.store.directory import BEST, CENTER, CONFIG, ENVIRONMENT, SUMMARY
 from neuroevo.store.files import jsonable
+from neuroevo.store.metrics import read_metrics
 
 ZOO = Path(__file__).parents[1] / "genomes" / "zoo"
 
@@ -35,14 +36,14 @@ def main() -> None:
     options = parser.parse_args()
     chain = [Path(run) for run in options.run.split("+")]
     run = chain[-1]
-    file = run / runs.SUMMARY
-    summary = json.loads(file.read_text()) if file.exists() else {}
+    file = run / SUMMARY
+    summary = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     final, best = (summary.get(f"{name}_return_mean", 0) for name in ("final", "best"))
-    solution = neuroevo.load(run / (runs.CENTER if final >= best else runs.BEST))
+    solution = neuroevo.load(run / (CENTER if final >= best else BEST))
     result = solution.evaluate(options.policies, options.episodes, seed=1)
-    environment = json.loads((run / runs.ENVIRONMENT).read_text())
-    spent = [runs.read_metrics(each)[-1] for each in chain]
-    written = read_yaml(run / runs.CONFIG)
+    environment = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    spent = [read_metrics(each)[-1] for each in chain]
+    written = read_yaml(run / CONFIG)
     card = {
         "title": options.title,
         "env": result["env"],

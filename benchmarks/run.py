@@ -43,7 +43,7 @@ def main(arguments=None):
         return
     if options.quick and options.out == RESULTS:
         parser.error("--quick: expected --out FILE as well, for its figures")
-    written = options.out.read_text() if options.out.exists() else ""
+    written = options.out.read_text(encoding="utf-8") if options.out.exists() else ""
     before, results = table.read(written), {}
     place = measure.in_process(PLACE)
     if before.machine not in ({}, place["machine"]):
@@ -54,7 +54,7 @@ def main(arguments=None):
         results[name] = measure.in_process(name, options.quick)
         measure.report(f"{time.perf_counter() - began:.0f} s in all")
         text = table.document(CASES, results, place, options.quick, before)
-        options.out.write_text(text)
+        options.out.write_text(text, encoding="utf-8")
 
 
 def child(case, quick, only):

@@ -17,7 +17,9 @@ import numpy as np
 
 from neuroevo.config import resolve as config
 from neuroevo.config.yaml import read_yaml
-from neuroevo.store import directory as runs
+from neuroevo.store.directory import CONFIG, ENVIRONMENT, SUMMARY
+from neuroevo.store.files import read_json
+from neuroevo.store.metrics import read_metrics
 
 SKIP = {"neuroevo", "devices", "chunk", "checkpoint", "seed", "env"}
 LIMITS = {"generations", "max_env_steps", "max_seconds", "target"}
@@ -26,7 +28,7 @@ MEASURES = {"center_every", "center_policies", "final_policies", "final_episodes
 
 def differences(run: Path) -> str:
     """Return the options of a run that are not what its environment suggests."""
-    written = read_yaml(run / runs.CONFIG)
+    written = read_yaml(run / CONFIG)
     env = {"env": written["env"]["name"]}
     names = {p: written[p]["name"] for p in ("encoding", "policy") if p in written}
     default = config.resolve([config.Layer("", env | names)]).to_dict()
@@ -54,13 +56,13 @@ def _text(value):
 
 def command(run: Path) -> str:
     """Return the command line that began a run, without this machine's paths."""
-    words = json.loads((run / runs.ENVIRONMENT).read_text())["command"][1:]
+    words = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))["command"][1:]
     return shlex.join(["neuroevo", *(Path(w).name if "/" in w else w for w in words)])
 
 
 def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return environment steps and held-out returns of a run's center."""
-    rows = [r for r in runs.read_metrics(run) if r.get("center_return") is not None]
+    rows = [r for r in read_metrics(run) if r.get("center_return") is not None]
     return (
         np.array([row["env_steps"] for row in rows]),
         np.array([row["center_return"] for row in rows]),
@@ -69,11 +71,11 @@ def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def row(run: Path) -> str:
     """Return a run as a line of Markdown."""
-    last = runs.read_metrics(run)[-1]
+    last = read_metrics(run)[-1]
     _, returns = curve(run)
-    summary = run / runs.SUMMARY
-    measured = json.loads(summary.read_text()) if summary.exists() else {}
-    seed = read_yaml(run / runs.CONFIG)["seed"]
+    summary = run / SUMMARY
+    measured = read_json(summary)
+    seed = read_yaml(run / CONFIG)["seed"]
 
     def figure(name):
         mean, interval = (

@@ -12,8 +12,10 @@ from neuroevo.config.layers import read_layers
 from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
 from neuroevo.solution import Solution
-from neuroevo.store import directory as runs
-from neuroevo.store import export, genome_file, zoo
+from neuroevo.store import genome_file, policy_file, zoo
+from neuroevo.store.directory import CONFIG, check_run, is_run, read_config
+from neuroevo.store.files import check_new_file
+from neuroevo.store.metrics import collect_metrics, write_table
 from neuroevo.studies import merge as merging
 from neuroevo.studies import transfer as transferring
 from neuroevo.terminal.display import make_display, make_line
@@ -64,14 +66,14 @@ def evolve(
     """
     path = Path(run_dir) if run_dir is not None else None
     resume = resume and path is not None
-    resume = resume and processes.from_main(lambda: runs.is_run(path))
+    resume = resume and processes.from_main(lambda: is_run(path))
     custom, options = parts_in(options)
     loggers, options = loggers_in(log, options)
     layers = []
     if resume:
-        written = processes.from_main(lambda: runs.read_config(path))
+        written = processes.from_main(lambda: read_config(path))
         written = {k: v for k, v in written.items() if k not in custom}
-        layers.append(config.Layer(str(path / runs.CONFIG), written))
+        layers.append(config.Layer(str(path / CONFIG), written))
     first = None if resume else loading.read_start(start)
     layers += loading.start_layers(first)
     layers += read_layers(preset, config_file)
@@ -128,7 +130,7 @@ def merge(
         UserError: for genomes that do not go together, before anything is compiled.
     """
     if out is not None:
-        genome_file.check_new(Path(out))
+        check_new_file(Path(out))
     layers = merging.network_layers(read_layers(preset, config_file))
     layers.append(config.Layer("merge", options))
     merged = merging.merge_files(merging.read_genomes(genomes), layers)
@@ -223,7 +225,20 @@ def save_policy(
     Raises:
         UserError: if `path` cannot be written.
     """
-    return export.save_policy(solution, Path(path), seed=seed)
+    path = Path(path)
+    policy_file.check(path)
+    arrays = {
+        **genome_file.to_arrays(solution.decode(seed)),
+        **solution.parts.task.constants(solution.answer.task),
+    }
+    meta = {
+        **solution.meta(),
+        "encoding": {"name": "direct"},
+        **genome_file.from_spec(solution.parts.spec or solution.parts.task.spec),
+        "trained_from": solution.config.to_dict()["encoding"] | {"seed": seed},
+    }
+    policy_file.write(path, arrays, meta)
+    return meta
 
 
 def save_metrics(runs: Sequence[str | Path], path: str | Path) -> None:
@@ -236,4 +251,7 @@ def save_metrics(runs: Sequence[str | Path], path: str | Path) -> None:
     Raises:
         UserError: if it cannot be written, or one of `runs` is not a run.
     """
-    export.save_metrics([Path(run) for run in runs], Path(path))
+    paths = [Path(run) for run in runs]
+    for run in paths:
+        check_run(run)
+    write_table(collect_metrics(paths), Path(path))

@@ -11,15 +11,15 @@ from neuroevo.run import build, tuning
 from neuroevo.run.parts import Parts, shapes
 from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
-from neuroevo.store import directory as runs
 from neuroevo.store import genome_file, zoo
+from neuroevo.store.directory import CHUNKS, read_genome
 from neuroevo.traits import EncodingTraits, traits
 from neuroevo.types import Genome
 
 
 def read_start(path: str | Path | None) -> genome_file.GenomeFile | None:
     """Return the genome that a run is to start from, if any."""
-    return runs.read_genome(zoo.locate(path)) if path else None
+    return read_genome(zoo.locate(path)) if path else None
 
 
 def start_layers(file: genome_file.GenomeFile | None) -> list[config.Layer]:
@@ -45,7 +45,7 @@ def read_solution(
     **options: Any,
 ) -> tuple[config.Config, genome_file.GenomeFile]:
     """Return a genome file and the configuration to decode it with; see `configure`."""
-    file = runs.read_genome(path)
+    file = read_genome(path)
     return configure(file, layers, arguments, custom=custom, **options)
 
 
@@ -73,7 +73,7 @@ def configure(
             raise unknown(f"env of {file.path}", str(name), tasks)
         file = tasks[name]
     named = config.PARTS.keys() - (custom or {}).keys()
-    named |= {*runs.CHUNKS}
+    named |= {*CHUNKS}
     own = {name: file.meta[name] for name in named if name in file.meta}
     layers = [config.Layer(str(file.path), own), *map(config.without_settings, layers)]
     return config.resolve(layers, arguments, custom=custom, **options), file

@@ -19,7 +19,8 @@ from neuroevo import devices as sharding
 from neuroevo import multihost as processes
 from neuroevo.cli import main as cli
 from neuroevo.errors import UserError
-from neuroevo.store import directory as runs
+from neuroevo.store.directory import SUMMARY
+from neuroevo.store.metrics import read_metrics
 
 NEUROEVO = [sys.executable, "-m", "neuroevo"]
 TRAIN = [
@@ -77,7 +78,7 @@ def finish(processes) -> list[Said]:
 
 
 def returns(path):
-    summary = json.loads((path / runs.SUMMARY).read_text())
+    summary = json.loads((path / SUMMARY).read_text())
     return {key: value for key, value in summary.items() if "return" in key}
 
 
@@ -116,7 +117,7 @@ def interrupt(processes, path, generation, number, target):
     assert {each.code for each in said} == {128 + number}, said
     assert f"neuroevo resume {path}" in said[0].err
     assert [each.out + each.err for each in said[1:]] == [""] * (len(processes) - 1)
-    return runs.read_metrics(path)[-1]["generation"]
+    return read_metrics(path)[-1]["generation"]
 
 
 def check_interrupted_and_resumed(start, path, signals, counts):
@@ -269,7 +270,7 @@ def test_a_cluster_is_detected(start, tmp_path):
     command = [*TRAIN, "--run-dir", tmp_path / "run", "--generations", 2]
     (said,) = finish(start([*command, "--distributed"], 1, **variables))
     assert said.code == 0, said.err
-    assert len(runs.read_metrics(tmp_path / "run")) == 2
+    assert len(read_metrics(tmp_path / "run")) == 2
 
 
 def fake_devices(monkeypatch, *processes):

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 import neuroevo
 from neuroevo.errors import UserError
-from neuroevo.store import export
+from neuroevo.store import policy_file
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_an_exported_policy_is_a_genome_that_evaluates_alike(genome, tmp_path):
 def test_nothing_is_overwritten(genome, tmp_path, name, message):
     (tmp_path / "taken.npz").write_text("mine")
     with pytest.raises(UserError, match=message.replace(".", r"\.")):
-        export.check_policy_path(tmp_path / name)
+        policy_file.check(tmp_path / name)
     assert (tmp_path / "taken.npz").read_text() == "mine"
 
 

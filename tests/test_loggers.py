@@ -13,7 +13,7 @@ from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.run import recorder
-from neuroevo.store import directory as runs
+from neuroevo.store.metrics import read_metrics
 
 NAMES = registry.loggers.names()
 INSTALLED = [n for n in NAMES if n == "tensorboard" or importlib.util.find_spec(n)]
@@ -152,7 +152,7 @@ def test_every_generation_is_there_once(name, run):
     if name not in INSTALLED:
         pytest.skip(f"{name} is not installed: pip install 'neuroevo[{name}]'")
     figures = READERS[name](run)
-    rows = runs.read_metrics(run.path)
+    rows = read_metrics(run.path)
     assert [row["generation"] for row in rows] == GENERATIONS
     for key in rows[0].keys() - {"generation", "seconds"}:
         expected = [(row["generation"], row[key]) for row in rows if key in row]

@@ -17,8 +17,8 @@ from neuroevo import solution
 from neuroevo.config import resolve as config
 from neuroevo.run import loop
 from neuroevo.run.run import Run
-from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
+from neuroevo.store.directory import CONFIG
 
 # What a run compiles, besides single operations on a constant: the spread programs
 # (`_fun`, as pmap calls them) and those that start, answer and train a policy.
@@ -235,16 +235,16 @@ def write_run(path, **changes):
     """Write what makes a directory a run, as far as a mistake needs it."""
     path.mkdir()
     resolved = config.resolve([config.Layer("test", SETTINGS | changes)])
-    (path / runs.CONFIG).write_text(yaml.safe_dump(resolved.to_dict()))
+    (path / CONFIG).write_text(yaml.safe_dump(resolved.to_dict()))
 
 
 def test_a_run_is_never_overwritten(run_cli, nothing_compiles, tmp_path):
     write_run(tmp_path / "mine")
-    before = (tmp_path / "mine" / runs.CONFIG).read_bytes()
+    before = (tmp_path / "mine" / CONFIG).read_bytes()
     said = run_cli("train --run-dir mine")
     assert_one_line(said, "mine: holds a run already", "neuroevo resume mine")
-    assert os.listdir(tmp_path / "mine") == [runs.CONFIG]
-    assert (tmp_path / "mine" / runs.CONFIG).read_bytes() == before
+    assert os.listdir(tmp_path / "mine") == [CONFIG]
+    assert (tmp_path / "mine" / CONFIG).read_bytes() == before
 
 
 def test_what_to_type_is_quoted(run_cli, nothing_compiles, tmp_path):
@@ -255,12 +255,12 @@ def test_what_to_type_is_quoted(run_cli, nothing_compiles, tmp_path):
 
 def test_a_run_in_use_is_left_alone(run_cli, nothing_compiles, tmp_path):
     write_run(tmp_path / "mine")
-    before = (tmp_path / "mine" / runs.CONFIG).read_bytes()
+    before = (tmp_path / "mine" / CONFIG).read_bytes()
     with (tmp_path / "mine" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         said = run_cli("resume mine --generations 7")
     assert_one_line(said, "mine: in use by another neuroevo process")
-    assert (tmp_path / "mine" / runs.CONFIG).read_bytes() == before
+    assert (tmp_path / "mine" / CONFIG).read_bytes() == before
 
 
 def test_mistakes_in_resuming(run_cli, nothing_compiles, tmp_path):
@@ -268,9 +268,9 @@ def test_mistakes_in_resuming(run_cli, nothing_compiles, tmp_path):
     assert_one_line(run_cli("resume mine --generations 0"), "generations: expected")
     assert_one_line(run_cli("resume mine --devices 0"), "devices: expected")
     assert_one_line(run_cli("resume mine --devices few"), "--devices: expected")
-    (tmp_path / "mine" / runs.CONFIG).write_text("population: [")
+    (tmp_path / "mine" / CONFIG).write_text("population: [")
     assert_one_line(run_cli("resume mine"), "mine/config.yaml: not a readable YAML")
-    assert os.listdir(tmp_path / "mine") == [runs.CONFIG]
+    assert os.listdir(tmp_path / "mine") == [CONFIG]
 
 
 # ------------------------------------------------------------- genomes that do not fit

@@ -12,8 +12,9 @@ from neuroevo.core import engine
 from neuroevo.run import debugging, loop
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
-from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
+from neuroevo.store.directory import CENTER
+from neuroevo.store.metrics import read_metrics
 from neuroevo.types import Encoding, Policy, Strategy
 
 # A candidate is one number, which is also its action: it says what breaks.
@@ -174,11 +175,11 @@ def test_a_diverged_strategy_stops_the_run_and_spoils_nothing(tmp_path):
     for resume in (False, True):
         with pytest.raises(neuroevo.UserError, match="drifting has diverged: in gener"):
             neuroevo.evolve(**options, resume=resume)
-        rows = runs.read_metrics(tmp_path / "run")
+        rows = read_metrics(tmp_path / "run")
         assert all(row["failures"] == 0 for row in rows)
         kept = {int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()}
         assert max(kept) == len(rows) > 0
-        genome = genome_file.load(tmp_path / "run" / runs.CENTER).arrays
+        genome = genome_file.load(tmp_path / "run" / CENTER).arrays
         assert all(np.isfinite(array).all() for array in genome.values())
 
 

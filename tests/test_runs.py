@@ -10,8 +10,9 @@ import yaml
 
 import neuroevo
 from neuroevo.errors import UserError
-from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
+from neuroevo.store.directory import CONFIG, SUMMARY, RunDirectory
+from neuroevo.store.metrics import METRICS, read_metrics
 
 TINY = {
     "env": toy.walk(),
@@ -42,7 +43,7 @@ def assert_same_run(one: Path, two: Path):
     """Metrics agree except for times; genome files agree bit for bit."""
 
     def rows(path):
-        return [row | {"seconds": None} for row in runs.read_metrics(path)]
+        return [row | {"seconds": None} for row in read_metrics(path)]
 
     assert rows(one) == rows(two)
     for name in ("genome.npz", "best.npz"):
@@ -72,27 +73,28 @@ def whole(tmp_path_factory):
 def test_latest_and_best_checkpoints_are_kept(whole):
     kept = sorted(int(p.name) for p in (whole / "checkpoints").iterdir())
     latest, returns = -np.inf, []
-    for row in runs.read_metrics(whole):
-        latest = row.get("center_return", latest)
+    for row in read_metrics(whole):
+        if row["center_return"] is not None:
+            latest = row["center_return"]
         returns.append(latest)
     best = 6 - int(np.argmax(returns[::-1]))  # among equals the latest
     assert kept == sorted({best, 5, 6})
 
 
 def test_files_are_as_promised(whole):
-    config = yaml.safe_load((whole / runs.CONFIG).read_text())
+    config = yaml.safe_load((whole / CONFIG).read_text())
     assert config["population"] == 6 and config["chunk"] != "auto"
     environment = json.loads((whole / "environment.json").read_text())
     assert {"versions", "devices", "git_revision", "command"} <= environment.keys()
     assert environment["versions"]["jax"]
     steps = 0
-    for row in runs.read_metrics(whole):
+    for row in read_metrics(whole):
         for key in ("seconds", "fitness_mean", "fitness_std", "fitness_max"):
             assert np.isfinite(row[key])
-        assert ("center_return" in row) == (row["generation"] % 2 == 1)
+        assert (row["center_return"] is not None) == (row["generation"] % 2 == 1)
         assert row["env_steps"] > steps
         steps = row["env_steps"]
-    summary = json.loads((whole / runs.SUMMARY).read_text())
+    summary = json.loads((whole / SUMMARY).read_text())
     assert summary["env_steps"] == steps
     assert summary["stopped_by"] == "generations"
     for key in ("final_return_mean", "final_return_std", "best_return_mean"):
@@ -102,16 +104,16 @@ def test_files_are_as_promised(whole):
 
 
 def test_one_process_at_a_time(whole):
-    with runs.RunDirectory(whole, None):
+    with RunDirectory(whole, None):
         with pytest.raises(neuroevo.UserError, match="in use by another"):
-            runs.RunDirectory(whole, None)
+            RunDirectory(whole, None)
 
 
 def test_a_run_directory_is_not_overwritten(whole, tmp_path):
-    before = (whole / runs.METRICS).read_bytes()
+    before = (whole / METRICS).read_bytes()
     with pytest.raises(neuroevo.UserError, match="neuroevo resume"):
         evolve(whole, 3)
-    assert (whole / runs.METRICS).read_bytes() == before
+    assert (whole / METRICS).read_bytes() == before
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(neuroevo.UserError, match="new or an empty directory"):
         evolve(tmp_path, 3)

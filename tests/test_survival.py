@@ -27,7 +27,17 @@ from neuroevo.errors import UserError
 from neuroevo.run import compilation, signals
 from neuroevo.run.launch import launch as train
 from neuroevo.run.run import Run
-from neuroevo.store import directory as runs
+from neuroevo.store.checkpoints import Checkpoints, from_host
+from neuroevo.store.directory import (
+    BEST,
+    CENTER,
+    CONFIG,
+    RunDirectory,
+    check_new,
+    is_run,
+    read_config,
+)
+from neuroevo.store.metrics import METRICS, read_metrics
 
 TESTS = Path(__file__).parent
 
@@ -64,7 +74,7 @@ STARTING = "starting"  # a moment to kill a process at; or "running", or "saving
 
 def launch(environment, path, generations):
     """Start the run at `path`, or go on with it."""
-    command = ["resume", path] if runs.is_run(path) else [*TRAIN, "--run-dir", path]
+    command = ["resume", path] if is_run(path) else [*TRAIN, "--run-dir", path]
     return subprocess.Popen(
         [*NEUROEVO, *map(str, [*command, "--generations", generations])],
         stdout=subprocess.PIPE,
@@ -91,14 +101,14 @@ def wait_until(reached, process):
 def wait_for_generation(process, path, generation):
     def reached():
         time.sleep(0.01)
-        rows = runs.read_metrics(path)
+        rows = read_metrics(path)
         return rows and rows[-1]["generation"] >= generation
 
     wait_until(reached, process)
 
 
 def logged(path):
-    rows = runs.read_metrics(path)
+    rows = read_metrics(path)
     return rows[-1]["generation"] if rows else 0
 
 
@@ -112,7 +122,7 @@ def checkpoints(path):
 
 def lines(path, generation):
     """Return what the file of metrics says up to a generation."""
-    return (path / runs.METRICS).read_bytes().splitlines()[:generation]
+    return (path / METRICS).read_bytes().splitlines()[:generation]
 
 
 @pytest.mark.slow
@@ -156,7 +166,7 @@ def check_survives(environment, path, kinds, signals=()):
         found, unfinished = checkpoints(run)
         assert max(found, default=0) >= newest, "a checkpoint was lost"
         newest = max(found, default=0)
-        generations = [row["generation"] for row in runs.read_metrics(run)]
+        generations = [row["generation"] for row in read_metrics(run)]
         assert generations == list(range(1, len(generations) + 1))
         assert len(generations) >= newest
         if newest:
@@ -259,7 +269,7 @@ def test_what_a_kill_before_the_beginning_left_does_not_stop_train(tmp_path):
 def test_a_genome_of_the_user_is_not_taken_for_a_leftover(tmp_path):
     (tmp_path / "start.npz").touch()
     with pytest.raises(UserError, match="expected a new or an empty directory"):
-        runs.check_new(tmp_path)
+        check_new(tmp_path)
 
 
 def test_a_run_killed_while_it_compiles_is_resumed(tmp_path, monkeypatch):
@@ -278,7 +288,7 @@ def test_of_two_new_runs_the_slower_one_does_not_write(tmp_path):
     """It found a free directory, and enters it when the other one has finished."""
     evolve(tmp_path, 1)
     with pytest.raises(UserError, match="holds a run already"):
-        runs.RunDirectory(tmp_path, None, new=True)
+        RunDirectory(tmp_path, None, new=True)
 
 
 # ------------------------------------------------------------------------------- damage
@@ -303,9 +313,9 @@ def damaged(finished, tmp_path):
 
 def restore(run, path, **changes):
     """Return the generation that is restored, and what is said of it."""
-    with runs.RunDirectory(path, run.config.settings.checkpoint) as directory:
+    with RunDirectory(path, run.config.settings.checkpoint) as directory:
         leaves, _, notes = directory.restore(run.state, run.config.to_dict() | changes)
-    return int(runs.from_host(leaves, run.state).generation), notes
+    return int(from_host(leaves, run.state).generation), notes
 
 
 def largest(path):
@@ -364,7 +374,7 @@ def test_a_resumed_run_keeps_no_more_checkpoints_and_the_best_one(tmp_path):
     options = {"center_every": 1, "checkpoint": {"every_generations": 1, "keep": 1}}
     for generations in (3, 5, 7):
         evolve(tmp_path, generations, resume=True, **options)
-    rows = runs.read_metrics(tmp_path)
+    rows = read_metrics(tmp_path)
     best = max(reversed(rows), key=lambda row: row["center_return"])["generation"]
     assert checkpoints(tmp_path) == ({best, 7}, False)
 
@@ -374,7 +384,7 @@ def test_resume_walks_back_over_damage(finished, damaged):
     truncate(path / "checkpoints" / "5")
     shutil.rmtree(path / "checkpoints" / "4" / "metrics")
     (path / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
-    with (path / runs.METRICS).open("a") as file:
+    with (path / METRICS).open("a") as file:
         file.write('{"generation": 6, "env_st')
     with pytest.warns(UserWarning, match="checkpoint 5 cannot be read"):
         evolve(path, 6, resume=True)
@@ -386,7 +396,7 @@ def test_a_checkpoint_that_cannot_be_opened_now_is_not_given_up(damaged, monkeyp
         raise PermissionError(errno.EACCES, "Permission denied")
 
     run, path = damaged
-    monkeypatch.setattr(runs.RunDirectory, "_read", refused)
+    monkeypatch.setattr(Checkpoints, "_read", refused)
     with pytest.raises(UserError, match="its checkpoint 5 cannot be read: .*denied"):
         restore(run, path)
     assert checkpoints(path) == ({4, 5}, False)
@@ -415,11 +425,12 @@ def edit(path, **changes):
             lambda path: [truncate(path / "checkpoints" / s) for s in "45"],
             "none of its 2 checkpoints can be read",
         ),
-        (lambda path: edit(path, version=2), "reads up to 1: upgrade it"),
+        (lambda path: edit(path, version=3), "reads version 2: upgrade it"),
+        (lambda path: edit(path, version=1), "of neuroevo 0.1, which drew other"),
         (lambda path: shutil.rmtree(path / "checkpoints"), "checkpoints are gone"),
-        (lambda path: (path / runs.CONFIG).unlink(), "not a run; expected"),
-        (lambda path: (path / runs.CONFIG).write_text("a: [\n"), "not a readable YAML"),
-        (lambda path: (path / runs.CONFIG).write_text("sead: 1"), "did you mean"),
+        (lambda path: (path / CONFIG).unlink(), "not a run; expected"),
+        (lambda path: (path / CONFIG).write_text("a: [\n"), "not a readable YAML"),
+        (lambda path: (path / CONFIG).write_text("sead: 1"), "did you mean"),
     ],
 )
 def test_what_cannot_be_resumed_is_refused_and_kept(damaged, damage, expected):
@@ -427,7 +438,7 @@ def test_what_cannot_be_resumed_is_refused_and_kept(damaged, damage, expected):
     damage(path)
     before = contents(path)
     with pytest.raises(UserError) as error:
-        written = {k: v for k, v in runs.read_config(path).items() if k != "env"}
+        written = {k: v for k, v in read_config(path).items() if k != "env"}
         config.resolve([config.Layer(str(path), written)])
         restore(run, path)
     assert expected in str(error.value) and "\n" not in str(error.value)
@@ -455,7 +466,7 @@ def test_a_run_is_continued_as_what_it_was(damaged):
 def test_a_run_without_a_checkpoint_starts_over(finished, damaged):
     _, path = damaged
     shutil.rmtree(path / "checkpoints")
-    for name in (runs.CENTER, runs.BEST):  # written after the first checkpoint
+    for name in (CENTER, BEST):  # written after the first checkpoint
         (path / name).unlink()
     evolve(path, 6, resume=True)
     assert_same_run(finished[2], path)
@@ -463,7 +474,7 @@ def test_a_run_without_a_checkpoint_starts_over(finished, damaged):
 
 def test_metrics_are_mended(finished, damaged):
     run, path = damaged
-    rows = (path / runs.METRICS).read_bytes().splitlines(keepends=True)
+    rows = (path / METRICS).read_bytes().splitlines(keepends=True)
     later = rows[-1].replace(b'"generation": 5', b'"generation": 6')
     for tail in (
         later,
@@ -473,11 +484,11 @@ def test_metrics_are_mended(finished, damaged):
         b"[1]\n",
         b'{"generation":\n',
     ):
-        (path / runs.METRICS).write_bytes(b"".join(rows) + tail)
-        with runs.RunDirectory(path, None) as directory:
+        (path / METRICS).write_bytes(b"".join(rows) + tail)
+        with RunDirectory(path, None) as directory:
             assert len(directory.trim_metrics(5)) == 5
-        assert (path / runs.METRICS).read_bytes() == b"".join(rows)
-    (path / runs.METRICS).write_bytes(b"".join(rows[3:]))
+        assert (path / METRICS).read_bytes() == b"".join(rows)
+    (path / METRICS).write_bytes(b"".join(rows[3:]))
     with pytest.warns(UserWarning, match="metrics.jsonl lacks 3 generations"):
         evolve(path, 6, resume=True)
 
@@ -605,7 +616,7 @@ def measure(process, path):
 
 def logged_last(path):
     """Return the last generation of a long file of metrics."""
-    with (path / runs.METRICS).open("rb") as file:
+    with (path / METRICS).open("rb") as file:
         file.seek(-min(os.path.getsize(file.name), 1000), os.SEEK_END)
         *_, last = [0, *(json.loads(line) for line in file.readlines()[1:-1])]
     return last and last["generation"]
@@ -634,7 +645,7 @@ def test_twenty_thousand_generations_take_no_more_than_two_thousand(
     first, last = samples[0], samples[-1]
     grown = {key: last[key] - first[key] for key in first}
     silent = max(b["seconds"] - a["seconds"] for a, b in changes(samples))
-    size = os.path.getsize(path / runs.METRICS)
+    size = os.path.getsize(path / METRICS)
     print(first, last, f"{grown=}", f"{silent=:.1f} s", f"{size=} bytes", sep="\n")
     assert grown["memory"] < 8 * 2**20
     assert grown["mappings"] < 100 and grown["files"] < 20 and grown["threads"] < 10

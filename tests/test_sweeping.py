@@ -11,7 +11,7 @@ import yaml
 
 from neuroevo.cli import main as cli
 from neuroevo.errors import UserError
-from neuroevo.store import directory as runs
+from neuroevo.store.metrics import read_metrics
 from neuroevo.studies import sweep as sweeping
 
 SWEEP = """
@@ -234,5 +234,5 @@ def test_real_runs(submit, tmp_path, environment):
         assert said.returncode == 0, said.stderr
         variants = json.loads(said.stdout)["variants"]
         assert [row["done"] for row in variants] == [1, 1]
-        assert len(runs.read_metrics(run)) == generations
+        assert len(read_metrics(run)) == generations
     assert os.listdir(tmp_path / "runs") == ["s"]

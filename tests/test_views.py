@@ -20,7 +20,8 @@ from neuroevo.config import resolve as config
 from neuroevo.environments.brax.bodies import Bodies
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
-from neuroevo.store import directory as runs
+from neuroevo.store.directory import BEST, CONFIG, SUMMARY
+from neuroevo.store.metrics import METRICS
 from neuroevo.store.record import read_record
 from neuroevo.types import Trajectory
 from neuroevo.views import (
@@ -67,14 +68,14 @@ def others(run):
     ):
         path = run.with_name(name)
         shutil.copytree(run, path)
-        text = (path / runs.CONFIG).read_text()
+        text = (path / CONFIG).read_text()
         assert f"\n{change}\n" in text
         key = change.partition(":")[0]
-        (path / runs.CONFIG).write_text(text.replace(f"\n{change}\n", f"\n{key}: 9\n"))
-        lines = (path / runs.METRICS).read_text().splitlines(keepends=True)
-        (path / runs.METRICS).write_text("".join(lines[:rows]))
+        (path / CONFIG).write_text(text.replace(f"\n{change}\n", f"\n{key}: 9\n"))
+        lines = (path / METRICS).read_text().splitlines(keepends=True)
+        (path / METRICS).write_text("".join(lines[:rows]))
         found.append(path)
-    for name in (runs.SUMMARY, runs.BEST):
+    for name in (SUMMARY, BEST):
         (run.with_name("short") / name).unlink()
     return found
 
@@ -111,7 +112,7 @@ def test_to_begin_training_imports_nothing_to_show_it_with(environment, tmp_path
     """An environment of our own: gymnax imports matplotlib itself."""
     unused = ["plotly", "jinja2", "matplotlib", "PIL", "neuroevo.views"]
     unused += ["tensorboardX", "wandb", "mlflow", "submitit", "mkdocs"]
-    unused += ["pandas", "pyarrow", "neuroevo.studies.sweep", "neuroevo.store.export"]
+    unused += ["pandas", "pyarrow", "neuroevo.studies.sweep"]
     trained = subprocess.run(
         [sys.executable, "-c", TRAIN, "train", "--env", "toy", ",".join(unused)],
         cwd=tmp_path,
@@ -389,7 +390,7 @@ def pages(run, others):
 
 def test_a_report_says_what_the_run_found(run, pages):
     html = pages[0].read_text()
-    summary = json.loads((run / runs.SUMMARY).read_text())
+    summary = json.loads((run / SUMMARY).read_text())
     assert f"<dd>{summary['final_return_mean']:.1f}" in html
     assert "data:image/gif;base64," in html and "data:image/png;base64," in html
     assert "max_steps_in_episode: 30" in html
@@ -405,13 +406,13 @@ def test_report(run_cli, run, others):
     assert code == 2 and "exists already" in err
     code, _, err = run_cli(f"report {run} --out two.htm")
     assert code == 2 and "ends in .html; did you mean '.html'?" in err
-    with (others[1] / runs.METRICS).open("a") as file:
+    with (others[1] / METRICS).open("a") as file:
         file.write('{"generation": 5, "env_steps": "many"}\n')
     assert len(read_record(others[1]).rows) == 4
-    (others[1] / runs.SUMMARY).write_text("{")
+    (others[1] / SUMMARY).write_text("{")
     code, _, err = run_cli(f"report {others[1]}")
     assert code == 2 and "summary.json: not a readable JSON file" in err
-    (others[1] / runs.SUMMARY).unlink()
+    (others[1] / SUMMARY).unlink()
     code, _, err = run_cli("report nowhere")
     assert code == 2 and err.count("\n") == 1
 

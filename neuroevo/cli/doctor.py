@@ -13,8 +13,9 @@ from neuroevo import api
 from neuroevo import devices as sharding
 from neuroevo.config import resolve as config
 from neuroevo.run import compilation
-from neuroevo.store import directory as runs
 from neuroevo.store import genome_file
+from neuroevo.store.directory import CENTER, environment
+from neuroevo.store.metrics import read_metrics
 
 EXTRAS = ("tensorboard", "wandb", "mlflow", "pyarrow", "submitit")
 _SETTINGS: dict[str, Any] = {
@@ -36,7 +37,7 @@ def examine() -> dict[str, Any]:
     sharding.configure(None)
     compilation.use_cache("auto")
     devices = sharding.select(None)
-    facts = runs.environment()
+    facts = environment()
     cache = compilation.cache_in_use()
     return {
         "neuroevo": neuroevo.__version__,
@@ -65,8 +66,8 @@ def self_test() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="neuroevo-doctor-") as folder:
         path = Path(folder) / "run"
         run = api.evolve(run_dir=path, **_SETTINGS)
-        rows = runs.read_metrics(path)
-        file = genome_file.load(path / runs.CENTER)
+        rows = read_metrics(path)
+        file = genome_file.load(path / CENTER)
         genome = genome_file.to_arrays(run.genome)
     if [row["generation"] for row in rows] != [1, 2]:
         raise RuntimeError(f"expected the metrics of two generations, got {rows}")

@@ -320,7 +320,7 @@ def _layers(arguments: Sequence[str]) -> list[config.Layer]:
 
 def _train(arguments: list[str]) -> int:
     from neuroevo import loading
-    from neuroevo.store import directory as runs
+    from neuroevo.store.directory import default_path
 
     start = loading.read_start(parsing.option_in(arguments, "--start"))
     layers = [*loading.start_layers(start), *_layers(arguments)]
@@ -330,21 +330,22 @@ def _train(arguments: list[str]) -> int:
     settings = config.Settings(**{name: getattr(options, name) for name in names})
     resolved = dataclasses.replace(resolved, settings=settings)
     options.connect()
-    path = options.run_dir or runs.default_path(resolved.names, settings.seed)
-    return _launch(resolved, path, options, start=start)
+    path, numbered = options.run_dir, options.run_dir is None
+    path = path or default_path(resolved.names, settings.seed)
+    return _launch(resolved, path, options, start=start, numbered=numbered)
 
 
 def _resume(arguments: list[str]) -> int:
     from neuroevo import multihost as processes
-    from neuroevo.store import directory as runs
+    from neuroevo.store.directory import CONFIG, read_config
 
     options = parsing.parse_command(_Resume, arguments, prog="neuroevo resume")
     options.connect()
     limits = ("generations", "max_env_steps", "max_seconds", "devices")
     changes = {name: getattr(options, name) for name in limits}
     changes = {name: value for name, value in changes.items() if value is not None}
-    written = processes.from_main(lambda: runs.read_config(options.run))
-    written = config.Layer(str(options.run / runs.CONFIG), written)
+    written = processes.from_main(lambda: read_config(options.run))
+    written = config.Layer(str(options.run / CONFIG), written)
     resolved = config.resolve([written, config.Layer("neuroevo resume", changes)])
     return _launch(resolved, options.run, options, resume=True)
 
@@ -356,6 +357,7 @@ def _launch(
     *,
     start=None,
     resume=False,
+    numbered=False,
 ) -> int:
     """Train in `path`, show the result, and return the exit code."""
     import numpy as np
@@ -370,6 +372,7 @@ def _launch(
         path,
         start=start,
         resume=resume,
+        numbered=numbered,
         keep_metrics=False,
         leave=_leave,
         debug_nans=options.debug_nans,
@@ -390,7 +393,7 @@ def _launch(
     if interrupted:
         console.print(
             f"interrupted at generation {run.generation}, checkpoint written; "
-            f"continue with: neuroevo resume {shlex.quote(str(path))}",
+            f"continue with: neuroevo resume {shlex.quote(str(run.path))}",
             soft_wrap=True,
             highlight=False,
         )
@@ -494,15 +497,15 @@ _EVALUATE = "neuroevo evaluate RUN|GENOME.npz"
 
 def _evaluate(arguments: list[str]) -> int:
     from neuroevo import loading
-    from neuroevo.store import directory as runs
     from neuroevo.store import genome_file
+    from neuroevo.store.directory import read_genome
     from neuroevo.terminal import results
 
     path, arguments = _take_path(arguments, _EVALUATE)
     layers, options = _layers(arguments), {"schema": _Evaluate, "prog": _EVALUATE}
     if path is None:  # only --help can do without
         config.resolve(map(config.without_settings, layers), arguments, **options)
-    file = runs.read_genome(path)
+    file = read_genome(path)
     tasks = genome_file.split(file)
     if not tasks or config.take_name("env", layers, arguments)[0]:
         tasks = {None: file}  # a plain genome, or one environment of a merged one
@@ -532,7 +535,7 @@ _MERGE = "neuroevo merge RUN|GENOME.npz RUN|GENOME.npz ... --out MERGED.npz"
 
 
 def _merge(arguments: list[str]) -> int:
-    from neuroevo.store import genome_file
+    from neuroevo.store.files import check_new_file
     from neuroevo.studies import merge as merging
     from neuroevo.terminal import results
 
@@ -545,7 +548,7 @@ def _merge(arguments: list[str]) -> int:
     out = parsing.option_in(arguments, "--out")
     if out is None:
         raise UserError(f"expected a file to write: {_MERGE}")
-    genome_file.check_new(Path(out))
+    check_new_file(Path(out))
     merged = merging.merge_files(
         merging.read_genomes(paths), layers, arguments, **options
     )
@@ -600,16 +603,16 @@ _TRAIN_POLICY = "neuroevo train-policy RUN|GENOME.npz --out POLICY.npz"
 
 
 def _train_policy(arguments: list[str]) -> int:
-    from neuroevo import loading
-    from neuroevo.store import export
+    from neuroevo import api, loading
+    from neuroevo.store import policy_file
 
     resolved, file = _read(arguments, _TrainPolicy, _TRAIN_POLICY)
     out = resolved.settings.out
     if out is None:
         raise UserError(f"expected a file to write: {_TRAIN_POLICY}")
-    export.check_policy_path(out)
+    policy_file.check(out)
     solution = loading.make_solution(resolved, file)
-    export.save_policy(solution, out, seed=resolved.settings.seed)
+    api.save_policy(solution, out, seed=resolved.settings.seed)
     print(out)
     return 0
 
@@ -701,8 +704,8 @@ _REPORT = "neuroevo report RUN [RUN ...]"
 
 def _report(arguments: list[str]) -> int:
     from neuroevo import loading
-    from neuroevo.store import directory as runs
-    from neuroevo.store import genome_file
+    from neuroevo.store.directory import BEST
+    from neuroevo.store.files import check_new_file
     from neuroevo.views import recording, report
 
     paths, arguments = _take_paths(arguments)
@@ -711,10 +714,10 @@ def _report(arguments: list[str]) -> int:
     one = len(found) == 1
     path = options.out or (paths[0] if one else Path()) / "report.html"
     own = one and options.out is None  # is renewed
-    genome_file.check_new(path, (".html",), replace=own)
+    check_new_file(path, (".html",), replace=own)
     if one:
         solution = recorded = None
-        if (paths[0] / runs.BEST).exists():
+        if (paths[0] / BEST).exists():
             solution = loading.make_solution(*loading.read_solution(paths[0], []))
             recorded = recording.record(solution) if options.episode else None
         html = report.make_report(found[0], solution, recorded)
@@ -761,15 +764,19 @@ class _Metrics:
 
 
 def _metrics(arguments: list[str]) -> int:
-    from neuroevo.store import export
+    from neuroevo.store.directory import check_run
+    from neuroevo.store.metrics import collect_metrics, write_csv, write_table
 
     options = parsing.parse_command(_Metrics, arguments, prog="neuroevo metrics")
     if not options.runs:
         raise UserError("expected a run first: neuroevo metrics RUN [RUN …]")
+    for run in options.runs:
+        check_run(run)
+    rows = collect_metrics(options.runs)
     if options.out is None:
-        export.write_csv(export.collect_metrics(options.runs), sys.stdout)
+        write_csv(rows, sys.stdout)
     else:
-        export.save_metrics(options.runs, options.out)
+        write_table(rows, options.out)
         print(options.out)
     return 0
 

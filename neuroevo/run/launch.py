@@ -12,9 +12,8 @@ from neuroevo.run import recorder as logging
 from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Run
 from neuroevo.run.signals import interruptible
-from neuroevo.store import directory as store
 from neuroevo.store import genome_file
-from neuroevo.store.directory import RunDirectory
+from neuroevo.store.directory import START, RunDirectory, check_new
 from neuroevo.store.genome_file import GenomeFile
 
 
@@ -24,6 +23,7 @@ def launch(
     *,
     start: GenomeFile | None = None,
     resume: bool = False,
+    numbered: bool = False,
     debug_nans: bool = False,
     keep_metrics: bool = True,
     leave: Callable[[int], None] | None = None,
@@ -40,6 +40,8 @@ def launch(
         path: the run's directory, if it has one.
         start: a genome to begin with.
         resume: continue from the newest checkpoint in `path`.
+        numbered: whether a new run goes to ``path-2`` and so on where `path` is
+            taken.
         debug_nans: see `loop.train`.
         keep_metrics: see `Run`.
         leave: called at once for a second signal, which interrupts the main thread
@@ -52,8 +54,8 @@ def launch(
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(multihost.together())
-        if path and not resume:
-            multihost.from_main(lambda: store.check_new(path))
+        if path and not (resume or numbered):
+            multihost.from_main(lambda: check_new(path))
         if path and resume:
             start = _read_start(path)
         run = Run(config, path, start, keep_metrics)
@@ -62,9 +64,15 @@ def launch(
         stop = stack.enter_context(interruptible(leave))
         directory = None
         if path and multihost.is_main():
+            schedule = config.settings.checkpoint
             directory = stack.enter_context(
-                RunDirectory(path, config.settings.checkpoint, new=not resume)
+                RunDirectory.claim(path, schedule)
+                if numbered
+                else RunDirectory(path, schedule, new=not resume)
             )
+        if numbered:
+            found = multihost.from_main(lambda: directory and str(directory.path))
+            run.path = Path(found)
         if directory and not resume:
             if start:
                 directory.write_start(start)
@@ -106,7 +114,7 @@ def _has_ended(run: Run) -> bool:
 def _describe(run: Run, directory: RunDirectory) -> None:
     """Write what the run is, and on what it runs."""
     directory.write_config(run.config.to_dict())
-    directory.write_environment(devices.describe(run.devices))
+    directory.write_environment({"devices": devices.describe(run.devices)})
 
 
 def _open(run: Run, loggers: Mapping[str, Any]) -> Recorder:
@@ -120,10 +128,10 @@ def _read_start(path: Path) -> GenomeFile | None:
     """Return the genome that the run in `path` started at, if it was given one."""
 
     def read() -> list[Any] | None:
-        if not (path / store.START).exists():
+        if not (path / START).exists():
             return None
-        file = genome_file.load(path / store.START)
+        file = genome_file.load(path / START)
         return [file.arrays, dict(file.meta)]
 
     found = multihost.from_main(read)
-    return found and GenomeFile(path / store.START, *found)
+    return found and GenomeFile(path / START, *found)

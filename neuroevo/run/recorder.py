@@ -5,8 +5,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from neuroevo.store import directory as runs
-from neuroevo.store.files import jsonable
+from neuroevo.store.directory import LOGGERS, write_loggers
+from neuroevo.store.files import jsonable, read_json
+from neuroevo.store.metrics import read_metrics
 from neuroevo.traits import LoggerTraits, traits
 from neuroevo.types import Logger, Session
 
@@ -34,7 +35,7 @@ class Recorder:
     ):
         """Build `loggers`, options by name, for the run `name` in `path`."""
         self._path = path
-        self._known = runs.read_json(path / runs.LOGGERS) if path else {}
+        self._known = read_json(path / LOGGERS) if path else {}
         self._open: dict[str, Logger] = {}
         for each, options in loggers.items():
             known = self._known.setdefault(each, {"generation": 0, "memo": {}})
@@ -51,7 +52,7 @@ class Recorder:
 
     def catch_up(self) -> list[str]:
         """Log what sessions before have left out; see `update`."""
-        rows = runs.read_metrics(self._path) if self._open and self._path else []
+        rows = read_metrics(self._path) if self._open and self._path else []
         return self.update(rows)
 
     def update(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -97,4 +98,4 @@ class Recorder:
 
     def _write(self) -> None:
         if self._path and self._open:
-            runs.write_loggers(self._path, self._known)
+            write_loggers(self._path, self._known)

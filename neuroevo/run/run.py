@@ -11,10 +11,11 @@ from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, tuning
 from neuroevo.solution import Solution
-from neuroevo.store import directory as store
 from neuroevo.store import genome_file
+from neuroevo.store.checkpoints import from_host
 from neuroevo.store.directory import RunDirectory
 from neuroevo.store.genome_file import GenomeFile
+from neuroevo.store.metrics import METRICS
 
 
 @dataclasses.dataclass
@@ -97,13 +98,13 @@ class Run:
         )
         if restored:
             arrays, counters, self.notes = restored
-            self.state = store.from_host(arrays, self.state)
+            self.state = from_host(arrays, self.state)
             self.counters = Counters(**counters)
         rows = multihost.from_main(
             lambda: directory.trim_metrics(self.generation) if directory else []
         )
         if missing := self.generation - len(rows):
-            self.notes.append(f"{store.METRICS} lacks {missing} generations")
+            self.notes.append(f"{METRICS} lacks {missing} generations")
         self.take_in(rows)
 
     def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:

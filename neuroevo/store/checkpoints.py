@@ -32,7 +32,6 @@ _MAY_PASS = {
 _STEP = re.compile(r"0|[1-9][0-9]*")
 
 
-
 class Schedule(Protocol):
     """When a run writes a checkpoint, and how many it keeps; settings of a run."""
 
@@ -254,7 +253,7 @@ def writing(run: Path) -> Iterator[None]:
 
 
 def from_host(leaves: Sequence[np.ndarray], like: Any) -> Any:
-    """Return the state that a checkpoint's `leaves` make, in the structure of `like`."""
+    """Return the state of the structure of `like` that `leaves` make."""
 
     def leaf_from_host(array: np.ndarray, like: jax.Array) -> jax.Array:
         if _is_key(like):

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neuroevo.errors import UserError
-from neuroevo.store import directory
+from neuroevo.store.directory import ENVIRONMENT, SUMMARY, read_config
+from neuroevo.store.files import read_json
+from neuroevo.store.metrics import read_metrics
 
 _COUNTERS = ("generation", "env_steps", "seconds")
 
@@ -41,18 +43,15 @@ def read_record(path: Path) -> RunRecord:
     Raises:
         UserError: if `path` is no run, or has no metrics yet.
     """
-    config = directory.read_config(path)
+    config = read_config(path)
     rows = [
         row
-        for row in directory.read_metrics(path)
+        for row in read_metrics(path)
         if all(_is_number(row.get(axis)) for axis in _COUNTERS)
     ]
     if not rows:
         raise UserError(f"{path}: no metrics yet; expected a run of one generation")
-    summary, environment = (
-        directory.read_json(path / name)
-        for name in (directory.SUMMARY, directory.ENVIRONMENT)
-    )
+    summary, environment = (read_json(path / name) for name in (SUMMARY, ENVIRONMENT))
     return RunRecord(path, config, rows, summary, environment)
 
 

@@ -20,8 +20,9 @@ from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN
 from neuroevo.solution import Solution, drawn
 from neuroevo.spaces import Discrete, Spec
-from neuroevo.store import directory as runs
 from neuroevo.store import genome_file, zoo
+from neuroevo.store.directory import read_genome
+from neuroevo.store.files import check_new_file
 from neuroevo.store.genome_file import GenomeFile
 
 TARGETS = ("actions", "labels", "action_logits")
@@ -70,7 +71,7 @@ class Merged:
             UserError: if there is a file, or no such directory.
         """
         path = Path(path)
-        genome_file.check_new(path)
+        check_new_file(path)
         files = {
             name: GenomeFile(path, solution.arrays(), solution.meta())
             for name, solution in self.tasks.items()
@@ -98,7 +99,7 @@ def read_genomes(paths: Sequence[str | Path]) -> list[GenomeFile]:
     """
     if len(paths) < 2:
         raise UserError(f"expected at least two genomes to merge, got {len(paths)}")
-    files = [runs.read_genome(zoo.locate(path)) for path in paths]
+    files = [read_genome(zoo.locate(path)) for path in paths]
     for path, arrays, meta in files:
         if meta.keys() & {"tasks", "spec"}:
             raise UserError(

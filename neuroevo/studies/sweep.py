@@ -25,8 +25,9 @@ from neuroevo.config import resolve as config
 from neuroevo.config.layers import read_layers
 from neuroevo.config.schema import group_of
 from neuroevo.errors import UserError, unknown
-from neuroevo.store import directory as runs
-from neuroevo.store.files import atomic_write, flatten
+from neuroevo.store.directory import SUMMARY, check_new, is_run, read_config
+from neuroevo.store.files import atomic_write, flatten, read_json
+from neuroevo.store.metrics import read_metrics
 
 KEY = "sweep"
 _LIMITS = ("generations", "max_env_steps", "max_seconds")
@@ -133,11 +134,9 @@ def _file_name(label: str) -> str:
 
 def _check(trial: Trial) -> None:
     """Raise a `UserError` if there is a run in its place that is another."""
-    if not runs.is_run(trial.path):
-        return runs.check_new(trial.path)
-    was, now = (
-        dict(flatten(each)) for each in (runs.read_config(trial.path), trial.config)
-    )
+    if not is_run(trial.path):
+        return check_new(trial.path)
+    was, now = (dict(flatten(each)) for each in (read_config(trial.path), trial.config))
     for key, value in now.items():
         if group_of(key) not in _COMPARED or value == "auto":
             continue
@@ -153,12 +152,12 @@ def _check(trial: Trial) -> None:
 
 def state(trial: Trial) -> str:
     """Return ``done``, ``missing``, or at which generation a run has stopped or is."""
-    if not runs.is_run(trial.path):
+    if not is_run(trial.path):
         return "missing"
-    rows = runs.read_metrics(trial.path)
+    rows = read_metrics(trial.path)
     generation = rows[-1]["generation"] if rows else 0
-    summary = runs.read_json(trial.path / runs.SUMMARY)
-    was = runs.read_config(trial.path)
+    summary = read_json(trial.path / SUMMARY)
+    was = read_config(trial.path)
     same = all(was.get(limit) == trial.config[limit] for limit in _LIMITS)
     if same and summary.get("generations") == generation:
         return "done"
@@ -181,7 +180,7 @@ def table(sweep: Sweep) -> list[dict[str, Any]]:
         row["runs"] += 1
         row["done"] += reached == "done"
         if reached == "done":
-            summary = runs.read_json(trial.path / runs.SUMMARY)
+            summary = read_json(trial.path / SUMMARY)
             found.setdefault(trial.variant, []).append(summary)
     for variant, summaries in found.items():
         rows[variant] |= _statistics(summaries)
@@ -222,7 +221,7 @@ class Job:
 
     def command(self) -> list[str]:
         """Return the command that trains the run from where it is."""
-        if runs.is_run(self._path):
+        if is_run(self._path):
             words = ["resume", str(self._path)]
             for limit, value in self._limits.items():
                 words += [f"--{limit.replace('_', '-')}", str(value)]

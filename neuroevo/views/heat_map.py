@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroevo.store import genome_file
+from neuroevo.store.files import check_new_file
 from neuroevo.terminal.formatting import format_value
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -15,7 +15,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 def check_path(path: Path) -> None:
     """Raise a `UserError` unless a new picture can be written to `path`."""
-    genome_file.check_new(path, SUFFIXES)
+    check_new_file(path, SUFFIXES)
 
 
 def draw_transfer(result: Mapping[str, Any], path: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from neuroevo import returns as measures
 from neuroevo.solution import Solution
-from neuroevo.store import directory as runs
+from neuroevo.store.directory import CONFIG
 from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import (
     format_bytes,
@@ -168,7 +168,7 @@ def _commands(run: RunRecord) -> list[tuple[str, str]]:
     path = shlex.quote(str(run.path))
     generations = 2 * run.rows[-1]["generation"]
     return [
-        (f"neuroevo train --config {path}/{runs.CONFIG}", "repeat it"),
+        (f"neuroevo train --config {path}/{CONFIG}", "repeat it"),
         (f"neuroevo evaluate {path} --policies 16", "measure it again"),
         (f"neuroevo resume {path} --generations {generations}", "go on"),
         (f"neuroevo render {path} --out episode.gif", "make a video"),

@@ -11,8 +11,7 @@ import numpy as np
 
 from neuroevo.errors import UserError
 from neuroevo.spaces import Discrete
-from neuroevo.store import genome_file
-from neuroevo.store.files import atomic_write
+from neuroevo.store.files import atomic_write, check_new_file
 from neuroevo.terminal.formatting import format_value
 from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.views.body_page import make_page
@@ -28,7 +27,7 @@ _COLORS = 64  # of a GIF
 
 def check_path(path: Path, config: Any) -> None:
     """Raise a `UserError` unless an episode can be written to `path`."""
-    genome_file.check_new(path, SUFFIXES)
+    check_new_file(path, SUFFIXES)
     if path.suffix == ".mp4":
         _import_ffmpeg()
     name, options = config.names["env"], config.parts["env"]
