@@ -13,7 +13,8 @@ from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Run
 from neuroevo.run.signals import interruptible
 from neuroevo.store import genome_file
-from neuroevo.store.directory import START, RunDirectory, check_new
+from neuroevo.store.directory import START, SUMMARY, RunDirectory, check_new
+from neuroevo.store.files import read_json
 from neuroevo.store.genome_file import GenomeFile
 
 
@@ -96,7 +97,7 @@ def _has_ended(run: Run) -> bool:
     """
 
     def read() -> dict[str, Any]:
-        return store.read_json(run.path / store.SUMMARY) if run.path else {}
+        return read_json(run.path / SUMMARY) if run.path else {}
 
     run.ended_before = loop.limit_reached(run)
     if run.ended_before is None:
