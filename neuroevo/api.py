@@ -11,6 +11,7 @@ from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import read_layers
 from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
+from neuroevo.run.signals import Interrupted
 from neuroevo.solution import Solution
 from neuroevo.store import genome_file, policy_file, zoo
 from neuroevo.store.directory import CONFIG, check_run, is_run, read_config
@@ -63,6 +64,8 @@ def evolve(
 
     Raises:
         UserError: for options that are unknown, or parts that do not go together.
+        KeyboardInterrupt: for Ctrl-C or SIGTERM, after a checkpoint; its attribute
+            `run` is the run as far as it came. A second signal raises it at once.
     """
     path = Path(run_dir) if run_dir is not None else None
     resume = resume and path is not None
@@ -78,7 +81,7 @@ def evolve(
     layers += loading.start_layers(first)
     layers += read_layers(preset, config_file)
     layers.append(config.Layer("evolve", options))
-    return launch(
+    run = launch(
         config.resolve(layers, custom=custom, prog="evolve"),
         path,
         start=first,
@@ -88,6 +91,9 @@ def evolve(
         callback=callback,
         loggers=loggers,
     )
+    if run.signal:
+        raise Interrupted(run)
+    return run
 
 
 def load(path: str | Path, **options: Any) -> Solution:

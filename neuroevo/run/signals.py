@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
+from typing import Any
 
 from neuroevo import multihost
 
@@ -89,3 +90,19 @@ def _watch(
             elif now - first > ONE_SIGNAL:
                 repeat(number)
                 return
+
+
+class Interrupted(KeyboardInterrupt):
+    """The first signal has ended a run in Python, in order.
+
+    Attributes:
+        run: the `neuroevo.Run`, as far as it came.
+    """
+
+    def __init__(self, run: Any):
+        kept = f"; evolve(run_dir={str(run.path)!r}, resume=True) goes on with it"
+        super().__init__(
+            f"the run was interrupted after generation {run.generation}"
+            f"{kept if run.path else ''}"
+        )
+        self.run = run
