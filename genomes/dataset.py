@@ -7,16 +7,17 @@ Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from annotated_types import Interval
 
 from neuroevo.core import keys
-from neuroevo.errors import UserError, unknown
+from neuroevo.errors import UserError
+from neuroevo.policies import imitation
 from neuroevo.spaces import Discrete, Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Target
 
@@ -24,37 +25,24 @@ Genome = Mapping[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset:
-    """State-action pairs that a fresh policy is trained on."""
+class _Pairs:
+    """Options of the pairs; those of the training on them come after."""
 
-    size: int | None = None
+    size: Annotated[int, Interval(ge=1, le=2**24)] | None = None
     """Number of state-action pairs, D; None for two, or one for each action if more."""
     labels: Literal["fixed", "learned"] = "fixed"
     """Discrete actions: balanced fixed labels, or evolved label probabilities."""
-    init_scale: float = 0.0
+    init_scale: Annotated[float, Interval(ge=0, le=2**24)] = 0.0
     """Standard deviation of the pairs at the center of the first generation."""
     init: Literal["random", "fixed"] = "random"
     """Initial policy: a fresh one each time (HaDES-R) or always the same (HaDES-F)."""
-    init_seed: int = 0
+    init_seed: Annotated[int, Interval(ge=0, le=2**32 - 1)] = 0
     """Seed of the initial policy when it is fixed."""
-    steps: int = 64
-    """Number of full-batch gradient steps."""
-    loss: str = "auto"
-    """Imitation loss, one of the policy's; auto takes its default."""
-    optimizer: Literal["adam", "momentum", "sgd"] = "adam"
-    """Optimizer of the policy."""
-    learning_rate: float = 1e-2
-    """Learning rate of the first step."""
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Learning rate over the steps: constant, or falling to zero after the last."""
-    adam_eps: float = 1e-5
-    """Adam's epsilon."""
-    momentum: float = 0.9
-    """Decay rate of momentum."""
-    max_grad_norm: float | None = None
-    """Clip the gradient to this global norm; none does not clip."""
-    noise: float = 0.0
-    """Standard deviation of the Gaussian noise on the states, fresh at every step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset(imitation.Training, _Pairs):
+    """State-action pairs that a fresh policy is trained on."""
 
     # With the defaults above: CartPole-v1 in 16 to 34 generations.
     suggests: ClassVar[Mapping[str, object]] = {
@@ -64,9 +52,6 @@ class Dataset:
         "policies": 4,
         "episodes": 2,
     }
-    # Options that `decode` takes from the genome where that holds them, as scalars: one
-    # compiled program then serves all of their values.
-    traced: ClassVar[tuple[str, ...]] = ("learning_rate", "steps")
 
     def fit_to(
         self, arrays: Mapping[str, np.ndarray], spec: Spec | None = None
@@ -88,27 +73,27 @@ class Dataset:
         labels = "fixed" if "labels" in arrays else labels
         return dataclasses.replace(self, size=len(arrays["states"]), labels=labels)
 
-    def build(self, policy: Policy, spec: Spec) -> Encoding:
-        """Return the encoding for a `policy`, whose `losses` it trains with.
+    def build(
+        self, policy: Policy, spec: Spec, *, labels: np.ndarray | None = None
+    ) -> Encoding:
+        """Return the encoding for a policy.
+
+        Args:
+            policy: what is trained, with one of its losses.
+            spec: observations and actions.
+            labels: (D,) those of a genome file, instead of balanced ones.
 
         Raises:
-            UserError: if an option is out of range or does not fit the policy.
+            UserError: if an option does not fit the policy or the actions.
         """
-        if self.size is None:
-            actions = spec.action.n if isinstance(spec.action, Discrete) else 1
-            return dataclasses.replace(self, size=max(2, actions)).build(policy, spec)
-        self._check(policy, spec)
-        loss = policy.losses[
-            next(iter(policy.losses)) if self.loss == "auto" else self.loss
-        ]
-        targets, shapes, constants = self._targets(spec)
-        shapes = {"states": (self.size, *spec.observation), **shapes}
+        imitation.find_loss(policy, self.loss)  # an error now rather than in `decode`
+        pairs, constants = self._contents(spec, labels)
 
         def init(key: Key) -> Genome:
-            each = jax.random.split(key, len(shapes))
+            each = jax.random.split(key, len(pairs))
             return {
                 name: self.init_scale * jax.random.normal(key, shape)
-                for key, (name, shape) in zip(each, shapes.items(), strict=True)
+                for key, (name, shape) in zip(each, pairs.items(), strict=True)
             }
 
         def start(key: Key) -> tuple[Params, Key]:
@@ -121,111 +106,41 @@ class Dataset:
             params, noise_key = start
             # A file may hold images as flat rows.
             states = genome["states"].reshape(-1, *spec.observation)
-            target = targets(genome)
-            steps = genome.get("steps", self.steps)
-            rate = genome.get("learning_rate", self.learning_rate)
-            optimizer = self._optimizer(rate, steps)
-
-            def imitation_loss(params: Params, step: Array) -> Array:
-                inputs = states
-                if self.noise:
-                    key = jax.random.fold_in(noise_key, step)
-                    inputs += self.noise * jax.random.normal(key, states.shape)
-                outputs = jax.vmap(policy.apply, (None, 0))(params, inputs)
-                return loss(outputs, target)
-
-            def train(step: Array, carry: tuple[Params, optax.OptState]):
-                params, state = carry
-                grads = jax.grad(imitation_loss)(params, step)
-                updates, state = optimizer.update(grads, state, params)
-                return optax.apply_updates(params, updates), state
-
-            carry = params, optimizer.init(params)
-            return jax.lax.fori_loop(0, steps, train, carry)[0]
+            targets = _targets({**genome, **constants})
+            return imitation.train(policy, params, states, targets, self, noise_key)
 
         return Encoding(init, decode, start, constants)
 
-    def _targets(
-        self, spec: Spec
-    ) -> tuple[
-        Callable[[Genome], Target], dict[str, tuple[int, ...]], dict[str, np.ndarray]
-    ]:
-        """Return ``targets(genome)``, the shapes it adds to a genome, the constants."""
-        if not isinstance(spec.action, Discrete):
-            shapes = {"actions": (self.size, *spec.action.shape)}
-            return lambda genome: genome["actions"], shapes, {}
+    def _contents(
+        self, spec: Spec, labels: np.ndarray | None
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+        """Return the shapes of what is searched over, and the constants beside it."""
+        discrete = isinstance(spec.action, Discrete)
+        default = max(2, spec.action.n if discrete else 1)
+        size = default if self.size is None else self.size
+        pairs = {"states": (size, *spec.observation)}
+        if not discrete:
+            return pairs | {"actions": (size, *spec.action.shape)}, {}
         if self.labels == "learned":
-            shapes = {"action_logits": (self.size, spec.action.n)}
-            return lambda genome: jax.nn.softmax(genome["action_logits"]), shapes, {}
-        labels = balanced_labels(self.size, spec.action.n)
-        # The labels of a loaded file come before those made here.
-        return lambda genome: genome.get("labels", labels), {}, {"labels": labels}
-
-    def _optimizer(
-        self, rate: float | Array, steps: int | Array
-    ) -> optax.GradientTransformation:
-        factor = {"linear": linear, "cosine": cosine}.get(self.schedule)
-        # A callable makes optax count steps, which a constant can do without.
-        schedule = rate if factor is None else lambda step: rate * factor(step / steps)
-        optimizer = {
-            "adam": optax.adam(schedule, eps=self.adam_eps),
-            "momentum": optax.sgd(schedule, momentum=self.momentum),
-            "sgd": optax.sgd(schedule),
-        }[self.optimizer]
-        if self.max_grad_norm is None:
-            return optimizer
-        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optimizer)
-
-    def _check(self, policy: Policy, spec: Spec) -> None:
-        for name, least in (("size", 1), ("steps", 0), ("noise", 0), ("init_scale", 0)):
-            value = getattr(self, name)
-            if not value >= least:  # nan is wrong too
-                raise UserError(
-                    f"encoding.{name} must be at least {least}, got {value}"
-                )
-            if value > _MOST and name != "steps":
-                raise UserError(f"encoding.{name} must be at most {_MOST}, got {value}")
-        for name in ("learning_rate", "adam_eps", "max_grad_norm"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UserError(
-                    f"encoding.{name} must be greater than 0 and finite, got {value}"
-                )
-        if not 0 <= self.init_seed < 2**32:
+            return pairs | {"action_logits": (size, spec.action.n)}, {}
+        if size < spec.action.n:
             raise UserError(
-                f"encoding.init_seed must be from 0 to 2^32 - 1, got {self.init_seed}"
+                f"encoding.size {size} leaves some of the {spec.action.n} actions "
+                f"without a pair: use --encoding.size {spec.action.n} or "
+                "--encoding.labels learned"
             )
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"encoding.momentum must be in [0, 1), got {self.momentum}")
-        if self.loss not in ("auto", *policy.losses):
-            raise unknown("encoding.loss", self.loss, ["auto", *policy.losses])
-        if isinstance(spec.action, Discrete) and self.labels == "fixed":
-            if self.size < spec.action.n:
-                raise UserError(
-                    f"encoding.size {self.size} leaves some of the {spec.action.n} "
-                    f"actions without a pair: use --encoding.size {spec.action.n} or "
-                    "--encoding.labels learned"
-                )
+        if labels is None:
+            labels = balanced_labels(size, spec.action.n)
+        return pairs, {"labels": labels}
 
 
-_MOST = 2**24  # of pairs, and a bound on their scale and noise
-
-
-def linear(progress: Array) -> Array:
-    """Return the factor on the learning rate after a share `progress` of the steps.
-
-    That of ``optax.linear_schedule`` to zero, which takes no traced number of steps.
-    """
-    return 1 - progress
-
-
-def cosine(progress: Array) -> Array:
-    """Return the factor on the learning rate after a share `progress` of the steps.
-
-    That of ``optax.cosine_decay_schedule`` (Loshchilov and Hutter, "SGDR", ICLR 2017,
-    arXiv 1608.03983), which takes no traced number of steps.
-    """
-    return 0.5 * (1 + jnp.cos(jnp.pi * progress))
+def _targets(arrays: Mapping[str, Array]) -> Target:
+    """Return what a policy is to answer to the states of a data set."""
+    if "actions" in arrays:
+        return arrays["actions"]
+    if "action_logits" in arrays:
+        return jax.nn.softmax(arrays["action_logits"])
+    return jnp.asarray(arrays["labels"])
 
 
 def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:

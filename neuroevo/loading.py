@@ -8,7 +8,7 @@ from neuroevo import devices as sharding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
 from neuroevo.run import build, tuning
-from neuroevo.run.parts import Parts, shapes
+from neuroevo.run.parts import Parts
 from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file, zoo
@@ -105,16 +105,16 @@ def prepare(
         raise UserError(f"{file.path}: {error}") from None
     parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
     names = dict(resolved.names)
-    observation = genome_file.statistics(file.arrays)
-    if observation and names["normalization"] not in ("constant", "running"):
+    if genome_file.statistics(file.arrays) and names["normalization"] not in (
+        "constant",
+        "running",
+    ):
         names["normalization"] = "constant"
         parts["normalization"] = config.PARTS["normalization"].get("constant")()
     resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
-    built = build.build_parts(resolved, environment, observation=observation, spec=spec)
+    built = build.build_parts(resolved, environment, file=file, spec=spec)
     sharding.select(resolved.devices)  # a mistake is told before anything is compiled
-    genome = genome_file.to_genome(
-        file, shapes(built.encoding.init), built.encoding.constants
-    )
+    genome = build.genome_in(file, built)
     return tuning.resolve_auto(resolved, built), built, genome
 
 

@@ -59,8 +59,8 @@ def test_round_trip(name, spec, tmp_path):
     assert file.arrays.keys() == arrays.keys()
     like = jax.eval_shape(encoding.init, jax.random.key(0))
     again = genome_file.to_genome(file, like, encoding.constants)
-    for key, value in encoding.constants.items():
-        np.testing.assert_array_equal(again.pop(key), value)
+    constants = genome_file.to_constants(file, encoding.constants)
+    jax.tree.map(np.testing.assert_array_equal, constants, dict(encoding.constants))
     assert jax.tree.structure(again) == jax.tree.structure(genome)
     jax.tree.map(np.testing.assert_array_equal, again, genome)
     assert jax.tree.map(lambda x: x.dtype, again) == jax.tree.map(
@@ -288,9 +288,11 @@ CONSTANTS = {"labels": np.array([0, 1, 2], np.int32)}
 def test_the_constants_of_a_file_win():
     like = {"states": jnp.zeros((3, 2))}
     file = as_file(states=np.zeros((3, 2)), labels=np.array([2, 2, 0], np.int64))
-    genome = genome_file.to_genome(file, like, CONSTANTS)
-    np.testing.assert_array_equal(genome["labels"], [2, 2, 0])
-    assert genome["labels"].dtype == jnp.int32
+    assert list(genome_file.to_genome(file, like, CONSTANTS)) == ["states"]
+    constants = genome_file.to_constants(file, CONSTANTS)
+    np.testing.assert_array_equal(constants["labels"], [2, 2, 0])
+    assert constants["labels"].dtype == jnp.int32
+    assert genome_file.to_constants(as_file(), CONSTANTS) == {}
 
 
 @pytest.mark.parametrize(
@@ -304,9 +306,10 @@ def test_the_constants_of_a_file_win():
     ],
 )
 def test_constants_that_do_not_fit(labels, expected):
-    like = {"states": jnp.zeros((3, 2))}
     file = as_file(states=np.zeros((3, 2)), labels=np.array(labels))
-    assert expected in misfit(file, like, CONSTANTS)
+    with pytest.raises(UserError) as error:
+        genome_file.to_constants(file, CONSTANTS)
+    assert expected in str(error.value)
 
 
 @pytest.mark.parametrize("env", envs.names())

@@ -11,6 +11,7 @@ import pytest
 
 from genomes.dataset import Dataset, balanced_labels
 from genomes.direct import Direct
+from neuroevo.config import ranges
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import MLP
 from neuroevo.registry import encodings
@@ -273,14 +274,19 @@ def test_init_scale_sets_the_spread_of_the_center():
     assert not any(map(np.any, jax.tree.leaves(encoding.init(jax.random.key(0)))))
 
 
-def test_labels_in_a_genome_come_before_fixed_ones():
-    _, encoding = make(DISCRETE, size=3, steps=20, init_scale=1.0)
+def test_the_labels_of_a_file_take_the_place_of_balanced_ones():
+    policy, encoding = make(DISCRETE, size=3, steps=20, init_scale=1.0)
     genome, start = encoding.init(jax.random.key(0)), started(encoding)
-    default = encoding.decode(genome, start)
-    same = encoding.decode(genome | {"labels": jnp.array([0, 1, 2])}, start)
-    other = encoding.decode(genome | {"labels": jnp.array([2, 1, 0])}, start)
-    assert_trees_close(default, same)
-    assert not np.allclose(default["output"]["bias"], other["output"]["bias"])
+    options = Dataset(size=3, steps=20, init_scale=1.0)
+
+    def decoded(labels):
+        other = options.build(policy, DISCRETE, labels=np.array(labels))
+        assert other.constants["labels"].tolist() == labels
+        return other.decode(genome, start)
+
+    assert_trees_close(encoding.decode(genome, start), decoded([0, 1, 2]))
+    bias = encoding.decode(genome, start)["output"]["bias"]
+    assert not np.allclose(bias, decoded([2, 1, 0])["output"]["bias"])
 
 
 def test_flat_states_of_an_image_are_the_image():
@@ -382,30 +388,41 @@ def test_fit_to_tells_what_differs(arrays, spec, expected):
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    ("options", "expected"),
     [
-        ({"size": 0}, ["encoding.size", "at least 1", "got 0"]),
-        ({"steps": -1}, ["encoding.steps", "at least 0", "got -1"]),
-        ({"noise": -0.5}, ["encoding.noise", "-0.5"]),
-        ({"init_scale": -1.0}, ["encoding.init_scale"]),
-        ({"learning_rate": 0.0}, ["encoding.learning_rate", "greater than 0"]),
-        ({"learning_rate": math.nan}, ["encoding.learning_rate", "nan"]),
-        ({"adam_eps": 0.0}, ["encoding.adam_eps"]),
-        ({"max_grad_norm": 0.0}, ["encoding.max_grad_norm"]),
-        ({"momentum": 1.0}, ["encoding.momentum", "[0, 1)"]),
+        ({"size": 0}, "size: expected an integer from 1 to 2^24, got 0"),
+        ({"steps": -1}, "steps: expected an integer of at least 0, got -1"),
+        ({"noise": -0.5}, "noise: expected a number from 0 to 2^24, got -0.5"),
+        ({"init_scale": -1.0}, "init_scale: expected a number from 0"),
+        ({"learning_rate": 0.0}, "learning_rate: expected a finite number greater"),
+        ({"learning_rate": math.nan}, "got nan"),
+        ({"adam_eps": 0.0}, "adam_eps: expected a finite number greater than 0"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm: expected a finite number greater"),
+        ({"momentum": 1.0}, "momentum: expected"),
+        ({"init_seed": -1}, "init_seed: expected an integer from 0 to 2^32 - 1"),
+    ],
+    ids=str,
+)
+def test_ranges(options, expected):
+    with pytest.raises(UserError, match="encoding") as error:
+        ranges.check(Dataset(**options), "encoding")
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
         ({"loss": "cross_entrpy"}, ["did you mean 'cross_entropy'"]),
         ({"loss": "nll"}, ["'nll'", "auto", "cross_entropy"]),
         ({"size": 2}, ["--encoding.size 3", "--encoding.labels learned"]),
     ],
     ids=str,
 )
-def test_errors_say_what_was_wrong(options, words):
+def test_options_that_do_not_fit_the_policy_or_the_actions(options, words):
     policy = MLP().build(DISCRETE)
     with pytest.raises(UserError) as error:
         Dataset(**{"size": 3} | options).build(policy, DISCRETE)
-    message = str(error.value)
-    assert "\n" not in message
-    assert all(word in message for word in words), message
+    assert all(word in str(error.value) for word in words)
 
 
 def test_few_pairs_are_fine_with_learned_labels_or_continuous_actions():

@@ -1,5 +1,6 @@
 """Transfer: what it measures is what each configuration on its own achieves."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -14,11 +15,12 @@ import toy
 from PIL import Image
 
 import neuroevo
-from genomes.dataset import Dataset, cosine, linear
+from genomes.dataset import Dataset
 from neuroevo import solution
 from neuroevo import spaces as padding
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
+from neuroevo.policies.imitation import cosine, linear
 from neuroevo.policies.networks import MLP, with_activation_in_params
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
@@ -99,21 +101,27 @@ def test_schedules_are_those_of_optax():
     ("optimizer", "schedule"),
     [("adam", "constant"), ("momentum", "linear"), ("sgd", "cosine")],
 )
-def test_a_genome_that_holds_options_is_decoded_with_them(optimizer, schedule):
-    """One program for all learning rates and numbers of steps, the same parameters."""
-    policy = MLP(hidden=(5,), kernel_init="lecun").build(Spec((4,), Discrete(2)))
-    fixed = {"size": 2, "optimizer": optimizer, "schedule": schedule, "noise": 0.1}
-    fixed |= {"max_grad_norm": 0.5}
-    traced = Dataset(**fixed).build(policy, Spec((4,), Discrete(2)))
-    start = traced.start(jax.random.key(1))
-    decode, pairs = jax.jit(traced.decode), {"states": jnp.asarray(PAIRS["states"])}
+def test_one_program_trains_with_all_rates_and_numbers_of_steps(optimizer, schedule):
+    """The numbers of a `Training` may be traced: the same parameters come out."""
+    spec = Spec((4,), Discrete(2))
+    policy = MLP(hidden=(5,), kernel_init="lecun").build(spec)
+    options = Dataset(size=2, optimizer=optimizer, schedule=schedule, noise=0.1)
+    options = dataclasses.replace(options, max_grad_norm=0.5)
+    start = options.build(policy, spec).start(jax.random.key(1))
+    pairs = {"states": jnp.asarray(PAIRS["states"], jnp.float32)}
+
+    @jax.jit
+    def decode(rate, steps):
+        numbers = {"learning_rate": rate, "steps": steps}
+        traced = dataclasses.replace(options, **numbers).build(policy, spec)
+        return traced.decode(pairs, start)
+
     for rate, steps in ((0.01, 7), (0.3, 2), (0.1, 0)):
-        static = Dataset(**fixed, learning_rate=rate, steps=steps)
-        static = static.build(policy, Spec((4,), Discrete(2)))
-        held = {"learning_rate": jnp.float32(rate), "steps": jnp.int32(steps)}
+        static = dataclasses.replace(options, learning_rate=rate, steps=steps)
+        static = static.build(policy, spec)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-            decode(pairs | held, start),
+            decode(jnp.float32(rate), jnp.int32(steps)),
             jax.jit(static.decode)(pairs, start),
         )
     assert decode._cache_size() == 1

@@ -10,13 +10,13 @@ from neuroevo import devices
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine, keys
 from neuroevo.core.rollout import make_task
-from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
 from neuroevo.run import compilation, tuning
 from neuroevo.run.parts import Parts, shapes
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
-from neuroevo.types import Environment
+from neuroevo.store.genome_file import GenomeFile
+from neuroevo.types import Encoding, Environment, Policy
 
 
 def set_up_jax(config: Config) -> None:
@@ -30,16 +30,18 @@ def build_parts(
     config: Config,
     environment: Environment | None = None,
     *,
-    observation: Mapping[str, Any] | None = None,
+    file: GenomeFile | None = None,
     spec: Spec | None = None,
 ) -> Parts:
     """Return the parts that `config` describes; nothing is compiled.
 
-    An `environment` that is built already takes the place of its. `observation` holds
-    the constants of a genome file's observation normalization (``obs_mean``,
-    ``obs_var``), which replace the configured one. With a `spec`, which the
-    environment's must fit into, networks are made for that one; see
-    `policies.restrict`. Without a strategy in `config`, there is none in the parts.
+    Args:
+        config: names and options. Without a strategy, there is none in the parts.
+        environment: one that is built already, instead of the configured one.
+        file: a genome whose constants (labels, observation statistics) take the place
+            of those that encoding and normalization would begin with.
+        spec: what networks are made for, if not for the environment; see
+            `policies.restrict`.
 
     Raises:
         UserError: if the parts do not go together.
@@ -47,18 +49,40 @@ def build_parts(
     options = config.parts
     environment = environment or options["env"].build()
     policy = options["policy"].build(spec or environment.spec)
-    encoding = options["encoding"].build(policy, spec or environment.spec)
+    seen = spec or environment.spec
+    encoding = options["encoding"].build(policy, seen)
+    if file:
+        constants = genome_file.to_constants(file, encoding.constants)
+        encoding = build_encoding(options["encoding"], policy, seen, constants)
     if spec:
-        own = options["policy"].build(environment.spec)
-        policy = restrict(policy, spec, own, environment.spec)
+        acting = options["policy"].build(environment.spec)
+        policy = restrict(policy, spec, acting, environment.spec)
+    observation = {}
+    if file and config.names["normalization"] in ("constant", "running"):
+        observation = genome_file.statistics(file.arrays)
     shape = environment.spec.observation
-    normalizer = options["normalization"].build(shape, **(observation or {}))
-    task = make_task(environment, normalizer)
+    task = make_task(environment, options["normalization"].build(shape, **observation))
     strategy = None
     if "strategy" in options:
         strategy = options["strategy"].build(config.settings.population)
         jax.eval_shape(strategy.init, keys.abstract(), shapes(encoding.init))
     return Parts(environment, task, policy, encoding, strategy, spec)
+
+
+def build_encoding(
+    options: Any, policy: Policy, spec: Spec, constants: Mapping[str, Any]
+) -> Encoding:
+    """Return an encoding with `constants` of a genome file in place of its own.
+
+    Its ``build`` takes by name those that differ.
+    """
+    encoding = options.build(policy, spec)
+    differing = {
+        name: value
+        for name, value in constants.items()
+        if not np.array_equal(value, encoding.constants[name])
+    }
+    return options.build(policy, spec, **differing) if differing else encoding
 
 
 def build_engine(
@@ -83,19 +107,11 @@ def answer(parts: Parts, genome: Any) -> engine.Answer:
     return engine.Answer(genome, jax.jit(parts.task.init)(keys.warm_up(0)))
 
 
-def first_genome(parts: Parts, file: genome_file.GenomeFile) -> Any:
-    """Return the genome in `file` as one to start a search of `parts` from.
+def genome_in(file: GenomeFile, parts: Parts) -> Any:
+    """Return the genome in `file` for `parts`, which were built with it.
 
     Raises:
-        UserError: if it does not fit, or its constants (labels) are others.
+        UserError: if it does not fit.
     """
-    constants = parts.encoding.constants
-    for name in constants.keys() & file.arrays.keys():
-        if not np.array_equal(constants[name], file.arrays[name]):
-            raise UserError(
-                f"{file.path}: its {name} are not those that this encoding fixes: "
-                f"expected {np.asarray(constants[name]).tolist()}"
-            )
-    searched = {k: v for k, v in file.arrays.items() if k not in constants}
-    file = file._replace(arrays=searched)
-    return genome_file.to_genome(file, shapes(parts.encoding.init), {})
+    encoding = parts.encoding
+    return genome_file.to_genome(file, shapes(encoding.init), encoding.constants)

@@ -11,7 +11,6 @@ from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, tuning
 from neuroevo.solution import Solution
-from neuroevo.store import genome_file
 from neuroevo.store.checkpoints import from_host
 from neuroevo.store.directory import RunDirectory
 from neuroevo.store.genome_file import GenomeFile
@@ -57,19 +56,17 @@ class Run:
     ):
         """Build the parts that `config` describes; nothing is compiled or written.
 
-        The search begins at the genome in `start`, with its observation statistics, or
-        where the encoding says. To keep the metrics takes half a kilobyte a generation.
+        The search begins at the genome in `start`, with its observation statistics and
+        labels, or where the encoding says. To keep the metrics takes half a kilobyte a
+        generation.
 
         Raises:
             UserError: if they do not go together, or do not fit into memory.
         """
         build.set_up_jax(config)
         self.devices = devices.select(config.devices)
-        observation = None
-        if start and config.names["normalization"] in ("constant", "running"):
-            observation = genome_file.statistics(start.arrays)
-        self.parts = build.build_parts(config, observation=observation)
-        self._first = build.first_genome(self.parts, start) if start else None
+        self.parts = build.build_parts(config, file=start)
+        self._first = build.genome_in(start, self.parts) if start else None
         self.config = tuning.resolve_auto(config, self.parts)
         self.path = path
         sharing = devices.memory(self.devices)

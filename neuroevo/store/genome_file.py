@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,11 +178,13 @@ def to_arrays(genome: Genome) -> dict[str, jax.Array]:
     return {_name(path): leaf for path, leaf in leaves}
 
 
-def to_genome(file: GenomeFile, like: Genome, constants: Mapping[str, Any]) -> Genome:
+def to_genome(
+    file: GenomeFile, like: Genome, constants: Collection[str] = ()
+) -> Genome:
     """Return the genome in `file`, in the structure and with the shapes of `like`.
 
-    Arrays of the same size are reshaped (flattened images, say). Where the file holds
-    values for the encoding's `constants`, they join the genome and override those.
+    Arrays of the same size are reshaped (flattened images, say). The file may hold
+    `constants` of the encoding besides.
 
     Raises:
         UserError: if it does not fit, with what differs.
@@ -211,18 +213,23 @@ def to_genome(file: GenomeFile, like: Genome, constants: Mapping[str, Any]) -> G
             f"{file.path}: does not fit the environment, encoding and policy: "
             + "; ".join(complaints)
         )
-    genome = jax.tree.unflatten(
+    return jax.tree.unflatten(
         structure, [_to_leaf(file, name, leaf) for name, leaf in wanted.items()]
     )
-    overriding = sorted(constants.keys() & file.arrays.keys())
-    for name in overriding:
+
+
+def to_constants(
+    file: GenomeFile, constants: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Return those of an encoding's `constants` that `file` has values of its own for.
+
+    Raises:
+        UserError: if one cannot take the place of the encoding's.
+    """
+    own = [name for name in constants if name in file.arrays]
+    for name in own:
         _check_constant(file, name, constants[name])
-    if overriding:
-        genome = genome | {
-            name: jnp.asarray(file.arrays[name], constants[name].dtype)
-            for name in overriding
-        }
-    return genome
+    return {name: file.arrays[name].astype(constants[name].dtype) for name in own}
 
 
 def _to_leaf(file: GenomeFile, name: str, like: Any) -> jax.Array:

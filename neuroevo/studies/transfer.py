@@ -30,6 +30,7 @@ from neuroevo.config import resolve as config
 from neuroevo.core import keys as random
 from neuroevo.errors import UserError, unknown
 from neuroevo.policies import networks as policies
+from neuroevo.policies.imitation import Training
 from neuroevo.policies.restrict import restrict
 from neuroevo.run import build, tuning
 from neuroevo.run.parts import count, shapes
@@ -187,11 +188,13 @@ def _make_decoder(
 ) -> Callable[[Variant, int], Params]:
     """Return ``decode(variant, s)``: a policy from the s-th key, padded as `like`.
 
-    Options that the encoding takes from the genome (its ``traced``) are put there, so
-    that they need no program of their own.
+    The numbers among the options of a `Training` are traced: all their values share a
+    program.
     """
     options, spec = solution.config.parts, _spec(solution)
-    traced = getattr(options["encoding"], "traced", ())
+    constants = solution.parts.encoding.constants
+    traced = isinstance(options["encoding"], Training)
+    numbers = ("learning_rate", "steps") if traced else ()
 
     def make_policy(hidden: tuple[int, ...], activation: str) -> Policy:
         changes = {"hidden": hidden, "activation": activation}
@@ -204,14 +207,18 @@ def _make_decoder(
     @functools.cache
     def make_program(hidden, activation, fixed):
         policy = make_policy(hidden, activation)._replace(init=make_init(hidden))
-        encoding = dataclasses.replace(options["encoding"], **dict(fixed))
-        encoding = encoding.build(policy, spec)
 
-        def decode(genome, start):
-            params = encoding.decode(genome, start)
+        def make_encoding(**changes):
+            encoding = dataclasses.replace(
+                options["encoding"], **dict(fixed), **changes
+            )
+            return build.build_encoding(encoding, policy, spec, constants)
+
+        def decode(genome, start, free):
+            params = make_encoding(**free).decode(genome, start)
             return jax.tree.map(lambda x, to: padding.pad(x, to.shape), params, like)
 
-        return encoding.start, jax.jit(decode)
+        return make_encoding().start, jax.jit(decode)
 
     @functools.lru_cache(maxsize=1)  # the next variant often begins with the same
     def begin(program, s):
@@ -220,11 +227,11 @@ def _make_decoder(
 
     def decode(variant: Variant, s: int) -> Params:
         hidden = (variant["width"],) * variant["depth"]
-        fixed = tuple((n, variant[n]) for n in _TRAINING if n not in traced)
+        fixed = tuple((n, variant[n]) for n in _TRAINING if n not in numbers)
         program = hidden, variant["activation"], fixed
-        free = {n: jnp.asarray(variant[n]) for n in _TRAINING if n in traced}
-        genome = solution.genome | free if free else solution.genome
-        return make_program(*program)[1](genome, begin(program, s))
+        free = {n: jnp.asarray(variant[n]) for n in numbers}
+        start = begin(program, s)
+        return make_program(*program)[1](solution.genome, start, free)
 
     return decode
 

@@ -1,0 +1,114 @@
+"""Action heads: how a network's output becomes an action, and the losses that fit it.
+
+The output is logits for `Discrete` actions, and the mean and log standard deviation of
+a Gaussian for a `Box`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neuroevo.spaces import Box, Discrete
+from neuroevo.types import Action, Array, Head, Key, Loss
+
+ActionChoice = Literal["sample", "greedy"]
+
+
+def head(
+    action: Discrete | Box, choice: ActionChoice
+) -> tuple[Head, Mapping[str, Loss]]:
+    """Return the action head and the imitation losses for an action space.
+
+    Args:
+        action: the action space.
+        choice: whether to draw actions or to take the most likely one.
+    """
+    if isinstance(action, Discrete):
+        acts = {"sample": _sample_categorical, "greedy": _argmax}
+        losses = {
+            "cross_entropy": cross_entropy,
+            "cross_entropy_per_class": cross_entropy_per_class,
+        }
+    else:
+        acts = {"sample": _sample_gaussian, "greedy": _mean}
+        losses = {"nll": nll, "mse": mse}
+    return acts[choice], losses
+
+
+def _sample_categorical(logits: Array, key: Key) -> Action:
+    return jax.random.categorical(key, logits)
+
+
+def _argmax(logits: Array, key: Key) -> Action:
+    del key
+    return jnp.argmax(logits, axis=-1)
+
+
+def _sample_gaussian(output: tuple[Array, Array], key: Key) -> Action:
+    mean, log_std = output
+    return mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+
+
+def _mean(output: tuple[Array, Array], key: Key) -> Action:
+    del key
+    return output[0]
+
+
+def cross_entropy(logits: Array, target: Array) -> Array:
+    """Return the cross-entropy, the mean over D rows.
+
+    Behavior cloning by maximum likelihood (Pomerleau, "Efficient training of
+    artificial neural networks for autonomous navigation", Neural Computation 3, 1991).
+
+    Args:
+        logits: (D, n).
+        target: (D,) integer labels or (D, n) probabilities.
+    """
+    if target.ndim < logits.ndim:
+        target = jax.nn.one_hot(target, logits.shape[-1])
+    return jnp.mean(optax.softmax_cross_entropy(logits, target))
+
+
+def cross_entropy_per_class(logits: Array, target: Array) -> Array:
+    """Return the cross-entropy, the mean over D rows and n classes.
+
+    The convention of the code published with HaDES (Lupu et al., arXiv 2406.15042): a
+    gradient n times smaller, which Adam almost undoes and plain SGD does not. The
+    arguments are those of `cross_entropy`.
+    """
+    return cross_entropy(logits, target) / logits.shape[-1]
+
+
+def nll(output: tuple[Array, Array], target: Array) -> Array:
+    """Return the Gaussian negative log-likelihood, the mean over D rows.
+
+    The loss of HaDES for continuous actions (Lupu et al., arXiv 2406.15042). It also
+    fits the standard deviation, which has no lower bound: it shrinks for as long as
+    training goes on.
+
+    Args:
+        output: mean and log standard deviation, each (D, *action).
+        target: (D, *action).
+    """
+    mean, log_std = output
+    error = (target - mean) * jnp.exp(-log_std)
+    each = 0.5 * error**2 + log_std + 0.5 * math.log(2 * math.pi)
+    return jnp.mean(_sum_per_row(each))
+
+
+def mse(output: tuple[Array, Array], target: Array) -> Array:
+    """Return the squared error of the mean, summed per row, the mean over D rows.
+
+    Behavior cloning by least squares; the standard deviation keeps its initial value.
+    The arguments are those of `nll`.
+    """
+    mean, _ = output
+    return jnp.mean(_sum_per_row((target - mean) ** 2))
+
+
+def _sum_per_row(x: Array) -> Array:
+    return jnp.sum(x, axis=tuple(range(1, x.ndim)))

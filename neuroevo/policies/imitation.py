@@ -1,0 +1,134 @@
+"""Imitation: train a policy on pairs of states and targets.
+
+An encoding whose genome is such pairs (or makes them) takes its options from
+`Training` and decodes with `train`.
+"""
+
+import dataclasses
+import math
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from annotated_types import Ge, Gt, Interval, Predicate
+
+from neuroevo.errors import unknown
+from neuroevo.types import Array, Key, Loss, Params, Policy, Target
+
+Finite = Predicate(math.isfinite)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a policy is trained.
+
+    `steps` and `learning_rate` may be traced, so that one compiled program serves all
+    of their values.
+    """
+
+    steps: Annotated[int, Ge(0)] = 64
+    """Number of full-batch gradient steps."""
+    loss: str = "auto"
+    """Imitation loss, one of the policy's; auto takes its default."""
+    optimizer: Literal["adam", "momentum", "sgd"] = "adam"
+    """Optimizer of the policy."""
+    learning_rate: Annotated[float, Gt(0), Finite] = 1e-2
+    """Learning rate of the first step."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Learning rate over the steps: constant, or falling to zero after the last."""
+    adam_eps: Annotated[float, Gt(0), Finite] = 1e-5
+    """Adam's epsilon."""
+    momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
+    """Decay rate of momentum."""
+    max_grad_norm: Annotated[float, Gt(0), Finite] | None = None
+    """Clip the gradient to this global norm; none does not clip."""
+    noise: Annotated[float, Interval(ge=0, le=2**24)] = 0.0
+    """Standard deviation of the Gaussian noise on the states, fresh at every step."""
+
+
+def train(
+    policy: Policy,
+    params: Params,
+    states: Array,
+    targets: Target,
+    options: Training,
+    key: Key,
+) -> Params:
+    """Return the parameters of a policy after training it on pairs.
+
+    Args:
+        policy: the network and its losses.
+        params: parameters to begin with.
+        states: (D, *observation) what the policy sees.
+        targets: D targets of the loss: labels (D,), probabilities (D, n) or actions
+            (D, *action).
+        options: how to train.
+        key: the randomness of the noise; without any, it is not used.
+
+    Raises:
+        UserError: if the policy has no such loss.
+    """
+    loss = find_loss(policy, options.loss)
+    optimizer = make_optimizer(options)
+
+    def objective(params: Params, step: Array) -> Array:
+        inputs = states
+        if options.noise:
+            noise = jax.random.normal(jax.random.fold_in(key, step), states.shape)
+            inputs += options.noise * noise
+        return loss(jax.vmap(policy.apply, (None, 0))(params, inputs), targets)
+
+    def update(step: Array, carry: tuple[Params, optax.OptState]):
+        params, state = carry
+        gradients = jax.grad(objective)(params, step)
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    carry = params, optimizer.init(params)
+    return jax.lax.fori_loop(0, options.steps, update, carry)[0]
+
+
+def find_loss(policy: Policy, name: str) -> Loss:
+    """Return the imitation loss of a policy that has this name, or its default.
+
+    Raises:
+        UserError: if the policy has no such loss.
+    """
+    losses = {"auto": next(iter(policy.losses.values())), **policy.losses}
+    if name not in losses:
+        raise unknown("encoding.loss", name, losses)
+    return losses[name]
+
+
+def make_optimizer(options: Training) -> optax.GradientTransformation:
+    """Return the optimizer that `options` describe."""
+    rate = options.learning_rate
+    factor = {"linear": linear, "cosine": cosine}.get(options.schedule)
+    # A callable makes optax count steps, which a constant can do without.
+    schedule = rate if factor is None else lambda t: rate * factor(t / options.steps)
+    optimizer = {
+        "adam": optax.adam(schedule, eps=options.adam_eps),
+        "momentum": optax.sgd(schedule, momentum=options.momentum),
+        "sgd": optax.sgd(schedule),
+    }[options.optimizer]
+    if options.max_grad_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(options.max_grad_norm), optimizer)
+
+
+def linear(progress: Array) -> Array:
+    """Return the factor on the learning rate after a share `progress` of the steps.
+
+    That of ``optax.linear_schedule`` to zero, which takes no traced number of steps.
+    """
+    return 1 - progress
+
+
+def cosine(progress: Array) -> Array:
+    """Return the factor on the learning rate after a share `progress` of the steps.
+
+    That of ``optax.cosine_decay_schedule`` (Loshchilov and Hutter, "SGDR", ICLR 2017,
+    arXiv 1608.03983), which takes no traced number of steps.
+    """
+    return 0.5 * (1 + jnp.cos(jnp.pi * progress))
