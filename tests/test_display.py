@@ -2,6 +2,7 @@ import io
 import math
 import re
 import sys
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from neuroevo.run.events import Header, Silent
-from neuroevo.terminal.console import make_console
+from neuroevo.terminal.console import make_console, to_ascii
 from neuroevo.terminal.display import make_display, make_line
 from neuroevo.terminal.formatting import (
     format_count,
@@ -17,19 +18,22 @@ from neuroevo.terminal.formatting import (
     format_value,
     sparkline,
 )
-from neuroevo.terminal.genomes import render_dataset
+from neuroevo.terminal.genomes import render_arrays, render_dataset
 from neuroevo.terminal.listings import render_list
 from neuroevo.terminal.live import LiveDisplay
 from neuroevo.terminal.plain import LineDisplay, PlainDisplay
 from neuroevo.terminal.results import (
+    render_environments,
     render_evaluation,
     render_summary,
     render_sweep,
+    render_transfer,
 )
 from neuroevo.terminal.tracker import Series, Tracker
 
 RNG = np.random.default_rng(0)
 ESCAPE = "\x1b"
+HOPPER = dict(states=RNG.normal(size=(4, 11)), actions=RNG.normal(size=(4, 3)))
 
 
 class Clock:
@@ -506,6 +510,112 @@ def test_sweep_never_cuts_a_number(width, terminal):
     assert "53.4k" in shown and "1 min 12 s" in shown
 
 
+# Everything that is printed: what it is, and numbers that must be seen whole.
+
+EVALUATION = {
+    "env": "CartPole-v1",
+    "which": "best",
+    "policies": 3,
+    "episodes": 8,
+    "seed": 7,
+    "return_mean": -1234.5,
+    "return_std": 56.75,
+    "return_std_policies": 8.5,
+    "return_std_episodes": 9.5,
+    "return_interval": [-1300.25, -1100.5],
+    "return_per_policy": [-1300.0, -1200.0, -1250.0],
+    "episode_length_mean": 499.0,
+}
+SUMMARY = {
+    "final_return_mean": -1234.5,
+    "final_return_std": 56.75,
+    "best_return_mean": 1.25e7,
+    "best_return_std": 3.5,
+    "best_generation": 1200,
+    "collapsed": True,
+    "generations": 30_000,
+    "env_steps": 1.63e7,
+    "seconds": 72.4,
+    "compile_seconds": 5.0,
+    "peak_memory_bytes": 1.25e9,
+    "run_dir": "runs/my run ü",
+}
+TRANSFER = {
+    "env": "CartPole-v1",
+    "policies": 1,
+    "episodes": 4,
+    "axes": {"width": [64, 1024], "activation": ["tanh", "relu"], "steps": [200]},
+    "rows": [
+        EVALUATION | {"width": width, "activation": activation, "steps": 200}
+        for width in (64, 1024)
+        for activation in ("tanh", "relu")
+    ],
+}
+SWEEP = [
+    EVALUATION
+    | {"variant": "encoding.size=2,strategy=SNES", "runs": 3, "done": 2}
+    | {"states": {"0": "done", "1": "at 12", "2": "done"}}
+    | {"env_steps": 53_400, "seconds": 72.4}
+]
+ARRAYS = {"hidden_0/kernel": RNG.normal(size=(4, 64)), "bias": np.zeros(3)}
+PRINTED = {
+    "summary": (render_summary, SUMMARY, ["-1234 ± 56.8", "1.25e+07", "1.2 GB"]),
+    "evaluation": (render_evaluation, EVALUATION, ["-1234 ± 56.8", "the best center"]),
+    "environments": (
+        render_environments,
+        {"CartPole-v1": EVALUATION | {"own": EVALUATION}},
+        ["-1234 ± 56.8", "-1300 to -1100"],
+    ),
+    "transfer": (render_transfer, TRANSFER, ["-1234 ± 56.8", "1024", "-1300"]),
+    "sweep": (
+        lambda rows, console: render_sweep("runs/s", rows, console),
+        SWEEP,
+        ["-1234 ± 56.8", "53.4k", "1 min 12 s", "2/3 (at 12)"],
+    ),
+    "arrays": (render_arrays, ARRAYS, ["4 × 64", "hidden_0/kernel"]),
+    "dataset": (render_dataset, HOPPER, [f"{HOPPER['actions'][0, 0]:+.2f}"]),
+}
+
+
+def without(value, null):
+    """Return results as those of a failed run are: None, NaN, or without the key."""
+    if isinstance(value, Mapping):
+        kept = {k: without(v, null) for k, v in value.items()}
+        return {k: v for k, v in kept.items() if v is not ...}
+    if isinstance(value, list):
+        return [x for x in (without(v, null) for v in value) if x is not ...]
+    return null if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [40, 100])
+@pytest.mark.parametrize("name", PRINTED)
+def test_no_number_is_cut_in_any_terminal(name, width, terminal, encoding):
+    render, value, numbers = PRINTED[name]
+    stream = narrow(encoding, width=width, force_terminal=terminal)
+    render(value, stream)
+    shown = written(stream)
+    words = " ".join(re.sub("[│|]", " ", shown).split())
+    for number in numbers:
+        assert (to_ascii(number) if encoding == "ascii" else number) in words
+    commands = [line for line in shown.splitlines() if "neuroevo " in line]
+    lines = [line for line in shown.splitlines() if line not in commands]
+    assert not terminal or max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("null", [None, math.nan, ...])
+@pytest.mark.parametrize("name", PRINTED.keys() - {"arrays", "dataset"})
+def test_results_of_a_failed_run_are_shown(name, null):
+    render, value, _ = PRINTED[name]
+    stream = console()
+    render(without(value, null), stream)
+    shown = text(stream)
+    assert "None" not in shown and "nan" not in shown
+    if null is None and name in ("summary", "evaluation", "environments", "transfer"):
+        assert "not finite" in shown
+
+
 def test_list_is_one_line_each_in_a_pipe():
     rows = [("SNES", "natural evolution " * 10), ("CMA_ES", "[adapts] covariance")]
     stream = console(40, terminal=False)
@@ -515,9 +625,6 @@ def test_list_is_one_line_each_in_a_pipe():
     stream = console(40)
     render_list("strategies", rows, stream)
     assert "[adapts]" in text(stream)
-
-
-HOPPER = dict(states=RNG.normal(size=(4, 11)), actions=RNG.normal(size=(4, 3)))
 
 
 def dataset(arrays, width=80, **options):

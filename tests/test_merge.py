@@ -427,14 +427,14 @@ def test_the_first_genomes_settings_hold_unless_overridden(folder, run_cli):
         "CartPole-v1",
         "Acrobot-v1",
     ]
-    assert note == "from 1 fresh policies × 1 episodes"
+    assert note == "from 1 fresh policy × 1 episode"
 
 
 def test_a_table_without_own_returns():
     result = {"return_mean": 1.0, "return_std": 0.5, "return_interval": [0.5, 1.5]}
     console = Console(file=io.StringIO(), width=80)
     measured = {"CartPole-v1": result | {"policies": 2, "episodes": 3}}
-    results.render_tasks(measured, console)
+    results.render_environments(measured, console)
     out = console.file.getvalue()
     assert re.search(r"CartPole-v1 +1\.00 ± 0\.5\d* +0\.5\d* to 1\.5", out)
     assert "own" not in out and "from 2 fresh policies × 3 episodes" in out

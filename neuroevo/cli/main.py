@@ -389,7 +389,7 @@ def _launch(
     code = 128 + run.signal if interrupted else 0
     if not processes.is_main():
         return code
-    console = _console(stderr=True, force_terminal=sys.stderr.isatty())
+    console = _console(stderr=True)
     if interrupted:
         console.print(
             f"interrupted at generation {run.generation}, checkpoint written; "
@@ -417,14 +417,9 @@ def _leave(number: int) -> None:
 
 
 def _console(**options: Any) -> Any:
-    """Return a console that leaves a closed pipe to `main`."""
-    from rich.console import Console
+    from neuroevo.terminal.console import make_console
 
-    class Plain(Console):
-        def on_broken_pipe(self):
-            raise BrokenPipeError
-
-    return Plain(**options)
+    return make_console(**options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -525,7 +520,7 @@ def _evaluate(arguments: list[str]) -> int:
         found = {"tasks": measured} if result is None else result
         print(to_json({"genome": str(file.path)} | found))
     elif result is None:
-        results.render_tasks(measured, _console())
+        results.render_environments(measured, _console())
     else:
         results.render_evaluation(result, _console())
     return 0
@@ -564,7 +559,7 @@ def _merge(arguments: list[str]) -> int:
     if options.json:
         print(to_json({"genome": out, "tasks": measured}))
     else:
-        results.render_tasks(measured, _console())
+        results.render_environments(measured, _console())
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import humanize
 import numpy as np
@@ -43,6 +44,12 @@ def format_value(number: float | None) -> str:
         return f"{number:.2e}"
     digits = sum(size < bound for bound in (1000, 10, 1)) if size else 0
     return f"{number:.{digits}f}"
+
+
+def known(value: Any) -> float | None:
+    """Return a number that is finite, or None for whatever else there is."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and math.isfinite(value) else None
 
 
 def format_signed(number: float) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neuroevo.terminal.formatting import format_signed, format_value
+from neuroevo.terminal.formatting import format_amount, format_signed, format_value
+from neuroevo.terminal.tables import Column, make_table, print_table
 
 
 def render_dataset(
@@ -22,7 +22,7 @@ def render_dataset(
     order: Sequence[int] | None = None,
     units: bool = False,
 ) -> None:
-    """Prints evolved state-action pairs, one a row.
+    """Print evolved state-action pairs, one a row.
 
     Args:
       arrays: `states` with `actions`, `labels` or `action_logits`, as in a genome file.
@@ -64,7 +64,7 @@ def render_dataset(
             part = rows[first : first + fit]
             console.print(_side_by_side([*names, *titles], part, len(names)))
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = make_table()
     table.add_column("", justify="right", style="dim", no_wrap=True)
     for name in [*names[:shown], *([f"+{hidden}"] if hidden else [])]:
         table.add_column(name, justify="right", no_wrap=" " not in name)
@@ -84,7 +84,7 @@ def _side_by_side(
 ) -> Table:
     """One column for each pair, of its features and then what is to be done."""
     numbers, states, answers = zip(*pairs, strict=True)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = make_table()
     table.add_column("", no_wrap=True)
     for number in numbers:
         table.add_column(number, header_style="dim", justify="right", no_wrap=True)
@@ -144,16 +144,18 @@ def _number(value: float) -> Text:
 
 
 def render_arrays(arrays: Mapping[str, np.ndarray], console: Console) -> None:
-    """Prints the arrays of a genome that is no data set: one a row, summarized."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("array")
-    for title in ("shape", "mean", "std", "min", "max"):
-        table.add_column(title, justify="right", no_wrap=True)
+    """Print the arrays of a genome that is no data set: one a row, summarized."""
+    columns = [Column("array", numeric=False)]
+    columns += map(Column, ("shape", "mean", "std", "min", "max"))
+    rows = []
     for name, array in arrays.items():
-        array = np.asarray(array, float)
-        summary = (array.mean(), array.std(), array.min(), array.max())
-        shape = " × ".join(map(str, array.shape)) or "1"
-        table.add_row(name, shape, *(format_value(value) for value in summary))
+        values = np.asarray(array, float)
+        shape = " × ".join(map(str, values.shape)) or "1"
+        summary = (values.mean(), values.std(), values.min(), values.max())
+        rows.append([name, shape, *map(format_value, summary)])
     count = sum(np.size(array) for array in arrays.values())
-    console.print(Text(f"{count:,} numbers in {len(arrays)} arrays", "bold"))
-    console.print(table)
+    amounts = (
+        f"{format_amount(count, 'number')} in {format_amount(len(arrays), 'array')}"
+    )
+    console.print(Text(amounts, "bold"))
+    print_table(console, columns, rows)

@@ -1,57 +1,42 @@
 """Facts and lists: the zoo's cards, the doctor's findings, names with descriptions."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from neuroevo.terminal.formatting import (
+    format_amount,
     format_bytes,
     format_count,
     format_duration,
     format_value,
-    frame,
 )
-
-
-def print_facts(
-    console: Console, title: str, rows: Iterable[tuple[str, str | None]]
-) -> None:
-    """Prints what is known: in a frame on a terminal, as plain lines in a pipe."""
-    known = [(name, str(value)) for name, value in rows if value is not None]
-    if not console.is_terminal:
-        for line in [title, *(f"{name:<14}  {value}" for name, value in known)]:
-            console.print(Text(line), soft_wrap=True)
-        return
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in known:
-        table.add_row(name, value)
-    console.print(frame(title, table))
+from neuroevo.terminal.tables import print_facts
 
 
 def render_list(title: str, rows: Iterable[tuple[str, str]], console: Console) -> None:
-    """Prints names with a one-line description; one line each when piped."""
+    """Print names with a one-line description; one line each when piped."""
     rows = list(rows)
     if console.is_terminal:
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(style="bold cyan", no_wrap=True)
         for name, description in rows:
-            table.add_row(name, Text(description))
+            table.add_row(name, description)
         console.print(Text(title, "bold"))
         console.print(table)
         return
     width = max((len(name) for name, _ in rows), default=0)
     for line in [title, *(f"  {n:<{width}}  {d}".rstrip() for n, d in rows)]:
-        console.print(Text(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
-def render_doctor(found: Mapping, console: Console) -> None:
-    """Prints how an installation is; keys as in `doctor.examine`, and `self_test`."""
+def render_doctor(found: Mapping[str, Any], console: Console) -> None:
+    """Print how an installation is; keys as in `doctor.examine`, and `self_test`."""
 
-    def listed(versions):
+    def listed(versions: Mapping[str, str | None]) -> str:
         return ", ".join(f"{name} {v}" for name, v in versions.items() if v)
 
     test, free = found["self_test"], found["free_memory_bytes"]
@@ -79,8 +64,8 @@ def render_doctor(found: Mapping, console: Console) -> None:
     print_facts(console, "neuroevo doctor", rows)
 
 
-def render_card(name: str, card: Mapping, console: Console) -> None:
-    """Prints how a genome of the zoo was made and what it achieves; see `zoo`."""
+def render_card(name: str, card: Mapping[str, Any], console: Console) -> None:
+    """Print how a genome of the zoo was made and what it achieves; see `zoo`."""
     low, high = map(format_value, card["return_interval"])
     versions = card["versions"]
     rows = [
@@ -92,7 +77,8 @@ def render_card(name: str, card: Mapping, console: Console) -> None:
         ),
         (
             "measured on",
-            f"{card['policies']} fresh policies × {card['episodes']} episodes",
+            f"{format_amount(card['policies'], 'fresh policy')} × "
+            f"{format_amount(card['episodes'], 'episode')}",
         ),
         ("strategy", card["search"]["strategy"]["name"]),
         (
