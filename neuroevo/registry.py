@@ -1,22 +1,43 @@
 """Named plug-ins, found through entry points.
 
 A part is registered by an entry point in one of the groups below. The entry point
-names either a *part* (a frozen dataclass whose fields are the part's options and whose
-``build`` method makes the part) or a *family*: anything with ``names()``, the names it
-offers, and ``config(name)``, the dataclass for one of them. The built-in parts are
-registered by this project's own ``pyproject.toml`` in just this way.
+names either the part's *options* (a frozen dataclass whose fields are the options and
+whose ``build`` method makes the part) or a *family*, see `Family`. The built-in parts
+are registered by this project's own ``pyproject.toml`` in just this way.
 """
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from neuroevo.errors import UserError, unknown
+from neuroevo.errors import UserError, first_line, unknown
+
+
+@runtime_checkable
+class Family(Protocol):
+    """Several parts of one kind under one entry point: a module, say.
+
+    A family of environments may also have ``adapt(value)``: it returns options for an
+    object of the family's own library, with a ``build`` method, or None if it is none.
+    """
+
+    def names(self) -> Sequence[str]:
+        """Return the names on offer."""
+
+    def config(self, name: str, /) -> type:
+        """Return the dataclass of options for one of them."""
 
 
 class Registry:
-    """The parts of one kind by name."""
+    """The parts of one kind by name.
+
+    Example:
+        >>> from neuroevo.registry import envs
+        >>> envs.get("CartPole-v1") is envs.get("gymnax:CartPole-v1")
+        True
+    """
 
     def __init__(self, kind: str, group: str):
         self.kind = kind
@@ -33,51 +54,112 @@ class Registry:
         return found
 
     def names(self) -> list[str]:
-        """Return every name that `get` accepts, without family prefixes."""
+        """Return every name that `get` accepts, without family prefixes.
+
+        Entry points that cannot be loaded offer none.
+        """
         names: list[str] = []
-        for name in self._entry_points:
-            part = self._load(name)
-            names.extend(part.names() if _is_family(part) else [name])
+        for point in self._entry_points:
+            with contextlib.suppress(LoadError):
+                names.extend(self._names_in(point))
         return names
 
     def get(self, name: str) -> type:
-        """Return the dataclass registered under `name`.
+        """Return the dataclass of options registered under `name`.
 
         A ``family:name`` prefix settles which family is meant.
 
         Raises:
-            UserError: if there is no such name, with the nearest one.
+            UserError: if there is no such name, with the nearest one, or if it cannot
+                be loaded, with the reason.
         """
         prefix, colon, rest = name.rpartition(":")
         if colon and prefix not in self._entry_points:
             raise unknown(f"{self.kind} family", prefix, self._entry_points)
+        broken = []
         for point in [prefix] if prefix else self._entry_points:
-            part = self._load(point)
-            if not _is_family(part):
-                if name == point:
-                    return part
-            elif rest in part.names():
-                return part.config(rest)
-        raise unknown(self.kind, name, self.names())
+            try:
+                if rest in self._names_in(point):
+                    return self._options(point, rest)
+            except LoadError as error:
+                if point in (prefix, name):
+                    raise
+                broken.append(str(error))
+        message = str(unknown(self.kind, name, self.names()))
+        raise UserError("; ".join([message, *broken]))
 
-    def describe(self) -> list[tuple[str, str]]:
-        """Return every name with the first line of what it names says of itself."""
-        return [
-            (name, (self.get(name).__doc__ or "").strip().partition("\n")[0])
-            for name in self.names()
-        ]
+    def adapt(self, value: Any) -> Any | None:
+        """Return options that build `value`, an object of a family's own library.
 
-    def _load(self, name: str) -> Any:
-        return _load(self._entry_points[name])
+        None if no family knows it.
+        """
+        for point in self._entry_points:
+            with contextlib.suppress(LoadError):
+                adapt = getattr(self._load(point), "adapt", None)
+                if adapt and (found := adapt(value)) is not None:
+                    return found
+        return None
+
+    def summaries(self) -> list[tuple[str, str]]:
+        """Return every name with the first line of its docstring.
+
+        Of what cannot be loaded, the line is the reason.
+        """
+        found: list[tuple[str, str]] = []
+        for point in self._entry_points:
+            try:
+                names = self._names_in(point)
+            except LoadError as error:
+                found.append((point, str(error)))
+                continue
+            found.extend((name, self._summary(point, name)) for name in names)
+        return found
+
+    def _summary(self, point: str, name: str) -> str:
+        try:
+            text = self._options(point, name).__doc__ or ""
+        except UserError as error:
+            return str(error)
+        return text.strip().partition("\n")[0]
+
+    def _load(self, point: str) -> Any:
+        try:
+            return _load(self._entry_points[point])
+        except Exception as error:  # whatever a package of someone else's raises
+            raise self._failed(point, error) from error
+
+    def _names_in(self, point: str) -> Sequence[str]:
+        part = self._load(point)
+        if not isinstance(part, Family):
+            return [point]
+        try:
+            return part.names()
+        except Exception as error:
+            raise self._failed(point, error) from error
+
+    def _options(self, point: str, name: str) -> type:
+        part = self._load(point)
+        if not isinstance(part, Family):
+            return part
+        try:
+            return part.config(name)
+        except UserError:
+            raise
+        except Exception as error:
+            raise self._failed(name, error) from error
+
+    def _failed(self, name: str, error: Exception) -> "LoadError":
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        return LoadError(f"{self.kind} {name} cannot be loaded: {reason}")
+
+
+class LoadError(UserError):
+    """An entry point, or a name of a family, that cannot be loaded."""
 
 
 @functools.cache
 def _load(point: EntryPoint) -> Any:
     return point.load()
-
-
-def _is_family(part: Any) -> bool:
-    return hasattr(part, "names") and hasattr(part, "config")
 
 
 encodings = Registry("encoding", "neuroevo.encodings")

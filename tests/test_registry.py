@@ -29,7 +29,7 @@ def test_every_part_is_a_described_dataclass_with_defaults(part, name):
 def test_names_are_unique_and_described(part):
     names = PARTS[part].names()
     assert len(names) == len(set(names)) > 1
-    described = PARTS[part].describe()
+    described = PARTS[part].summaries()
     assert [name for name, _ in described] == names
     assert all(text for _, text in described)
 

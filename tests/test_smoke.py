@@ -8,7 +8,7 @@ import toy
 import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
-from neuroevo.environments import gymnax
+from neuroevo.environments.gymnax import suite as gymnax
 from neuroevo.run import loop
 from neuroevo.run.run import Counters, Run
 

@@ -858,7 +858,7 @@ def _list(arguments: list[str]) -> int:
     if kind == "presets":
         rows = [(name, describe_preset(name)) for name in presets()]
     else:
-        rows = kinds[kind].describe()
+        rows = kinds[kind].summaries()
     listings.render_list(kind, rows, _console())
     return 0
 

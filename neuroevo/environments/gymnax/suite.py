@@ -1,0 +1,234 @@
+"""Environments of gymnax, by their registered ids.
+
+The options of gymnax's own environments stand in `tables`; those of environments that a
+user registered with ``gymnax.register`` are the scalar fields of their parameters.
+"""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from neuroevo.environments.actions import scale_to
+from neuroevo.environments.gymnax import tables
+from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
+from neuroevo.errors import UserError
+from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.types import Action, Environment
+
+_LIMIT = "max_steps_in_episode"
+
+
+def names() -> list[str]:
+    """Return the ids on offer, those that a user registered with gymnax included."""
+    gymnax = sys.modules.get("gymnax")  # importing it takes two seconds
+    registered = list(tables.PARAMS) if gymnax is None else gymnax.registered_envs
+    return [name for name in registered if name not in tables.LEFT_OUT]
+
+
+@functools.cache
+def config(name: str) -> type:
+    """Return the dataclass of options for the environment `name`.
+
+    Its ``build()`` returns an `Environment`. For gymnax's own environments, gymnax is
+    not imported and no JAX backend started.
+
+    Raises:
+        UserError: if an environment that a user registered cannot be made.
+    """
+    arguments = tables.ARGUMENTS.get(name, {})
+    params = tables.PARAMS.get(name) or _read_params(name)
+    namespace = {
+        "__doc__": f"{name} of gymnax.",
+        "__module__": __name__,
+        "suggests": {},
+        "build": functools.partialmethod(_build, name, frozenset(arguments)),
+        "features": tables.FEATURES.get(name),
+        "actions": property(functools.partial(_name_actions, name=name)),
+    }
+    return make_options(name, {**arguments, **params}, namespace)
+
+
+def adapt(value: Any) -> SimpleNamespace | None:
+    """Return options that build the gymnax environment `value`, if it is one.
+
+    Args:
+        value: an environment with gymnax's methods, or what ``gymnax.make`` returned:
+            an environment and its parameters.
+    """
+    pair = isinstance(value, tuple) and len(value) == 2
+    env = value[0] if pair else value
+    if isinstance(env, type) or not hasattr(env, "default_params"):
+        return None
+    params = value[1] if pair else env.default_params
+    return SimpleNamespace(name=_name_of(env), build=lambda: wrap(env, params))
+
+
+def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
+    """Return a gymnax environment as an `Environment`.
+
+    Observations become float32, discrete ones one-hot. Box actions are mapped from
+    ``[-1, 1]`` to the bounds of the action space, see `scale_to`.
+
+    Args:
+        env: an environment with gymnax's ``reset_env`` and ``step_env``, whose fourth
+            result ends the episode.
+        params: its parameters.
+        max_steps: the time limit; by default the ``max_steps_in_episode`` of `params`.
+
+    Raises:
+        UserError: if its spaces or its time limit are none that policies can have.
+
+    Example:
+        >>> import gymnax
+        >>> wrap(*gymnax.make("Pendulum-v1")).spec
+        Spec(observation=(3,), action=Box(shape=(1,)))
+    """
+    name = _name_of(env)
+    for method in ("reset_env", "step_env", "observation_space", "action_space"):
+        if not callable(getattr(env, method, None)):
+            raise UserError(
+                f"environment {name}: it has no {method}; expected gymnax's reset_env, "
+                "step_env (which does not reset by itself), observation_space and "
+                "action_space"
+            )
+    if max_steps is None:
+        max_steps = _limit_of(name, params)
+    observe = _observer(name, env.observation_space(params))
+    action_spec, scale = _actions(name, env.action_space(params))
+
+    def reset(key):
+        observation, state = env.reset_env(key, params)
+        return state, observe(observation)
+
+    def step(key, state, action):
+        observation, state, reward, terminated, _ = env.step_env(
+            key, state, scale(action), params
+        )
+        if hasattr(env, "is_truncated"):  # gymnax 1; before, it was part of the fourth
+            terminated = terminated | env.is_truncated(state, params)
+        return state, observe(observation), jnp.asarray(reward, jnp.float32), terminated
+
+    _, observation = jax.eval_shape(reset, jax.random.key(0))
+    return Environment(Spec(observation.shape, action_spec), reset, step, max_steps)
+
+
+def _limit_of(name: str, params: Any) -> int:
+    limit = getattr(params, _LIMIT, None)
+    if limit is None:
+        raise UserError(
+            f"environment {name}: its parameters have no {_LIMIT}; expected one, or "
+            "max_steps given to neuroevo.environments.gymnax.suite.wrap"
+        )
+    return int(limit)
+
+
+def _observer(name: str, space: Any):
+    from gymnax.environments import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return lambda observation: jax.nn.one_hot(observation, space.n)
+
+    def observe(observation):
+        if not hasattr(observation, "shape"):
+            raise UserError(
+                f"environment {name}: its observation is a "
+                f"{type(observation).__name__}; expected one array"
+            )
+        return jnp.asarray(observation, jnp.float32)
+
+    return observe
+
+
+def _actions(name: str, space: Any):
+    """Return an action space as ours, and what maps our actions into it."""
+    from gymnax.environments import spaces
+
+    if isinstance(space, spaces.Discrete):
+        return Discrete(int(space.n)), _same
+    if isinstance(space, spaces.Box):
+        shape = tuple(space.shape)
+        return Box(shape), scale_to(space.low, space.high, shape, space.dtype, name)
+    raise UserError(
+        f"environment {name}: its action space is a {type(space).__name__}; expected "
+        "gymnax.environments.spaces.Discrete or Box"
+    )
+
+
+def _same(action: Action) -> Action:
+    return action
+
+
+def _name_of(env: Any) -> str:
+    name = getattr(env, "name", None)
+    return name if isinstance(name, str) else type(env).__name__
+
+
+# --- making an environment from its options -------------------------------------------
+
+
+def _read_params(name: str) -> Mapping[str, Option]:
+    """Return the options of an environment that a user registered.
+
+    Arguments of what was registered are not among them: gymnax does not show these.
+    """
+    _, params = _make(name, {})
+    fields = dataclasses.fields(params) if dataclasses.is_dataclass(params) else ()
+    found = {
+        field.name: option_of(
+            getattr(params, field.name), f"{field.name} of its {type(params).__name__}"
+        )
+        for field in fields
+    }
+    limit = found.pop(_LIMIT, None)
+    options = {key: option for key, option in found.items() if option is not None}
+    text = "time limit of an episode in steps"
+    default = 1000 if limit is None else int(limit.default)
+    return {_LIMIT: Option(default, text, AtLeastOne), **options}
+
+
+def _make(name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return an environment of gymnax and its parameters.
+
+    Raises:
+        UserError: if that fails, with the reason.
+    """
+    import gymnax
+
+    try:
+        return gymnax.make(name, **arguments)
+    except Exception as error:  # whatever the maker of an environment raises
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"environment {name} could not be made: {reason}") from error
+
+
+def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
+    """Make the environment `name` with `options`, a `config` dataclass."""
+    given = {k: v for k, v in vars(options).items() if v is not None}
+    env, params = _make(name, {k: given.pop(k) for k in arguments & given.keys()})
+    limit = given.get(_LIMIT)
+    # A parameter keeps its type: BernoulliBandit's time limit is a float, for one.
+    changes = {
+        key: type(getattr(params, key))(value)
+        for key, value in given.items()
+        if hasattr(params, key)
+    }
+    if changes:
+        params = dataclasses.replace(params, **changes)
+    derived = tables.DERIVED.get(name, {})
+    changes = {key: derive(params) for key, derive in derived.items()}
+    if changes:
+        params = dataclasses.replace(params, **changes)
+    return wrap(env, params, limit)
+
+
+def _name_actions(options: Any, name: str) -> tuple[str, ...] | None:
+    """Return what the actions of an environment are called, if that is known."""
+    if not vars(options).get("use_minimal_action_set", True):
+        return tables.MINATAR_ACTIONS
+    return tables.ACTIONS.get(name)

@@ -1,0 +1,69 @@
+"""Options of environments: written down in tables, made into dataclasses.
+
+They are not read off the suites: importing those takes seconds, and starts JAX's
+backend, after which its devices can no longer be configured. Tests compare the tables
+with the suites.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge
+from typing_extensions import Doc
+
+AtLeastOne = Annotated[int, Ge(1)]
+
+
+class Option(NamedTuple):
+    """An option of an environment.
+
+    Attributes:
+        default: a bool, an int, a float, a str, or a tuple of these.
+        help: what it is, with its unit.
+        kind: its type, with its range; None for that of the default.
+    """
+
+    default: Any
+    help: str
+    kind: Any = None
+
+
+def make_options(
+    name: str, options: Mapping[str, Option], namespace: Mapping[str, Any]
+) -> type:
+    """Return a frozen dataclass with `options` as its fields.
+
+    Args:
+        name: of the environment.
+        options: the fields by name.
+        namespace: what else is in the class: ``__doc__``, ``build``, the environment's
+            traits.
+    """
+    fields = [
+        (key, Annotated[option.kind or _kind_of(option.default), Doc(option.help)])
+        for key, option in options.items()
+    ]
+    defaults = {key: option.default for key, option in options.items()}
+    return dataclasses.make_dataclass(
+        "".join(c if c.isalnum() else "_" for c in name),
+        [(key, kind, defaults[key]) for key, kind in fields],
+        namespace=dict(namespace),
+        frozen=True,
+    )
+
+
+def option_of(default: Any, help: str) -> Option | None:
+    """Return the option for something with a `default`, or None if it can be none.
+
+    Arrays and nested settings cannot be options.
+    """
+    values = default if isinstance(default, tuple) else (default,)
+    simple = values and all(isinstance(x, bool | int | float | str) for x in values)
+    return Option(default, help) if simple else None
+
+
+def _kind_of(default: Any) -> Any:
+    if isinstance(default, tuple):
+        return tuple[tuple(type(x) for x in default)]  # type: ignore[misc]
+    return type(default)
