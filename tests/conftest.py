@@ -3,11 +3,10 @@
 import itertools
 import os
 import shlex
-import shutil
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import platformdirs
 import pytest
 
 # Nearly all of the suite's time goes into compiling programs that run for milliseconds.
@@ -15,11 +14,12 @@ import pytest
 _FLAGS = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = f"{_FLAGS} --xla_backend_optimization_level=0".strip()
 
-# What one process of the suite has compiled, another need not.
-_CACHE = "JAX_COMPILATION_CACHE_DIR"
-if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit it
-    os.environ[_CACHE] = tempfile.mkdtemp(prefix="neuroevo-tests-")
-    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+# What one process of the suite has compiled another need not, nor the next run of it. A
+# program is found by what is in it, whichever checkout it comes from.
+_CACHE = platformdirs.user_cache_path("neuroevo") / "tests"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_CACHE)
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax  # noqa: E402
 
@@ -30,11 +30,6 @@ from neuroevo.run import compilation  # noqa: E402
 sharding.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
 os.environ["XLA_FLAGS"] = _FLAGS
-
-
-def pytest_unconfigure():
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
 
 
 _count = itertools.count()
