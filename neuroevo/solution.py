@@ -1,6 +1,7 @@
 """A genome together with what it takes to decode, evaluate and save it."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from neuroevo import multihost
 from neuroevo import returns as measures
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine, keys
+from neuroevo.core.evaluation import act_with
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
-from neuroevo.types import Trajectory
+from neuroevo.types import ActWith, Trajectory
 
 
 def drawn(seed: int | None) -> int:
@@ -55,20 +57,16 @@ class Solution:
 
         They are those of ``decode(seed)``, ``decode(seed + 1)`` and so on.
         """
-        policy, task = self.parts.policy, self.parts.task
+        record, state = self.parts.task.record, self.answer.task
+        seeds = range(seed, seed + policies)
+        return [
+            record(self._act, self.decode(s), state, keys.recording(s)) for s in seeds
+        ]
 
-        @jax.jit
-        def play(params, state, key):
-            def act(observation, key):
-                return policy.act(policy.apply(params, observation), key)
-
-            return task.record(act, state, key)
-
-        def record(seed):
-            key = keys.recording(seed)
-            return jax.device_get(play(self.decode(seed), self.answer.task, key))
-
-        return [record(seed + i) for i in range(policies)]
+    @functools.cached_property
+    def _act(self) -> ActWith:
+        """The same function at every use: what it is part of compiles once."""
+        return act_with(self.parts.policy)
 
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None

@@ -202,13 +202,12 @@ class Outcome(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """One recorded episode, padded to the time limit T; for rendering only."""
+    """One recorded episode of T steps, as numpy arrays; for rendering only."""
 
-    observations: Array  # (T, *observation) as the environment gave them
-    actions: Array  # (T, *action) as the environment received them
-    rewards: Array  # (T,)
+    observations: Any  # (T, *observation) as the environment gave them
+    actions: Any  # (T, *action) as the environment received them
+    rewards: Any  # (T,)
     states: EnvState  # pytree of (T, …): the environment's state before each step
-    alive: Array  # (T,) bool: False after the end of the episode
 
 
 class Group(NamedTuple):
@@ -288,9 +287,15 @@ class UpdateTask(Protocol):
 
 
 class Record(Protocol):
-    """Return the whole trajectory of one episode."""
+    """Return the trajectory of one episode of the policy with these `params`.
 
-    def __call__(self, act: Act, state: TaskState, key: Key, /) -> Trajectory: ...
+    It is called outside of compiled programs: an episode takes as long, and as much
+    memory, as it has steps. It compiles once for each `act`.
+    """
+
+    def __call__(
+        self, act: ActWith, params: Params, state: TaskState, key: Key, /
+    ) -> Trajectory: ...
 
 
 class TaskConstants(Protocol):

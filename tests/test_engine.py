@@ -1,6 +1,5 @@
 """The engine's invariants: what results must not depend on."""
 
-import contextlib
 import copy
 
 import jax
@@ -8,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
+from compilations import counting_compilations
 
 import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
-from neuroevo.core import engine, keys
+from neuroevo.core import engine, keys, layout
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
 from neuroevo.types import Encoding
@@ -69,21 +69,6 @@ def host(tree):
     return jax.tree.map(to_numpy, tree)
 
 
-@contextlib.contextmanager
-def counting_compilations():
-    events = []
-
-    def listen(event, duration, **kwargs):
-        if event == "/jax/core/compile/backend_compile_duration":
-            events.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield events
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-
-
 @pytest.mark.parametrize("devices", [2, 4])
 def test_device_count_does_not_matter(devices):
     one = make_run(devices=1, **CARTPOLE)
@@ -112,9 +97,9 @@ def test_chunks_and_devices_change_no_more_than_last_digits(normalization, chang
 
 def test_what_policies_of_a_seed_share_changes_no_more_than_last_digits():
     """The population is no multiple of the policies that are evaluated together."""
-    options = {"population": 8 * engine.WIDTH - 3, "normalization": "running"}
-    together = make_run(**options, chunk=2 * engine.WIDTH, devices=3)
-    assert engine.worth(engine.WIDTH, options["population"])
+    options = {"population": 8 * layout.WIDTH - 3, "normalization": "running"}
+    together = make_run(**options, chunk=2 * layout.WIDTH, devices=3)
+    assert layout.worth(layout.WIDTH, options["population"])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
         advance(make_run(**options, chunk=3), 3),

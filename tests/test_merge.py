@@ -274,7 +274,8 @@ def test_each_task_is_seen_as_its_genome_saw_it(folder):
     wide = MLP(hidden=(8,)).build(Spec((8,), Box((2,))))
     policy, genome = solution.parts.policy, GENOMES["Pendulum-v1"]
     record = solution.parts.task.record(
-        lambda observation, key: policy.apply(params, observation)[0],
+        lambda params, observation, key: policy.apply(params, observation)[0],
+        params,
         solution.answer.task,
         jax.random.key(0),
     )

@@ -8,7 +8,7 @@ import pytest
 import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
-from neuroevo.core import engine
+from neuroevo.core import trees
 from neuroevo.run import debugging, loop
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
@@ -185,8 +185,8 @@ def test_a_diverged_strategy_stops_the_run_and_spoils_nothing(tmp_path):
 
 def test_is_finite_looks_at_numbers_alone():
     tree = {"x": jnp.ones(2), "n": jnp.arange(3), "key": jax.random.key(0)}
-    assert engine.is_finite(tree) and engine.is_finite({})
-    assert not engine.is_finite(tree | {"y": jnp.array([[1.0, -jnp.inf]])})
-    assert engine.is_finite({"nothing": jnp.ones((0, 3))})
+    assert trees.is_finite(tree) and trees.is_finite({})
+    assert not trees.is_finite(tree | {"y": jnp.array([[1.0, -jnp.inf]])})
+    assert trees.is_finite({"nothing": jnp.ones((0, 3))})
     for place in range(100):  # whatever lane of a vector it falls into
-        assert not engine.is_finite(jnp.ones(100).at[place].set(jnp.nan))
+        assert not trees.is_finite(jnp.ones(100).at[place].set(jnp.nan))

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilations import counting_compilations
 
-from neuroevo.core.rollout import make_task, random_act
 from neuroevo.environments.gymnax import suite as gymnax
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
+from neuroevo.tasks.task import SEGMENT, make_task, random_act
 from neuroevo.types import Environment, Group
 
 LIMIT = 9
@@ -47,11 +48,12 @@ def countdown(limit=LIMIT, longest=12, on_step=lambda: None, spec=None) -> Envir
     return Environment(spec or Spec((2,), Discrete(3)), reset, step, limit)
 
 
-def linear(weights):
-    def act(observation, key):
-        return jax.random.categorical(key, observation @ weights)
+def act_by(weights, observation, key):
+    return jax.random.categorical(key, observation @ weights)
 
-    return act
+
+def linear(weights):
+    return functools.partial(act_by, weights)
 
 
 WEIGHTS = jax.random.normal(jax.random.key(3), (5, 2, 3))  # five policies
@@ -80,22 +82,48 @@ def test_record_agrees_with_evaluate(name):
     task = make_task(countdown(), NORMALIZATIONS[name].build((2,)))
     state = task.init(jax.random.key(0))
     act = linear(WEIGHTS[0])
-    evaluate, record = (
-        jax.jit(functools.partial(task.evaluate, act)),
-        jax.jit(functools.partial(task.record, act)),
-    )
+    evaluate = jax.jit(functools.partial(task.evaluate, act))
     for key in KEYS[:4]:
-        end, steps = evaluate(state, key[None]), record(state, key)
+        end, steps = (
+            evaluate(state, key[None]),
+            task.record(act_by, WEIGHTS[0], state, key),
+        )
         length = int(end.lengths[0])
-        assert steps.alive.shape == (LIMIT,)
-        np.testing.assert_array_equal(steps.alive, np.arange(LIMIT) < length)
         assert steps.rewards.sum() == end.returns[0]
-        assert steps.observations.shape == (LIMIT, 2)
+        assert steps.observations.shape == (length, 2)
         np.testing.assert_array_equal(steps.observations[0], [0, 1])  # not normalized
-        np.testing.assert_array_equal(steps.states["t"], np.arange(LIMIT))  # before
-        assert np.isfinite(steps.observations[:length]).all()
-        later = steps.observations[1:length, 1]  # shows the previous action
-        np.testing.assert_array_equal(later, steps.actions[: length - 1])
+        np.testing.assert_array_equal(steps.states["t"], np.arange(length))  # before
+        assert np.isfinite(steps.observations).all()
+        later = steps.observations[1:, 1]  # shows the previous action
+        np.testing.assert_array_equal(later, steps.actions[:-1])
+
+
+@pytest.mark.parametrize("length", [1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 700])
+def test_a_recording_costs_what_the_episode_takes(length):
+    """Whatever the time limit; a state may hold keys, which numpy does not know."""
+    calls = []
+
+    def step(key, state, action):
+        jax.debug.callback(lambda: calls.append(None))
+        t, key = state
+        return (t + 1, jax.random.split(key)[0]), jnp.zeros(2), 1.0, t + 1 >= action
+
+    environment = Environment(
+        Spec((2,), Discrete(99)), lambda key: ((0, key), jnp.zeros(2)), step, 10**6
+    )
+    task = make_task(environment, NoNormalization().build((2,)))
+    with counting_compilations() as compiled:
+        for _ in range(2):  # the second one compiles nothing
+            steps = task.record(lasting, length, (), KEYS[0])
+            programs, compiled[:] = list(compiled), []
+    jax.effects_barrier()
+    assert len(calls) == 2 * length and not programs
+    assert steps.rewards.shape == steps.states[1].shape == (length,)
+    np.testing.assert_array_equal(steps.states[0], np.arange(length))
+
+
+def lasting(length, observation, key):
+    return length
 
 
 @pytest.mark.parametrize("longest", [3, 100])
@@ -133,10 +161,7 @@ def test_playing_rows_of_policies_equals_playing_them_alone(name, width, slots, 
     def load(rows):
         return Group(weights[rows], keys[rows], valid[rows])
 
-    def act(weights, observation, key):
-        return linear(weights)(observation, key)
-
-    together = jax.jit(lambda n: task.play(act, load, state, size, n, slots))(count)
+    together = jax.jit(lambda n: task.play(act_by, load, state, size, n, slots))(count)
     evaluate = jax.jit(lambda w, keys: task.evaluate(linear(w), state, keys))
     for row in range(count):
         for column in range(width):
@@ -194,10 +219,10 @@ def test_box_actions_are_clipped_and_only_those():
     spec = Spec((2,), Box((2,)))
     task = make_task(countdown(spec=spec), NoNormalization().build((2,)))
 
-    def act(observation, key):
-        return jnp.array([-7.0, 0.25])
+    def act(params, observation, key):
+        return params
 
-    steps = jax.jit(functools.partial(task.record, act))((), KEYS[0])
+    steps = task.record(act, jnp.array([-7.0, 0.25]), (), KEYS[0])
     np.testing.assert_array_equal(steps.actions[0], [-1.0, 0.25])
 
 

@@ -207,7 +207,7 @@ def swing():
     made = SimpleNamespace(environment=SimpleNamespace(spec=Spec((1,), Box((1,)))))
     solution = SimpleNamespace(config=resolved, parts=made)
     angles, ones = np.array([[0.0], [0.3], [0.9]]), np.ones((3, 1))
-    steps = Trajectory(angles, ones, ones[:, 0], angles, ones[:, 0] > 0)
+    steps = Trajectory(angles, ones, ones[:, 0], angles)
     return recording.Recording(solution, steps, 3, 3.0, range(3), 0, [3.0])
 
 

@@ -8,14 +8,14 @@ import numpy as np
 
 from neuroevo import devices
 from neuroevo.config.resolve import Config
-from neuroevo.core import engine, keys
-from neuroevo.core.rollout import make_task
+from neuroevo.core import engine, evaluation, keys
 from neuroevo.policies.restrict import restrict
 from neuroevo.run import compilation, tuning
 from neuroevo.run.parts import Parts, shapes
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
 from neuroevo.store.genome_file import GenomeFile
+from neuroevo.tasks.task import make_task
 from neuroevo.types import Encoding, Environment, Policy
 
 
@@ -96,10 +96,11 @@ def build_engine(
     compilation.make_room()
     settings = config.settings
     fields = {name: getattr(settings, name, 1) for name in engine.Plan._fields}
-    plan = engine.Plan(**{**fields, "width": tuning.row_width(config)})
-    return engine.make_engine(
-        parts.encoding, parts.policy, parts.task, parts.strategy, plan, where
+    sizes = evaluation.Sizes(
+        settings.chunk, settings.decode_chunk, tuning.group_width(config)
     )
+    evaluator = evaluation.Evaluator(parts.encoding, parts.policy, parts.task, sizes)
+    return engine.make_engine(evaluator, parts.strategy, engine.Plan(**fields), where)
 
 
 def answer(parts: Parts, genome: Any) -> engine.Answer:

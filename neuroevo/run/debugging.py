@@ -5,7 +5,6 @@ JAX's ``jax_debug_nans`` does not serve there: it takes offence at what a run sa
 NaN (no evaluation of the center, a failed episode), and knows of no candidates.
 """
 
-import functools
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import engine
+from neuroevo.core import engine, trees
 from neuroevo.core import keys as random
+from neuroevo.core.evaluation import act_with
 from neuroevo.run.parts import Parts
-from neuroevo.types import Genome, Key, Params, TaskState, Trajectory
+from neuroevo.types import Genome, Params, Trajectory
 
 
 def explain(settings: Any, parts: Parts, state: engine.State) -> str:
@@ -54,19 +54,13 @@ def _values(
     policies, center_policies = keys[: settings.policies], keys[settings.policies :]
     if int(state.generation) % settings.center_every:
         center_policies = center_policies[:0]
-    take = jax.jit(engine.take)
+    take = jax.jit(trees.take)
     subjects = [
         (f"candidate {i}", lambda i=i: take(population, i), policies)
         for i in range(settings.population)
     ]
-    start, decode, record = (
-        jax.jit(function)
-        for function in (
-            parts.encoding.start,
-            parts.encoding.decode,
-            functools.partial(_record, parts),
-        )
-    )
+    start, decode = jax.jit(parts.encoding.start), jax.jit(parts.encoding.decode)
+    act = act_with(parts.policy)
     subjects.append(("the center", lambda: center, center_policies))
     for subject, genome, keys in subjects:
         genome = genome()
@@ -81,15 +75,8 @@ def _values(
             yield f"{subject}, seed {s}", found
             episodes = random.episode_keys(policy.episodes, settings.episodes)
             for e, key in enumerate(episodes):
-                episode = record(params, state.task, key)
+                episode = parts.task.record(act, params, state.task, key)
                 yield f"{subject}, seed {s}, episode {e}", _describe_episode(episode)
-
-
-def _record(parts: Parts, params: Params, task: TaskState, key: Key) -> Trajectory:
-    def act(observation, key):
-        return parts.policy.act(parts.policy.apply(params, observation), key)
-
-    return parts.task.record(act, task, key)
 
 
 def _describe(what: str, tree: Any) -> str | None:
@@ -114,11 +101,10 @@ def _describe_episode(episode: Trajectory) -> str | None:
         "the action": episode.actions,
         "the reward": episode.rewards,
     }
-    alive = np.asarray(episode.alive)
     steps = {}
-    for name, values in columns.items():
-        values = np.asarray(values).reshape(len(alive), -1)
-        broken = alive & ~np.isfinite(values).all(axis=1)
+    for name, column in columns.items():
+        values = column.reshape(len(column), -1)
+        broken = ~np.isfinite(values).all(axis=1)
         if broken.any():
             step = int(np.argmax(broken))
             first = values[step][~np.isfinite(values[step])][0]

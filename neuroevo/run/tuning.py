@@ -10,7 +10,8 @@ import jax
 
 from neuroevo import devices
 from neuroevo.config.resolve import Config
-from neuroevo.core import engine, keys
+from neuroevo.core import keys
+from neuroevo.core.layout import WIDTH
 from neuroevo.errors import UserError
 from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.terminal.formatting import format_bytes
@@ -77,9 +78,9 @@ def _chunk(config: Config, parameters: int) -> int:
         )
         part = -(-policies // len(devices.select(config.devices)))
         chunk = max(1, min(4096, part, 2**30 // parameters))
-    if chunk < engine.WIDTH or is_slow(config):
+    if chunk < WIDTH or is_slow(config):
         return chunk
-    return chunk // engine.WIDTH * engine.WIDTH
+    return chunk // WIDTH * WIDTH
 
 
 def _decode_chunk(parameters: int) -> int:
@@ -92,13 +93,13 @@ def _decode_chunk(parameters: int) -> int:
     return max(1, min(most, numbers // parameters))
 
 
-def row_width(config: Config) -> int:
-    """Return how many policies to evaluate with the same random numbers, in a row.
+def group_width(config: Config) -> int:
+    """Return how many policies to evaluate in a group, with the same random numbers.
 
     Where an episode costs more than its random numbers, each ends by itself.
     """
-    small = config.settings.chunk < engine.WIDTH
-    return 1 if small or is_slow(config) else engine.WIDTH
+    small = config.settings.chunk < WIDTH
+    return 1 if small or is_slow(config) else WIDTH
 
 
 # Copies of an array that exist at once, from what compiled programs were seen to use.

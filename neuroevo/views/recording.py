@@ -60,7 +60,7 @@ def record(
     results = [float(trajectory.rewards.sum()) for trajectory in found]
     middle = int(np.argsort(results, kind="stable")[(policies - 1) // 2])
     trajectory = found[middle]
-    length = int(trajectory.alive.sum())
+    length = len(trajectory.rewards)
     every = -(-length // frames)
     shown = range((length - 1) % every, length, every)  # the last step is one of them
     result = results[middle]

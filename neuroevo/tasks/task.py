@@ -1,0 +1,249 @@
+"""What policies are measured on: an environment with its observation normalization."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo.core import keys as random
+from neuroevo.core import rollout, trees
+from neuroevo.core.rollout import Dynamics, Episodes, Moves
+from neuroevo.spaces import Box, Spec
+from neuroevo.tasks.normalization import Normalizer
+from neuroevo.types import (
+    Act,
+    Action,
+    ActWith,
+    Array,
+    Environment,
+    Group,
+    Key,
+    Observation,
+    Outcome,
+    Params,
+    Record,
+    Stats,
+    Task,
+    TaskState,
+    Trajectory,
+)
+
+
+def make_task(environment: Environment, normalizer: Normalizer) -> Task:
+    """Combine an environment and an observation normalizer into a task.
+
+    An episode's key determines it: `evaluate` and `record` give the same episode for
+    the same key (under per-episode normalization only if it is evaluated alone).
+
+    Args:
+        environment: what to act in.
+        normalizer: what the policy sees of it, see `neuroevo.tasks.normalization`.
+
+    Returns:
+        The task.
+    """
+    dynamics = make_dynamics(environment, normalizer)
+
+    def init(key: Key) -> TaskState:
+        return normalizer.init(functools.partial(warm_up, environment, key))
+
+    return Task(
+        spec=environment.spec,
+        init=init,
+        evaluate=functools.partial(_evaluate, dynamics),
+        play=functools.partial(rollout.play, dynamics),
+        update=normalizer.update,
+        record=make_record(dynamics),
+        constants=normalizer.constants,
+    )
+
+
+def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
+    """Return how episodes go in `environment`, seen through `normalizer`."""
+    is_box = isinstance(environment.spec.action, Box)
+    # Whether episodes that have ended keep the last observation that the policy saw. Of
+    # images that takes a fifth of the time, and games draw them from whole numbers.
+    is_vector = len(environment.spec.observation) == 1
+    at_step = jax.vmap(random.at_step, in_axes=(0, None))
+
+    def begin(task_state: TaskState, keys: Key) -> Episodes:
+        state, observation = jax.vmap(environment.reset)(keys)
+        return Episodes(
+            state=trees.strong(state),
+            observation=jnp.asarray(observation, jnp.float32),
+            alive=jnp.ones(keys.shape, bool),
+            returns=jnp.zeros(keys.shape),
+            lengths=jnp.zeros(keys.shape, jnp.int32),
+            normalizer=normalizer.start(task_state),
+        )
+
+    def advance(
+        act: Act, task_state: TaskState, moves: Moves, t: Array, now: Episodes
+    ) -> tuple[Episodes, tuple[Action, Array]]:
+        # A policy may have to wait after its time, for others of its group or for its
+        # successor: the end of time is not an end that the environment tells of.
+        counts = now.alive & (t < environment.max_steps)
+        seen = normalizer.observe(task_state, now.normalizer, now.observation, counts)
+        observation = normalizer.apply(task_state, seen, now.observation)
+        # Folding in `t` needs no key in the carry, and costs nothing at all where the
+        # policy or the environment ignores its key.
+        act_keys, step_keys = (at_step(key, t) for key in moves)
+        action = jax.vmap(act)(observation, act_keys)
+        if is_box:
+            action = jnp.clip(action, -1.0, 1.0)
+        state, observation, reward, done = jax.vmap(environment.step)(
+            step_keys, now.state, action
+        )
+        reward = jnp.asarray(reward, jnp.float32)
+        if is_box:  # an environment may take anything for an action, and go on
+            reward = jnp.where(_finite(action), reward, jnp.nan)
+        reward = jnp.where(counts, reward, 0.0)
+        goes_on = counts & ~jnp.asarray(done, bool)
+        observation = jnp.asarray(observation, jnp.float32)
+        if is_vector:
+            observation = jnp.where(goes_on[:, None], observation, now.observation)
+        after = Episodes(
+            state=trees.strong(state),
+            observation=observation,
+            alive=jnp.where(counts, goes_on, now.alive),
+            returns=now.returns + reward,
+            lengths=now.lengths + counts,
+            normalizer=seen,
+        )
+        return after, (action, reward)
+
+    def finish(end: Episodes) -> Outcome:
+        # A simulation that has broken down stays so, and may go on to reward.
+        broken = ~_finite(end.observation) & (end.alive | is_vector)
+        returns = jnp.where(broken, jnp.nan, end.returns)
+        return Outcome(returns, end.lengths, normalizer.stats(end.normalizer))
+
+    return Dynamics(begin, advance, finish, environment.max_steps)
+
+
+def _evaluate(
+    dynamics: Dynamics, act: Act, task_state: TaskState, keys: Key
+) -> Outcome:
+    """Return what one policy achieves in the episodes of `keys`, (E,)."""
+
+    def load(groups: Array) -> Group:
+        return Group(jnp.zeros((1, 1)), keys[None], jnp.ones((1, 1), bool))
+
+    def act_alone(params: Params, observation: Observation, key: Key) -> Action:
+        return act(observation, key)
+
+    outcome = rollout.play(dynamics, act_alone, load, task_state, 1, 1, 1)
+    return jax.tree.map(lambda x: x[0, 0], outcome)
+
+
+# Recording
+
+SEGMENT = 256  # steps that are recorded by one call of a compiled program
+
+
+def make_record(dynamics: Dynamics) -> Record:
+    """Return `Task.record`: it computes and keeps no step after an episode's end."""
+    begin = jax.jit(dynamics.begin)
+    segment = jax.jit(functools.partial(_segment, dynamics), static_argnums=0)
+
+    def record(
+        act: ActWith, params: Params, task_state: TaskState, key: Key
+    ) -> Trajectory:
+        drawn = rollout.split(key[None])
+        moves = Moves(drawn.act, drawn.step)
+        now, t, parts = begin(task_state, drawn.reset), 0, []
+        while t < dynamics.max_steps and now.alive.all():
+            now, end, steps = segment(act, params, task_state, moves, now, t)
+            count, t = int(end) - t, int(end)
+            parts.append([_to_host(x)[:count] for x in jax.tree.leaves(steps)])
+        leaves = [_concatenate(xs) for xs in zip(*parts, strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(steps), leaves)
+
+    return record
+
+
+def _to_host(x: Array) -> Any:
+    """Return a numpy array, or keys as they are."""
+    return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+
+
+def _concatenate(xs: Sequence[Any]) -> Any:
+    numpy = np if isinstance(xs[0], np.ndarray) else jnp
+    return numpy.concatenate(xs)
+
+
+def _segment(
+    dynamics: Dynamics,
+    act: ActWith,
+    params: Params,
+    task_state: TaskState,
+    moves: Moves,
+    now: Episodes,
+    t: Array,
+) -> tuple[Episodes, Array, Trajectory]:
+    """Record at most `SEGMENT` steps of an episode from step `t`, until it ends.
+
+    Returns:
+        The episode after them, the next step, and the steps: (SEGMENT, …), of which
+        only the first ones were taken.
+    """
+    own = functools.partial(act, params)
+
+    def step(now: Episodes, t: Array) -> tuple[Episodes, Trajectory]:
+        after, (action, reward) = dynamics.advance(own, task_state, moves, t, now)
+        taken = Trajectory(now.observation, action, reward, now.state)
+        return after, trees.take(taken, 0)
+
+    def going(carry):
+        t, now, _ = carry
+        return now.alive.all() & (t < dynamics.max_steps) & (t - begun < size)
+
+    def body(carry):
+        t, now, steps = carry
+        now, taken = step(now, t)
+        steps = jax.tree.map(lambda xs, x: xs.at[t - begun].set(x), steps, taken)
+        return t + 1, now, steps
+
+    begun = jnp.asarray(t, jnp.int32)
+    _, taken = jax.eval_shape(step, now, begun)
+    size = min(SEGMENT, dynamics.max_steps)
+    steps = jax.tree.map(lambda x: jnp.zeros((size, *x.shape), x.dtype), taken)
+    t, now, steps = jax.lax.while_loop(going, body, (begun, now, steps))
+    return now, t, steps
+
+
+# Warm-up
+
+
+def warm_up(
+    environment: Environment, key: Key, gather: Normalizer, episodes: int
+) -> Stats:
+    """Return what `gather` learns in `episodes` of uniformly random actions."""
+    task = make_task(environment, gather)
+    act = random_act(environment.spec)
+
+    @jax.jit
+    def run(key: Key) -> Stats:
+        keys = random.episode_keys(key, episodes)
+        return task.evaluate(act, task.init(key), keys).stats
+
+    return run(key)
+
+
+def random_act(spec: Spec) -> Act:
+    """Return the policy that draws each action uniformly."""
+
+    def act(observation: Observation, key: Key) -> Action:
+        if isinstance(spec.action, Box):
+            return jax.random.uniform(key, spec.action.shape, minval=-1.0)
+        return jax.random.randint(key, (), 0, spec.action.n)
+
+    return act
+
+
+def _finite(x: Array) -> Array:
+    """Return whether all numbers of each row are finite."""
+    return jnp.isfinite(x).all(axis=range(1, x.ndim))
