@@ -95,7 +95,7 @@ def prepare(
         UserError: if the file does not fit them.
     """
     build.set_up_jax(resolved)
-    environment = resolved.parts["env"].build()
+    environment = build.build_environment(resolved.parts["env"])
     spec = genome_file.to_spec(file)
     try:
         encoding = fit(

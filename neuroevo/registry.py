@@ -7,6 +7,7 @@ are registered by this project's own ``pyproject.toml`` in just this way.
 """
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -160,6 +161,24 @@ class LoadError(UserError):
 @functools.cache
 def _load(point: EntryPoint) -> Any:
     return point.load()
+
+
+def is_bundled(options: Any) -> bool:
+    """Return whether a part's options are among those that neuroevo brings along."""
+    package = type(options).__module__.partition(".")[0]
+    return dataclasses.is_dataclass(options) and package in _packages()
+
+
+@functools.cache
+def _packages() -> frozenset[str]:
+    """Return the packages that this project registers parts from."""
+    own = __name__.partition(".")[0]
+    return frozenset(
+        point.module.partition(".")[0]
+        for kind in (encodings, policies, envs, normalizations, strategies, loggers)
+        for point in entry_points(group=kind.group)
+        if point.dist is not None and point.dist.name == own
+    )
 
 
 encodings = Registry("encoding", "neuroevo.encodings")

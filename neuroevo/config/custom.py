@@ -3,17 +3,36 @@
 from collections.abc import Mapping
 from typing import Any
 
+from neuroevo import registry
 from neuroevo.config.resolve import PARTS
+from neuroevo.errors import UserError
 from neuroevo.traits import PartTraits, traits
-from neuroevo.types import Logger
+from neuroevo.types import Encoding, Environment, Logger, Policy, Strategy
+
+
+def _fields(kind: Any) -> str:
+    return f"neuroevo.{kind.__name__} ({', '.join(kind._fields)})"
+
+
+_MADE = {  # what may be given as a part besides a name and options
+    "env": f"a {_fields(Environment)}, a gymnax or brax environment",
+    "encoding": f"a function of (policy, spec) that returns a {_fields(Encoding)}",
+    "policy": f"a function of the spec that returns a {_fields(Policy)}",
+    "normalization": "a function of the observations' shape that returns a Normalizer",
+    "strategy": f"a function of the population that returns a {_fields(Strategy)}",
+}
 
 
 def parts_in(
     options: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split `options` into the parts made in Python, made buildable, and the rest."""
+    """Split `options` into the parts made in Python, made buildable, and the rest.
+
+    Raises:
+        UserError: for a part that is none, with what was expected.
+    """
     custom = {
-        part: value if hasattr(value, "build") else _Fixed(value)
+        part: _buildable(part, value)
         for part, value in options.items()
         if part in PARTS and not isinstance(value, str | Mapping)
     }
@@ -23,18 +42,55 @@ def parts_in(
 def loggers_in(
     log: Any, options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split loggers into those made in Python, by name, and `options` for the rest."""
+    """Split loggers into those made in Python, by name, and `options` for the rest.
+
+    Raises:
+        UserError: for a logger that is none.
+    """
     if log is None:
         return {}, dict(options)
     many = isinstance(log, list | tuple) and not isinstance(log, Logger)
     loggers = log if many else [log]
     names = [each for each in loggers if isinstance(each, str)]
-    made = [each for each in loggers if not isinstance(each, str)]
-    made = [each if hasattr(each, "build") else _Fixed(each) for each in made]
     custom = {}
-    for each in made:
-        custom[traits(PartTraits, each).name or type(each).__name__] = each
+    for each in loggers:
+        if isinstance(each, str):
+            continue
+        if not hasattr(each, "build") and not callable(each):
+            expected = "a name, or a function of a neuroevo.Session that returns a "
+            raise _refuse("log", f"{expected}neuroevo.Logger", each)
+        made = each if hasattr(each, "build") else _Fixed(each)
+        custom[traits(PartTraits, made).name or type(made).__name__] = made
     return custom, {**options, "log": names}
+
+
+def _buildable(part: str, value: Any) -> Any:
+    """Return what has a ``build`` method that makes the part `value`."""
+    expected = f"a name, options with a build method, or {_MADE[part]}"
+    if isinstance(value, type) and (part == "env" or hasattr(value, "build")):
+        raise _refuse(part, f"{expected}, not its class", value)
+    if hasattr(value, "build"):
+        return value
+    if part == "env" and not isinstance(value, Environment):
+        adapted = registry.envs.adapt(value)
+        if adapted is None:
+            raise _refuse(part, expected, value)
+        return adapted
+    if callable(value) or hasattr(value, "_fields"):
+        return _Fixed(value)
+    raise _refuse(part, expected, value)
+
+
+def _refuse(part: str, expected: str, value: Any) -> UserError:
+    """Return the error for a `value` that is no such part."""
+    if isinstance(value, type):
+        found = f"the class {value.__name__}"
+    else:
+        found = "None" if value is None else f"a {type(value).__name__}"
+    origins = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if origins & {"gymnasium", "gym"}:
+        found += " of gymnasium, which runs in Python and cannot be compiled"
+    return UserError(f"{part}: expected {expected}; got {found}")
 
 
 class _Fixed:
@@ -45,4 +101,5 @@ class _Fixed:
         self.name = getattr(value, "__name__", type(value).__name__)
 
     def build(self, *args: Any, **kwargs: Any) -> Any:
-        return self._value(*args, **kwargs) if callable(self._value) else self._value
+        is_part = hasattr(self._value, "_fields")
+        return self._value if is_part else self._value(*args, **kwargs)

@@ -10,12 +10,15 @@ from neuroevo import devices
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine, evaluation, keys
 from neuroevo.policies.restrict import restrict
-from neuroevo.run import compilation, tuning
+from neuroevo.registry import is_bundled
+from neuroevo.run import checks, compilation, tuning
 from neuroevo.run.parts import Parts, shapes
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
 from neuroevo.store.genome_file import GenomeFile
+from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.task import make_task
+from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.types import Encoding, Environment, Policy
 
 
@@ -47,10 +50,14 @@ def build_parts(
         UserError: if the parts do not go together.
     """
     options = config.parts
-    environment = environment or options["env"].build()
+    environment = environment or build_environment(options["env"])
     policy = options["policy"].build(spec or environment.spec)
     seen = spec or environment.spec
+    if not is_bundled(options["policy"]):
+        checks.check_policy(policy, seen)
     encoding = options["encoding"].build(policy, seen)
+    if not is_bundled(options["encoding"]):
+        checks.check_encoding(encoding, shapes(policy.init))
     if file:
         constants = genome_file.to_constants(file, encoding.constants)
         encoding = build_encoding(options["encoding"], policy, seen, constants)
@@ -61,12 +68,31 @@ def build_parts(
     if file and config.names["normalization"] in ("constant", "running"):
         observation = genome_file.statistics(file.arrays)
     shape = environment.spec.observation
-    task = make_task(environment, options["normalization"].build(shape, **observation))
+    normalizer = options["normalization"].build(shape, **observation)
+    checks.check_part("normalization", normalizer, Normalizer)
+    task = make_task(environment, normalizer)
     strategy = None
     if "strategy" in options:
-        strategy = options["strategy"].build(config.settings.population)
-        jax.eval_shape(strategy.init, keys.abstract(), shapes(encoding.init))
+        population = config.settings.population
+        strategy = options["strategy"].build(population)
+        genome = shapes(encoding.init)
+        if not is_bundled(options["strategy"]):
+            checks.check_strategy(strategy, genome, population)
+        jax.eval_shape(strategy.init, keys.abstract(), genome)
     return Parts(environment, task, policy, encoding, strategy, spec)
+
+
+def build_environment(options: Any) -> Environment:
+    """Return the environment that `options` make.
+
+    Raises:
+        UserError: if it does not keep the contract of an environment.
+    """
+    environment = options.build()
+    # A physics engine takes two seconds to trace: those of brax are tested.
+    tested = is_bundled(options) and traits(EnvironmentTraits, options).slow
+    checks.check_environment(environment, step=not tested)
+    return environment
 
 
 def build_encoding(

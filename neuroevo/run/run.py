@@ -9,7 +9,7 @@ from neuroevo import devices, multihost
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
-from neuroevo.run import build, tuning
+from neuroevo.run import build, checks, tuning
 from neuroevo.solution import Solution
 from neuroevo.store.checkpoints import from_host
 from neuroevo.store.directory import RunDirectory
@@ -67,6 +67,8 @@ class Run:
         self.devices = devices.select(config.devices)
         self.parts = build.build_parts(config, file=start)
         self._first = build.genome_in(start, self.parts) if start else None
+        if start:
+            checks.check_genome(str(start.path), self._first)
         self.config = tuning.resolve_auto(config, self.parts)
         self.path = path
         sharing = devices.memory(self.devices)

@@ -45,7 +45,7 @@ def config(name: str) -> type:
     options = tables.common_options(name) | (_read(name) if own is None else own)
     namespace = {
         "__doc__": f"{name} of brax.",
-        "__module__": __name__,
+        "__module__": __name__ if own is not None else _module_of(name),
         "suggests": _SUGGESTS,
         "slow": True,  # as physics engines are on a CPU
         "build": functools.partialmethod(_build, name),
@@ -161,6 +161,10 @@ def _read(name: str) -> Mapping[str, Option]:
         if argument.name != "backend"
     }
     return {key: option for key, option in found.items() if option is not None}
+
+
+def _module_of(name: str) -> str:
+    return (registered.constructors() or {})[name].__module__
 
 
 @contextlib.contextmanager

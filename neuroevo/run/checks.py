@@ -1,0 +1,336 @@
+"""Whether parts keep their contracts, before anything is compiled.
+
+The functions of parts are traced with abstract values (``jax.eval_shape``): nothing is
+computed. What does not fit is one line, with what was expected and what was found,
+instead of the types of a compiled loop. Errors that a part's own code raises pass
+through, with a note on what was called.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo.core import keys
+from neuroevo.errors import UserError
+from neuroevo.run.parts import shapes
+from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.types import Encoding, Environment, Genome, Policy, Strategy
+
+Shapes = Any  # pytree of jax.ShapeDtypeStruct
+_MOST = 2**31 - 1
+
+
+def check_part(part: str, value: Any, kind: type) -> None:
+    """Raise a `UserError` unless `value` has the fields of `kind`, a part's type.
+
+    Args:
+        part: its name, as among the options of a run.
+        value: what was built.
+        kind: `Environment`, `Policy`, `Encoding` or `Strategy`.
+    """
+    fields: Sequence[str] = kind._fields  # type: ignore[attr-defined]
+    if isinstance(value, type):
+        found = f"the class {value.__name__}"
+    elif all(hasattr(value, name) for name in fields):
+        return
+    else:
+        found = _type(value)
+    _fail(part, f"a neuroevo.{kind.__name__} ({', '.join(fields)})", found)
+
+
+# --- environments ---------------------------------------------------------------------
+
+
+def check_environment(environment: Environment, *, step: bool = True) -> None:
+    """Check an environment's spec, its time limit, and what it returns.
+
+    Args:
+        environment: to be checked.
+        step: whether to trace ``step``, too; that of a physics engine takes seconds.
+
+    Raises:
+        UserError: if anything does not fit its spec.
+    """
+    check_part("env", environment, Environment)
+    check_spec(environment.spec)
+    limit = _integer(environment.max_steps)
+    if limit is None or not 1 <= limit <= _MOST:
+        _fail("env.max_steps", "an integer from 1 to 2^31 - 1", environment.max_steps)
+    spec, key = environment.spec, keys.abstract()
+    state, observation = _results(
+        "env.reset", environment.reset, ("state", "observation"), key
+    )
+    _check_observation("env.reset", observation, spec)
+    if not step:
+        return
+    after, observation, reward, done = _results(
+        "env.step",
+        environment.step,
+        ("state", "observation", "reward", "done"),
+        key,
+        state,
+        _action(spec),
+    )
+    _check_observation("env.step", observation, spec)
+    _check_array("env.step", "a reward", reward, (), "real")
+    _check_array("env.step", "the end of the episode (done)", done, (), "boolean")
+    _check_like("env.step", "a state like env.reset's", state, after)
+
+
+def check_spec(spec: Spec) -> None:
+    """Raise a `UserError` unless policies can see and act as `spec` says."""
+    check_part("env.spec", spec, Spec)
+    _check_shape("env.spec.observation", spec.observation)
+    action = spec.action
+    if isinstance(action, Discrete):
+        n = _integer(action.n)
+        if n is None or not 1 <= n <= _MOST:
+            _fail("env.spec.action: Discrete", "an integer of at least 1", action.n)
+    elif isinstance(action, Box):
+        _check_shape("env.spec.action: Box", action.shape)
+    else:
+        kind = f"{type(action).__module__}.{type(action).__qualname__}"
+        _fail("env.spec.action", "neuroevo.Discrete(n) or neuroevo.Box(shape)", kind)
+
+
+def _check_shape(name: str, shape: Any) -> None:
+    sizes = [_integer(size) for size in shape] if isinstance(shape, tuple) else [None]
+    if not all(size is not None and 1 <= size <= _MOST for size in sizes):
+        _fail(name, "a shape, a tuple of integers of at least 1, as (4,)", shape)
+
+
+def _check_observation(name: str, observation: Any, spec: Spec) -> None:
+    expected = "an observation as in env.spec"
+    _check_array(name, expected, observation, spec.observation, "real")
+
+
+def _action(spec: Spec) -> jax.ShapeDtypeStruct:
+    """Return what an action of `spec` looks like."""
+    if isinstance(spec.action, Discrete):
+        return jax.ShapeDtypeStruct((), jnp.int32)
+    return jax.ShapeDtypeStruct(spec.action.shape, jnp.float32)
+
+
+# --- policies and encodings -----------------------------------------------------------
+
+
+def check_policy(policy: Policy, spec: Spec) -> Shapes:
+    """Check that a policy acts as `spec` says; return the shapes of its parameters.
+
+    Raises:
+        UserError: if its actions are others.
+    """
+    check_part("policy", policy, Policy)
+    params = shapes(policy.init)
+    observation = jax.ShapeDtypeStruct(spec.observation, jnp.float32)
+    output = _trace("policy.apply", policy.apply, params, observation)
+    action = _trace("policy.act", policy.act, output, keys.abstract())
+    expected = _action(spec)
+    kind = "integer" if isinstance(spec.action, Discrete) else "real"
+    _check_array("policy.act", "an action as in env.spec", action, expected.shape, kind)
+    return params
+
+
+def check_encoding(encoding: Encoding, params: Shapes) -> Shapes:
+    """Check that an encoding decodes its genomes to a policy's parameters.
+
+    Args:
+        encoding: to be checked.
+        params: the shapes of the parameters.
+
+    Returns:
+        The shapes of a genome.
+
+    Raises:
+        UserError: if there is nothing to search over, if the genome to start from is
+            not finite, or if the parameters are others.
+    """
+    check_part("encoding", encoding, Encoding)
+    genome = shapes(encoding.init)
+    check_genome_shapes("encoding.init", genome)
+    check_genome("encoding.init", encoding.init(keys.search(0).genome))
+    start = _trace("encoding.start", encoding.start, keys.abstract())
+    decoded = _trace("encoding.decode", encoding.decode, genome, start)
+    _check_like("encoding.decode", "parameters like policy.init's", params, decoded)
+    return genome
+
+
+def check_genome_shapes(name: str, genome: Shapes) -> None:
+    """Raise a `UserError` unless a genome holds numbers, all of them real floats."""
+    leaves = jax.tree_util.tree_leaves_with_path(genome)
+    for path, leaf in leaves:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            _fail(name, f"a genome of real floats{_at(path)}", _short(leaf))
+    if not sum(np.prod(np.shape(leaf)) for _, leaf in leaves):
+        found = _short(leaves[0][1]) if leaves else "no array"
+        _fail(name, "a genome of at least one number", found)
+
+
+def check_genome(name: str, genome: Genome) -> None:
+    """Raise a `UserError` if a genome, of numpy or JAX, has a number that is none.
+
+    Args:
+        name: where it comes from.
+        genome: a pytree of arrays.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(genome):
+        numbers = np.asarray(leaf, np.float64)
+        if bad := int((~np.isfinite(numbers)).sum()):
+            found = f"{bad} of {numbers.size} that are NaN or infinite"
+            _fail(name, f"a genome of finite numbers{_at(path)}", found)
+
+
+# --- strategies -----------------------------------------------------------------------
+
+
+def check_strategy(strategy: Strategy, genome: Shapes, population: int) -> None:
+    """Check that a strategy asks for genomes, and keeps the shapes of its state.
+
+    Args:
+        strategy: to be checked.
+        genome: the shapes of a genome.
+        population: the number of candidates.
+
+    Raises:
+        UserError: if it asks for others, or its center is another.
+    """
+    check_part("strategy", strategy, Strategy)
+    key = keys.abstract()
+    state = _trace("strategy.init", strategy.init, key, genome)
+    names = ("population", "state")
+    candidates, asked = _results("strategy.ask", strategy.ask, names, key, state)
+    expected = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((population, *x.shape), x.dtype), genome
+    )
+    what = f"{population} genomes along a leading axis"
+    _check_like("strategy.ask", what, expected, candidates)
+    fitness = jax.ShapeDtypeStruct((population,), jnp.float32)
+    told = _trace("strategy.tell", strategy.tell, key, candidates, fitness, asked)
+    _check_like("strategy.tell", "a state like strategy.init's", state, told)
+    center = _trace("strategy.center", strategy.center, told)
+    _check_like("strategy.center", "a genome like encoding.init's", genome, center)
+
+
+# --- tracing --------------------------------------------------------------------------
+
+
+def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Return the shapes of what a part's function returns.
+
+    Raises:
+        UserError: if anything in it is no array (or number of Python).
+    """
+
+    def call(*args):
+        results = function(*args)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(results):
+            if not _is_array(leaf):
+                _fail(name, f"arrays{_at(path)}", _type(leaf))
+        return results
+
+    try:
+        return jax.eval_shape(call, *args)
+    except UserError:
+        raise
+    except Exception as error:
+        error.add_note(f"neuroevo was tracing {name} with {_describe(args)}")
+        raise
+
+
+def _results(
+    name: str, function: Callable[..., Any], expected: tuple[str, ...], *args: Any
+) -> tuple[Any, ...]:
+    """Return the results of `_trace` if they are as many as `expected`."""
+    found = _trace(name, function, *args)
+    if not isinstance(found, tuple | list) or len(found) != len(expected):
+        several = isinstance(found, tuple | list)
+        got = f"{len(found)} results" if several else _short(found)
+        _fail(name, f"{len(expected)} results ({', '.join(expected)})", got)
+    return tuple(found)
+
+
+def _check_array(
+    name: str, what: str, found: Any, shape: tuple[int, ...], kind: str
+) -> None:
+    """Raise a `UserError` unless `found` is an array of that shape and kind."""
+    dtype = getattr(found, "dtype", None)
+    example, *kinds = _KINDS[kind]
+    fits = dtype is not None and any(jnp.issubdtype(dtype, each) for each in kinds)
+    if not fits or found.shape != tuple(shape):
+        wanted = jax.ShapeDtypeStruct(tuple(shape), example)
+        _fail(name, f"{what}, {_short(wanted)}", _short(found))
+
+
+_KINDS: dict[str, tuple[Any, ...]] = {  # an example, and all that will do
+    "real": (jnp.float32, jnp.floating, jnp.integer, jnp.bool_),
+    "boolean": (jnp.bool_, jnp.bool_, jnp.floating, jnp.integer),
+    "integer": (jnp.int32, jnp.integer),
+}
+
+
+def _check_like(name: str, what: str, expected: Shapes, found: Any) -> None:
+    """Raise a `UserError` unless `found` has the structure and shapes of `expected`."""
+    structure, own = jax.tree.structure(expected), jax.tree.structure(found)
+    if structure != own:
+        _fail(name, f"{what}, of {_cut(structure)}", _cut(own))
+    leaves = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, wanted), leaf in zip(leaves, jax.tree.leaves(found), strict=True):
+        if (wanted.dtype, wanted.shape) != (leaf.dtype, leaf.shape):
+            _fail(name, f"{what}, with {_short(wanted)}{_at(path)}", _short(leaf))
+
+
+def _fail(name: str, expected: str, found: Any) -> NoReturn:
+    text = found if isinstance(found, str) else repr(found)
+    raise UserError(f"{name}: expected {expected}; got {text}")
+
+
+# --- words ----------------------------------------------------------------------------
+
+
+def _is_array(value: Any) -> bool:
+    """Return whether JAX takes `value` for an array."""
+    if isinstance(value, bool | int | float | complex | jax.Array):
+        return True
+    return isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufcV"
+
+
+def _short(value: Any) -> str:
+    """Return the type of an array, ``float32[4]``, or what a value is instead."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype}{list(value.shape)}".replace("[]", "[] (a scalar)")
+    return "None" if value is None else _type(value)
+
+
+def _type(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, value)) or 'nothing'}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _describe(args: Sequence[Any]) -> str:
+    return ", ".join(
+        _short(leaf) if hasattr(leaf, "dtype") else _type(leaf) for leaf in args
+    )
+
+
+def _at(path: tuple[Any, ...]) -> str:
+    return f" at {jax.tree_util.keystr(path)}" if path else ""
+
+
+def _cut(structure: Any) -> str:
+    text = str(structure).removeprefix("PyTreeDef(").removesuffix(")")
+    return text if len(text) <= 300 else f"{text[:150]} … {text[-150:]}"
+
+
+def _integer(value: Any) -> int | None:
+    """Return `value` as an integer if it is one, of Python or numpy."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
