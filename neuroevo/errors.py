@@ -1,14 +1,16 @@
-"""What a user, or another process, can do wrong, told in one line."""
+"""What a user, or another process, can do wrong, reported in one line."""
 
 import difflib
 import os
+import re
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake that the user can mend.
+    """A mistake that the user can correct.
 
     The message is one line: what was wrong, what was expected and, where there is
     one, the nearest valid choice. The command line prints it without a traceback
@@ -39,7 +41,16 @@ def first_line(error: BaseException, most: int = 200) -> str:
 
 
 class ProcessError(Exception):
-    """The failure of another process of the run, told in one line."""
+    """The failure of another process of the run, reported in one line."""
+
+
+def check_system() -> None:
+    """Raise a `UserError` on a system that neuroevo does not run on."""
+    if sys.platform not in ("linux", "darwin"):
+        raise UserError(
+            f"neuroevo runs on Linux and macOS, not on {sys.platform}; on Windows use "
+            "WSL (Windows Subsystem for Linux)"
+        )
 
 
 def did_you_mean(name: str, choices: Iterable[str], common: str = "") -> str:
@@ -69,8 +80,14 @@ def kind_of(path: Path, expected: str) -> str | None:
     """Return what is at `path`: a file, a directory, a pipe or a device, or None.
 
     Raises:
-        UserError: if that cannot be told, with what was `expected` there.
+        UserError: if that cannot be known, with what was `expected` there; also for the
+            address of a remote file.
     """
+    if _REMOTE.match(str(path)):
+        raise UserError(
+            f"{path}: neuroevo reads and writes local files; expected {expected} in a "
+            "local folder (a mounted one, say)"
+        )
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -81,6 +98,10 @@ def kind_of(path: Path, expected: str) -> str | None:
     if stat.S_ISREG(mode):
         return "a file"
     return "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
+
+
+# Path("gs://bucket/run") has lost a slash.
+_REMOTE = re.compile(r"(file|gs|s3|gcs|az|abfss?|hdfs|https?|ftp|memory):/", re.I)
 
 
 def check_file(path: Path, expected: str) -> None:

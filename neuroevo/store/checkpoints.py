@@ -257,7 +257,8 @@ def from_host(leaves: Sequence[np.ndarray], like: Any) -> Any:
 
     def leaf_from_host(array: np.ndarray, like: jax.Array) -> jax.Array:
         if _is_key(like):
-            return jax.random.wrap_key_data(array, impl=jax.random.key_impl(like))
+            data = jax.numpy.asarray(array)
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
         return jax.numpy.asarray(array, like.dtype)
 
     likes, structure = jax.tree.flatten(like)

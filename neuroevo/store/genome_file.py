@@ -32,8 +32,10 @@ class GenomeFile(NamedTuple):
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     """Write a genome file, in one step."""
     text = meta_to_json({"format": FORMAT, "version": VERSION} | dict(meta))
-    content = {name: np.asarray(array) for name, array in arrays.items()}
-    atomic_write(path, lambda file: np.savez(file, meta=np.array(text), **content))
+    content = {"meta": np.array(text)} | dict(arrays)
+    if "meta" in arrays:
+        raise UserError(f"{path}: expected arrays of a genome, none of them named meta")
+    atomic_write(path, lambda file: npz.write(file, content))
 
 
 def meta_to_json(meta: Mapping[str, Any]) -> str:
@@ -84,44 +86,53 @@ def _read_meta(path: Path, array: np.ndarray | None) -> dict[str, Any]:
     return meta
 
 
-# Merged files: several tasks share the genome, each with its own description and arrays
+# Merged files: several environments share the genome, each with its own description and
+# arrays. The format calls them tasks.
+_TASKS = "tasks"
+_OF_A_TASK = ("env", "normalization")
 
 
 def join(path: Path, files: Mapping[str, GenomeFile]) -> GenomeFile:
-    """Return what one file says of several tasks that share a genome, by their names.
+    """Return the content of one file for several environments that share a genome.
 
-    The files are equal but for the environment and what the policy sees of it.
+    Args:
+        path: of the merged file.
+        files: by the names of the environments; equal but for the environment and what
+            the policy sees of it.
     """
     first = next(iter(files.values()))
     arrays = {k: v for k, v in first.arrays.items() if k not in OBSERVATION_ARRAYS}
     for name, file in files.items():
         for key in OBSERVATION_ARRAYS:
             if key in file.arrays:
-                arrays[f"tasks/{name}/{key}"] = file.arrays[key]
-    meta = {k: v for k, v in first.meta.items() if k not in _TASK}
-    tasks = {n: {k: file.meta[k] for k in _TASK} for n, file in files.items()}
-    return GenomeFile(path, arrays, meta | {"tasks": tasks})
+                arrays[f"{_TASKS}/{name}/{key}"] = file.arrays[key]
+    meta = {k: v for k, v in first.meta.items() if k not in _OF_A_TASK}
+    tasks = {n: {k: file.meta[k] for k in _OF_A_TASK} for n, file in files.items()}
+    return GenomeFile(path, arrays, meta | {_TASKS: tasks})
 
 
 def split(file: GenomeFile) -> dict[str, GenomeFile]:
-    """Return what a merged file says of each task, by name; nothing for other files.
+    """Return the parts of a merged file, by the names of its environments.
+
+    There are none of a file that is not merged.
 
     Raises:
-        UserError: if its tasks are not descriptions by name.
+        UserError: if its environments are not described by name.
     """
-    tasks = file.meta.get("tasks", {})
+    tasks = file.meta.get(_TASKS, {})
     if not isinstance(tasks, dict) or not all(
-        isinstance(task, dict) and task.keys() == set(_TASK) for task in tasks.values()
+        isinstance(task, dict) and task.keys() == set(_OF_A_TASK)
+        for task in tasks.values()
     ):
         raise UserError(
-            f"{file.path}: expected tasks by name in its meta, each with "
-            f"{' and '.join(_TASK)}, got {tasks!r:.60}"
+            f"{file.path}: expected environments by name as {_TASKS} in its meta, each "
+            f"with {' and '.join(_OF_A_TASK)}, got {tasks!r:.60}"
         )
-    shared = {k: v for k, v in file.arrays.items() if not k.startswith("tasks/")}
-    meta = {k: v for k, v in file.meta.items() if k != "tasks"}
+    shared = {k: v for k, v in file.arrays.items() if not k.startswith(f"{_TASKS}/")}
+    meta = {k: v for k, v in file.meta.items() if k != _TASKS}
     found = {}
     for name, task in tasks.items():
-        prefix = f"tasks/{name}/"
+        prefix = f"{_TASKS}/{name}/"
         own = {
             k.removeprefix(prefix): v
             for k, v in file.arrays.items()
@@ -131,17 +142,14 @@ def split(file: GenomeFile) -> dict[str, GenomeFile]:
     return found
 
 
-_TASK = ("env", "normalization")
-
-
 def from_spec(spec: Spec) -> dict[str, Any]:
     """Return `spec` as plain data, for `meta`."""
-    action = spec.action
-    discrete = isinstance(action, Discrete)
-    return {
-        "observation": list(spec.observation),
-        "action": {"discrete": action.n} if discrete else {"box": list(action.shape)},
-    }
+    match spec.action:
+        case Discrete(n):
+            action: dict[str, Any] = {"discrete": n}
+        case box:
+            action = {"box": list(box.shape)}
+    return {"observation": list(spec.observation), "action": action}
 
 
 def to_spec(file: GenomeFile) -> Spec | None:
@@ -153,18 +161,18 @@ def to_spec(file: GenomeFile) -> Spec | None:
     match file.meta.get("spec"):
         case None:
             return None
-        case {"observation": [*shape], "action": {"discrete": n}}:
-            sizes, action = (*shape, n), Discrete(n)
-        case {"observation": [*shape], "action": {"box": [*box]}}:
-            sizes, action = (*shape, *box), Box(tuple(box))
-        case _:
-            sizes = (None,)
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise UserError(
-            f"{file.path}: expected the shapes of observations and actions as spec in "
-            f"its meta, got {file.meta['spec']!r:.80}"
-        )
-    return Spec(tuple(shape), action)
+        case {"observation": [*o], "action": {"discrete": n}} if _are_sizes(*o, n):
+            return Spec(tuple(o), Discrete(n))
+        case {"observation": [*o], "action": {"box": [*a]}} if _are_sizes(*o, *a):
+            return Spec(tuple(o), Box(tuple(a)))
+    raise UserError(
+        f"{file.path}: expected the shapes of observations and actions as spec in its "
+        f"meta, got {file.meta['spec']!r:.80}"
+    )
+
+
+def _are_sizes(*values: Any) -> bool:
+    return all(type(value) is int and value > 0 for value in values)
 
 
 def statistics(arrays: Mapping[str, Any]) -> dict[str, Any]:

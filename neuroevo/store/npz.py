@@ -1,4 +1,4 @@
-"""Arrays from an ``.npz`` that anybody made: no code, and no more memory than due.
+"""Arrays in an ``.npz``, from anybody: no code, and no more memory than due.
 
 `numpy.load` believes an array's header before it allocates, expands a small archive
 without limit, and takes the last of several arrays of one name.
@@ -7,7 +7,9 @@ without limit, and takes the last of several arrays of one name.
 import math
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +21,23 @@ _MOST_HEADER = 1000  # bytes before an array's own
 _KINDS = "biufcU"  # numbers and text; no Python objects, no records
 
 
+def write(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
+    """Write `arrays` by name to an open file; they may have any name.
+
+    Floating-point types that numpy lacks (bfloat16) become float32.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            # Without a date: equal arrays make equal files.
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as f:
+                np.lib.format.write_array(f, _plain(array), allow_pickle=False)
+
+
+def _plain(value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    return array if array.dtype.kind in _KINDS else array.astype(np.float32)
+
+
 def read(path: Path, expected: str) -> dict[str, np.ndarray]:
     """Return the arrays in an ``.npz`` by name.
 
@@ -26,7 +45,7 @@ def read(path: Path, expected: str) -> dict[str, np.ndarray]:
 
     Args:
         path: a file.
-        expected: what a user who named another file is told to expect.
+        expected: what a user who named another file should have named.
 
     Raises:
         UserError: if it is no ``.npz`` of plain arrays.
@@ -34,7 +53,7 @@ def read(path: Path, expected: str) -> dict[str, np.ndarray]:
     check_file(path, expected)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # numpy mends headers, and says so
+            warnings.simplefilter("error")  # numpy repairs headers, and warns of it
             return _read(path)
     except Exception as error:  # a damaged archive fails in many ways
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -74,11 +93,10 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
     stored = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     if member.compress_type not in stored:  # others can ask for gigabytes to begin with
         raise ValueError("compressed in a way that numpy does not write")
-    limit = {"max_header_size": _MOST_HEADER}
     with archive.open(member) as file:
         try:
             read_header = _HEADERS[np.lib.format.read_magic(file)]
-            shape, _, dtype = read_header(file, **limit)
+            shape, _, dtype = read_header(file, max_header_size=_MOST_HEADER)
         except Exception:  # of a literal in Python, which numpy evaluates as such
             raise ValueError(f"{member.filename} has no header of an array") from None
         size = member.file_size - file.tell()
@@ -90,7 +108,9 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
             f"{member.filename} claims shape {shape} of {dtype} and has {size} bytes"
         )
     with archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False, **limit)
+        return np.lib.format.read_array(
+            file, allow_pickle=False, max_header_size=_MOST_HEADER
+        )
 
 
 _HEADERS = {
