@@ -14,7 +14,7 @@ from neuroevo.run.run import Run
 from neuroevo.run.signals import Interrupted
 from neuroevo.solution import Solution
 from neuroevo.store import genome_file, policy_file, zoo
-from neuroevo.store.directory import CONFIG, check_run, is_run, read_config
+from neuroevo.store.directory import CONFIG, check_run, is_run, resume_config
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
 from neuroevo.studies import merge as merging
@@ -74,7 +74,7 @@ def evolve(
     loggers, options = loggers_in(log, options)
     layers = []
     if resume:
-        written = processes.from_main(lambda: read_config(path))
+        written = processes.from_main(lambda: resume_config(path))
         written = {k: v for k, v in written.items() if k not in custom}
         layers.append(config.Layer(str(path / CONFIG), written))
     first = None if resume else loading.read_start(start)

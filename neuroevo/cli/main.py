@@ -337,14 +337,14 @@ def _train(arguments: list[str]) -> int:
 
 def _resume(arguments: list[str]) -> int:
     from neuroevo import multihost as processes
-    from neuroevo.store.directory import CONFIG, read_config
+    from neuroevo.store.directory import CONFIG, resume_config
 
     options = parsing.parse_command(_Resume, arguments, prog="neuroevo resume")
     options.connect()
     limits = ("generations", "max_env_steps", "max_seconds", "devices")
     changes = {name: getattr(options, name) for name in limits}
     changes = {name: value for name, value in changes.items() if value is not None}
-    written = processes.from_main(lambda: read_config(options.run))
+    written = processes.from_main(lambda: resume_config(options.run))
     written = config.Layer(str(options.run / CONFIG), written)
     resolved = config.resolve([written, config.Layer("neuroevo resume", changes)])
     return _launch(resolved, options.run, options, resume=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from neuroevo.config import recorded
 from neuroevo.config.schema import PARTS
 from neuroevo.config.yaml import read_yaml
 from neuroevo.errors import UserError, unknown
@@ -45,7 +46,9 @@ def _extending(
 def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
     """Return a preset and a YAML file, which may name the preset itself, as layers."""
     if file:
-        return _extending(str(file), read_yaml(Path(file)), preset)
+        values = recorded.translate(read_yaml(Path(file)))
+        values = recorded.locate(values, Path(file).parent)
+        return _extending(str(file), values, preset)
     return read_preset(preset) if preset else []
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import numpy as np
 
+from neuroevo.config import recorded
 from neuroevo.config.schema import group_of
 from neuroevo.errors import UserError, first_line
 from neuroevo.store.files import flatten, jsonable
@@ -29,6 +30,8 @@ _MAY_PASS = {
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
     *(errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT),
 }
+# A run has copies of these files, whatever they are called.
+OWN_FILES = {f"{part}.{option}" for part, option in recorded.FILES.items()}
 _STEP = re.compile(r"0|[1-9][0-9]*")
 
 
@@ -310,7 +313,8 @@ def _check_config(run: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> 
     """Raise a `UserError` if a generation would not be computed as it was."""
     was, now = dict(flatten(was)), dict(flatten(now))
     for key in sorted(was.keys() | now.keys()):
-        if group_of(key) == "search" and was.get(key) != now.get(key):
+        free = group_of(key) != "search" or key in OWN_FILES
+        if not free and was.get(key) != now.get(key):
             raise UserError(
                 f"{run}: {key} is {now.get(key)!r:.60} and was {was.get(key)!r:.60} in "
                 "its checkpoint; expected what the run was started with"

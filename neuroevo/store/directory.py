@@ -1,10 +1,12 @@
 """Run directories: configuration, metrics, checkpoints and results of a run on disk."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import itertools
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import filelock
 import yaml
 
 import neuroevo
+from neuroevo.config import recorded
 from neuroevo.config.yaml import read_yaml
 from neuroevo.core import keys
 from neuroevo.errors import UserError, first_line, kind_of
@@ -37,7 +40,8 @@ Which = Literal["best", "center"]
 _GENOMES: dict[Which, str] = {"best": BEST, "center": CENTER}
 
 # What a run that was killed before it had a configuration leaves behind.
-_LEFTOVERS = {LOCK, START, *(f".{name}.tmp" for name in (START, CONFIG))}
+_COPIES = "|".join(recorded.FILES)
+_LEFTOVER = re.compile(rf"start\.npz|({_COPIES})-\w+\.\w+|\.[\w.-]+\.tmp")
 
 
 def default_path(names: Mapping[str, str], seed: int) -> Path:
@@ -62,8 +66,9 @@ def check_new(path: Path) -> None:
         )
     if found:
         is_folder = found == "a directory"
-        names = {file.name for file in path.iterdir()} if is_folder else {None}
-        if names and not {LOCK} <= names <= _LEFTOVERS:
+        names = {file.name for file in path.iterdir()} if is_folder else {""}
+        foreign = [name for name in names - {LOCK} if not _LEFTOVER.fullmatch(name)]
+        if names and (foreign or LOCK not in names):
             raise _Taken(f"--run-dir {path}: expected a new or an empty directory")
     parents = [path, *path.absolute().parents]
     existing = next(parent for parent in parents if kind_of(parent, expected))
@@ -90,10 +95,15 @@ def check_run(path: Path) -> None:
         )
 
 
-def read_config(path: Path) -> Mapping[str, Any]:
-    """Return the configuration that a run was started with."""
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the configuration that a run was started with, as it is written."""
     check_run(path)
-    return read_yaml(path / CONFIG)
+    return recorded.translate(read_yaml(path / CONFIG))
+
+
+def resume_config(path: Path) -> dict[str, Any]:
+    """Return the configuration to go on with a run, wherever its directory is now."""
+    return recorded.locate(read_config(path), path)
 
 
 def read_genome(path: Path, which: Which = "best") -> genome_file.GenomeFile:
@@ -166,8 +176,9 @@ class RunDirectory:
         try:
             if new:
                 check_new(path)  # another process may have been here meanwhile
-                for name in _LEFTOVERS - {LOCK}:
-                    (path / name).unlink(missing_ok=True)
+                for file in path.iterdir():
+                    if _LEFTOVER.fullmatch(file.name):
+                        file.unlink(missing_ok=True)
         except BaseException:
             self._lock.release()
             raise
@@ -207,11 +218,28 @@ class RunDirectory:
             genome_file.save(self.path / START, start.arrays, start.meta)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write the resolved configuration."""
-        versioned = {"neuroevo": neuroevo.__version__} | dict(config)
-        text = yaml.safe_dump(versioned, sort_keys=False, allow_unicode=True)
+        """Write the resolved configuration, and copy the files that it names."""
+        versioned = {recorded.VERSION_KEY: neuroevo.__version__} | dict(config)
         with self.writing():
+            for part, option in recorded.FILES.items():
+                options = versioned.get(part)
+                if isinstance(options, Mapping) and options.get(option):
+                    copy = self._copy(Path(options[option]), part)
+                    versioned[part] = {**options, option: copy}
+            text = yaml.safe_dump(versioned, sort_keys=False, allow_unicode=True)
             atomic_write(self.path / CONFIG, text)
+
+    def _copy(self, file: Path, name: str) -> str:
+        """Copy `file` into the run, and return the name of the copy.
+
+        Files of different content have different names: their runs are told apart.
+        """
+        content = file.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        copy = self.path / f"{name}-{digest}{file.suffix}"
+        if not copy.exists():
+            atomic_write(copy, content)
+        return copy.name
 
     def write_environment(self, facts: Mapping[str, Any]) -> None:
         """Write `environment`, and further `facts` of where the run takes place."""

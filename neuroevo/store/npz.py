@@ -29,8 +29,9 @@ def write(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             # Without a date: equal arrays make equal files.
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as f:
-                np.lib.format.write_array(f, _plain(array), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy")
+            with archive.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, _plain(array), allow_pickle=False)
 
 
 def _plain(value: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ from neuroevo.errors import UserError
 from neuroevo.store.directory import ENVIRONMENT, SUMMARY, read_config
 from neuroevo.store.files import read_json
 from neuroevo.store.metrics import read_metrics
+from neuroevo.store.old_names import rename_results
 
 _COUNTERS = ("generation", "env_steps", "seconds")
 
@@ -52,7 +53,7 @@ def read_record(path: Path) -> RunRecord:
     if not rows:
         raise UserError(f"{path}: no metrics yet; expected a run of one generation")
     summary, environment = (read_json(path / name) for name in (SUMMARY, ENVIRONMENT))
-    return RunRecord(path, config, rows, summary, environment)
+    return RunRecord(path, config, rows, rename_results(summary), environment)
 
 
 def _is_number(value: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from neuroevo.errors import unknown
 from neuroevo.store import genome_file
+from neuroevo.store.old_names import rename_results
 
 PREFIX = "zoo:"
 
@@ -49,7 +50,7 @@ def locate(text: str | Path) -> Path:
 
 def card(name: str) -> Mapping[str, Any]:
     """Return the card of a genome in the zoo."""
-    return genome_file.load(locate(PREFIX + name)).meta["card"]
+    return rename_results(genome_file.load(locate(PREFIX + name)).meta["card"])
 
 
 def describe() -> list[tuple[str, str]]:

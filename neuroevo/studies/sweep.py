@@ -25,7 +25,13 @@ from neuroevo.config import resolve as config
 from neuroevo.config.layers import read_layers
 from neuroevo.config.schema import group_of
 from neuroevo.errors import UserError, unknown
-from neuroevo.store.directory import SUMMARY, check_new, is_run, read_config
+from neuroevo.store.checkpoints import OWN_FILES
+from neuroevo.store.directory import (
+    SUMMARY,
+    check_new,
+    is_run,
+    read_config,
+)
 from neuroevo.store.files import atomic_write, flatten, read_json
 from neuroevo.store.metrics import read_metrics
 
@@ -138,7 +144,7 @@ def _check(trial: Trial) -> None:
         return check_new(trial.path)
     was, now = (dict(flatten(each)) for each in (read_config(trial.path), trial.config))
     for key, value in now.items():
-        if group_of(key) not in _COMPARED or value == "auto":
+        if group_of(key) not in _COMPARED or value == "auto" or key in OWN_FILES:
             continue
         if was.get(key) != value:
             raise UserError(
