@@ -128,7 +128,7 @@ def _local(devices: Sequence[jax.Device]) -> list[jax.Device]:
 def _memory_limit() -> float:
     """Return the bytes that this process' control group may use, or infinity."""
     try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text())
+        return int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
     except (OSError, ValueError):  # not on Linux, or no limit
         return math.inf
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import jax
 import pytest
+from stored import assert_same_run
 from test_cli import SETTINGS
-from test_runs import assert_same_run
 from test_survival import wait_for_generation
 
 from neuroevo import devices as sharding

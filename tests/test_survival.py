@@ -1,12 +1,10 @@
 """What a run survives: kills, signals, damage, full disks, and its own length."""
 
 import contextlib
-import errno
 import itertools
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -20,43 +18,18 @@ import jax
 import psutil
 import pytest
 import toy
-from test_runs import SEARCHES, TINY, assert_same_run, evolve
+from stored import TINY, assert_same_run, evolve
 
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.run import compilation, signals
 from neuroevo.run.launch import launch as train
-from neuroevo.run.run import Run
-from neuroevo.store.checkpoints import Checkpoints, from_host
 from neuroevo.store.directory import (
-    BEST,
-    CENTER,
-    CONFIG,
-    RunDirectory,
-    check_new,
     is_run,
-    read_config,
 )
 from neuroevo.store.metrics import METRICS, read_metrics
 
 TESTS = Path(__file__).parent
-
-
-def test_every_promise_of_the_documentation_names_a_test():
-    text = (TESTS.parent / "docs" / "reliability.md").read_text()
-    named = set(re.findall(r"`((?:[a-z0-9]+_){2,}[a-z0-9]+)`", text))
-    tests = "".join(file.read_text() for file in TESTS.glob("test_*.py"))
-    assert len(named) > 20
-    assert named <= set(re.findall(r"def test_(\w+)\(", tests))
-
-
-# ---------------------------------------------------------------------- exact resume
-
-
-def test_exact_resume_is_tested_for_every_encoding():
-    named = [search["encoding"] for search in SEARCHES.values()]
-    named = {each if isinstance(each, str) else each["name"] for each in named}
-    assert named == set(config.PARTS["encoding"].names())
 
 
 # -------------------------------------------------------------------- kills and signals
@@ -251,246 +224,6 @@ def test_a_second_signal_interrupts_python(tmp_path):
         evolve(None, None, callback=twice)
     assert error.value.args == (signal.SIGTERM,)
     assert signal.getsignal(signal.SIGTERM) is handler
-
-
-# ------------------------------------------------------------------------ the beginning
-
-
-def test_what_a_kill_before_the_beginning_left_does_not_stop_train(tmp_path):
-    path = tmp_path / "run"
-    path.mkdir()
-    for name in (".lock", "start.npz", ".config.yaml.tmp"):
-        (path / name).touch()
-    evolve(path, 1)
-    assert not (path / "start.npz").exists()
-    assert not (path / ".config.yaml.tmp").exists()
-
-
-def test_a_genome_of_the_user_is_not_taken_for_a_leftover(tmp_path):
-    (tmp_path / "start.npz").touch()
-    with pytest.raises(UserError, match="expected a new or an empty directory"):
-        check_new(tmp_path)
-
-
-def test_a_run_killed_while_it_compiles_is_resumed(tmp_path, monkeypatch):
-    def killed(*args):
-        raise SystemExit
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Run, "initialize", killed)
-        with pytest.raises(SystemExit):
-            evolve(tmp_path, 2)
-    run = evolve(tmp_path, 2, resume=True)
-    assert [row["generation"] for row in run.metrics] == [1, 2]
-
-
-def test_of_two_new_runs_the_slower_one_does_not_write(tmp_path):
-    """It found a free directory, and enters it when the other one has finished."""
-    evolve(tmp_path, 1)
-    with pytest.raises(UserError, match="holds a run already"):
-        RunDirectory(tmp_path, None, new=True)
-
-
-# ------------------------------------------------------------------------------- damage
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A run of 5 generations with checkpoints 4 and 5, and one that went to 6."""
-    path = tmp_path_factory.mktemp("runs")
-    run = evolve(path / "run", 5)
-    evolve(path / "whole", 6)
-    return run, path / "run", path / "whole"
-
-
-@pytest.fixture
-def damaged(finished, tmp_path):
-    """Return a copy of the run that may be damaged."""
-    run, path, _ = finished
-    shutil.copytree(path, tmp_path / "run")
-    return run, tmp_path / "run"
-
-
-def restore(run, path, **changes):
-    """Return the generation that is restored, and what is said of it."""
-    with RunDirectory(path, run.config.settings.checkpoint) as directory:
-        leaves, _, notes = directory.restore(run.state, run.config.to_dict() | changes)
-    return int(from_host(leaves, run.state).generation), notes
-
-
-def largest(path):
-    return max(path.rglob("*"), key=lambda file: file.is_file() and file.stat().st_size)
-
-
-def truncate(step):
-    os.truncate(largest(step / "state"), 100)
-
-
-def flip(step):
-    file = largest(step / "state")
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
-def swap(step):
-    """Put the state of another generation in place of this one's."""
-    shutil.rmtree(step / "state")
-    shutil.copytree(step.with_name("4") / "state", step / "state")
-
-
-def forge(step):
-    (file,) = (step / "progress").glob("metadata")
-    file.write_text("[" * 100_000)
-
-
-DAMAGES = {
-    "state-truncated": truncate,
-    "state-flipped": flip,
-    "state-of-another-generation": swap,
-    "state-gone": lambda step: shutil.rmtree(step / "state"),
-    "progress-gone": lambda step: shutil.rmtree(step / "progress"),
-    "progress-forged": forge,
-    "empty": lambda step: [shutil.rmtree(step), step.mkdir()],
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_the_newest_intact_checkpoint_is_restored(damaged, damage):
-    run, path = damaged
-    assert restore(run, path) == (5, [])
-    DAMAGES[damage](path / "checkpoints" / "5")
-    content = sorted(file.name for file in (path / "checkpoints" / "5").rglob("*"))
-    generation, (note,) = restore(run, path)
-    assert generation == 4
-    assert note.startswith("checkpoint 5 cannot be read (")
-    assert "moved aside" in note and "\n" not in note and len(note) < 250
-    aside = path / "checkpoints" / "5.damaged"
-    assert sorted(file.name for file in aside.rglob("*")) == content
-    assert restore(run, path) == (4, [])
-
-
-def test_a_resumed_run_keeps_no_more_checkpoints_and_the_best_one(tmp_path):
-    options = {"center_every": 1, "checkpoint": {"every_generations": 1, "keep": 1}}
-    for generations in (3, 5, 7):
-        evolve(tmp_path, generations, resume=True, **options)
-    rows = read_metrics(tmp_path)
-    best = max(reversed(rows), key=lambda row: row["center_return"])["generation"]
-    assert checkpoints(tmp_path) == ({best, 7}, False)
-
-
-def test_resume_walks_back_over_damage(finished, damaged):
-    _, path = damaged
-    truncate(path / "checkpoints" / "5")
-    shutil.rmtree(path / "checkpoints" / "4" / "metrics")
-    (path / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
-    with (path / METRICS).open("a") as file:
-        file.write('{"generation": 6, "env_st')
-    with pytest.warns(UserWarning, match="checkpoint 5 cannot be read"):
-        evolve(path, 6, resume=True)
-    assert_same_run(finished[2], path)
-
-
-def test_a_checkpoint_that_cannot_be_opened_now_is_not_given_up(damaged, monkeypatch):
-    def refused(*args):
-        raise PermissionError(errno.EACCES, "Permission denied")
-
-    run, path = damaged
-    monkeypatch.setattr(Checkpoints, "_read", refused)
-    with pytest.raises(UserError, match="its checkpoint 5 cannot be read: .*denied"):
-        restore(run, path)
-    assert checkpoints(path) == ({4, 5}, False)
-
-
-def test_what_others_put_there_is_left_alone(damaged):
-    run, path = damaged
-    foreign = ("notes.txt", "5.bak", "best", "-1", "٣")
-    for name in foreign:
-        (path / "checkpoints" / name).mkdir()
-        (path / name).touch()
-    assert restore(run, path) == (5, [])
-    assert {*foreign} <= {*os.listdir(path / "checkpoints")} & {*os.listdir(path)}
-
-
-def edit(path, **changes):
-    """Change what a checkpoint says of itself, as only another version would."""
-    file = path / "checkpoints" / "5" / "progress" / "metadata"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-@pytest.mark.parametrize(
-    ("damage", "expected"),
-    [
-        (
-            lambda path: [truncate(path / "checkpoints" / s) for s in "45"],
-            "none of its 2 checkpoints can be read",
-        ),
-        (lambda path: edit(path, version=3), "reads version 2: upgrade it"),
-        (lambda path: edit(path, version=1), "of neuroevo 0.1, which drew other"),
-        (lambda path: shutil.rmtree(path / "checkpoints"), "checkpoints are gone"),
-        (lambda path: (path / CONFIG).unlink(), "not a run; expected"),
-        (lambda path: (path / CONFIG).write_text("a: [\n"), "not a readable YAML"),
-        (lambda path: (path / CONFIG).write_text("sead: 1"), "did you mean"),
-    ],
-)
-def test_what_cannot_be_resumed_is_refused_and_kept(damaged, damage, expected):
-    run, path = damaged
-    damage(path)
-    before = contents(path)
-    with pytest.raises(UserError) as error:
-        written = {k: v for k, v in read_config(path).items() if k != "env"}
-        config.resolve([config.Layer(str(path), written)])
-        restore(run, path)
-    assert expected in str(error.value) and "\n" not in str(error.value)
-    assert contents(path) == before
-
-
-def contents(path):
-    files = (file for file in path.rglob("*") if file.is_file())
-    return {str(file): file.read_bytes() for file in files}
-
-
-def test_a_run_is_continued_as_what_it_was(damaged):
-    run, path = damaged
-    policy = run.config.to_dict()["policy"] | {"hidden": [5]}
-    for changes, expected in (
-        ({"population": 8}, "population is 8 and was 6 in its checkpoint; expected"),
-        ({"policy": policy}, r"policy.hidden is \[5\] and was \[4\] in its checkpoint"),
-    ):
-        with pytest.raises(UserError, match=expected):
-            restore(run, path, **changes)
-    free = {"generations": 9, "devices": 2, "final_policies": 1, "target": 3.0}
-    assert restore(run, path, **free) == (5, [])
-
-
-def test_a_run_without_a_checkpoint_starts_over(finished, damaged):
-    _, path = damaged
-    shutil.rmtree(path / "checkpoints")
-    for name in (CENTER, BEST):  # written after the first checkpoint
-        (path / name).unlink()
-    evolve(path, 6, resume=True)
-    assert_same_run(finished[2], path)
-
-
-def test_metrics_are_mended(finished, damaged):
-    run, path = damaged
-    rows = (path / METRICS).read_bytes().splitlines(keepends=True)
-    later = rows[-1].replace(b'"generation": 5', b'"generation": 6')
-    for tail in (
-        later,
-        later[:-1],
-        later[:9],
-        b"\0\0\0",
-        b"[1]\n",
-        b'{"generation":\n',
-    ):
-        (path / METRICS).write_bytes(b"".join(rows) + tail)
-        with RunDirectory(path, None) as directory:
-            assert len(directory.trim_metrics(5)) == 5
-        assert (path / METRICS).read_bytes() == b"".join(rows)
-    (path / METRICS).write_bytes(b"".join(rows[3:]))
-    with pytest.warns(UserWarning, match="metrics.jsonl lacks 3 generations"):
-        evolve(path, 6, resume=True)
 
 
 # ------------------------------------------------------------------------------ storage

@@ -42,7 +42,9 @@ def default_folder() -> Path:
     Machines of a cluster may share a home and differ in their instructions.
     """
     try:
-        facts = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+        facts = (
+            Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0].splitlines()
+        )
         features = [line for line in facts if line.startswith(("flags", "Features"))]
     except OSError:
         features = [platform.processor()]
@@ -59,7 +61,7 @@ def make_room(share: float = 0.5) -> None:
     """
     try:
         mappings = Path("/proc/self/maps").read_bytes().count(b"\n")
-        limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+        limit = int(Path("/proc/sys/vm/max_map_count").read_text("ascii"))
     except (OSError, ValueError):  # not on Linux
         return
     if mappings > share * limit:

@@ -168,6 +168,7 @@ class RunDirectory:
             UserError: if another process has it open, or if a `new` run cannot be
                 written to it: see `check_new`.
         """
+        kind_of(path, "a run directory")  # or it cannot be one
         self.path = path
         self._checkpoints = checkpoints.Checkpoints(path, schedule)
         with self.writing():

@@ -36,7 +36,8 @@ def write(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
 
 def _plain(value: Any) -> np.ndarray:
     array = np.asarray(value)
-    return array if array.dtype.kind in _KINDS else array.astype(np.float32)
+    own = array.dtype.kind == "V" and array.dtype.names is None  # of ml_dtypes
+    return array.astype(np.float32) if own else array
 
 
 def read(path: Path, expected: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,58 @@
+"""Tiny runs on disk, and what it means that two of them are the same."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import toy
+
+import neuroevo
+from neuroevo.store.metrics import read_metrics, trim_metrics
+
+TINY = {
+    "env": toy.walk(),
+    "policy": {"name": "mlp", "hidden": [4], "kernel_init": "lecun"},
+    "population": 6,
+    "policies": 1,
+    "episodes": 2,
+    "center_every": 2,
+    "center_policies": 2,
+    "final_policies": 0,  # compiles no second program
+    "devices": 1,
+    "checkpoint": {"every_generations": 1, "keep": 2},
+}
+SEARCHES = {
+    "dataset-SNES": {"encoding": {"name": "dataset", "steps": 3}, "strategy": "SNES"},
+    "direct-DE": {"encoding": "direct", "strategy": "DifferentialEvolution"},
+    "running": {"encoding": "direct", "normalization": "running"},
+}
+
+
+def evolve(path, generations, **options):
+    return neuroevo.evolve(
+        run_dir=path, generations=generations, **(TINY | SEARCHES["running"] | options)
+    )
+
+
+def rewind(whole: Path, copy: Path, generation: int) -> Path:
+    """Copy a run as it would be had it ended at `generation`, but for its genomes."""
+    shutil.copytree(whole, copy)
+    for step in (copy / "checkpoints").iterdir():
+        if int(step.name) > generation:
+            shutil.rmtree(step)
+    trim_metrics(copy, generation)
+    return copy
+
+
+def assert_same_run(one: Path, two: Path):
+    """Metrics agree except for times; genome files agree bit for bit."""
+
+    def rows(path):
+        return [row | {"seconds": None} for row in read_metrics(path)]
+
+    assert rows(one) == rows(two)
+    for name in ("genome.npz", "best.npz"):
+        with np.load(one / name) as a, np.load(two / name) as b:
+            assert a.files == b.files
+            for array in a.files:
+                np.testing.assert_array_equal(a[array], b[array])
