@@ -35,10 +35,10 @@ def evolve(path, generations, **options):
 
 
 def rewind(whole: Path, copy: Path, generation: int) -> Path:
-    """Copy a run as it would be had it ended at `generation`, but for its genomes."""
+    """Copy a run as it was at `generation`, but for its genomes; two checkpoints."""
     shutil.copytree(whole, copy)
     for step in (copy / "checkpoints").iterdir():
-        if int(step.name) > generation:
+        if not generation - 2 < int(step.name) <= generation:
             shutil.rmtree(step)
     trim_metrics(copy, generation)
     return copy
