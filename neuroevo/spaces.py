@@ -3,35 +3,56 @@
 One network serves tasks of different shapes: observations are padded, outputs cut.
 
 As "Behaviour Distillation" makes multi-task data sets (HaDES, Lupu et al., ICLR 2024,
-arXiv 2406.15042): what a task lacks is zero, and nothing else tells the tasks apart.
+arXiv 2406.15042): what an environment lacks is zero, and nothing else tells the
+environments apart.
 """
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 Shape = tuple[int, ...]
-Array = jax.Array | np.ndarray
+Array = TypeVar("Array", jax.Array, np.ndarray)
 
 
 class Discrete(NamedTuple):
-    """`n` actions, the integers ``0 … n - 1``."""
+    """`n` actions, the integers ``0 … n - 1``.
+
+    Example:
+        >>> import neuroevo
+        >>> neuroevo.Discrete(2).n
+        2
+    """
 
     n: int
 
 
 class Box(NamedTuple):
-    """Continuous actions of a `shape`, each in ``[-1, 1]``; tasks rescale them."""
+    """Continuous actions of a `shape`, each in ``[-1, 1]``.
+
+    An environment scales them to what it needs.
+
+    Example:
+        >>> import neuroevo
+        >>> neuroevo.Box((3,)).shape
+        (3,)
+    """
 
     shape: tuple[int, ...]
 
 
 class Spec(NamedTuple):
-    """What a policy sees and what it must return."""
+    """What a policy sees and what it must return.
+
+    Example:
+        >>> import neuroevo
+        >>> neuroevo.Spec(observation=(4,), action=neuroevo.Box((2,)))
+        Spec(observation=(4,), action=Box(shape=(2,)))
+    """
 
     observation: tuple[int, ...]  # shape of one observation (float32)
     action: Discrete | Box
@@ -52,12 +73,11 @@ def common_spec(specs: Sequence[Spec]) -> Spec:
 
     The actions are all discrete, and then as many as the most of them, or all `Box`.
     """
-    actions = [spec.action for spec in specs]
-    if isinstance(actions[0], Discrete):
-        action = Discrete(max(action.n for action in actions))
-    else:
-        action = Box(common_shape([action.shape for action in actions]))
-    return Spec(common_shape([spec.observation for spec in specs]), action)
+    observation = common_shape([spec.observation for spec in specs])
+    counts = [spec.action.n for spec in specs if isinstance(spec.action, Discrete)]
+    shapes = [spec.action.shape for spec in specs if isinstance(spec.action, Box)]
+    action = Discrete(max(counts)) if counts else Box(common_shape(shapes))
+    return Spec(observation, action)
 
 
 def pad(x: Array, shape: Shape, value: float = 0.0) -> Array:
@@ -82,13 +102,18 @@ def cut(x: Array, shape: Shape) -> Array:
 
 
 def outputs(spec: Spec) -> Shape:
-    """Return the shape of what a network has to say of the actions."""
+    """Return the shape of what a network outputs for the actions: logits, or means."""
     action = spec.action
     return (action.n,) if isinstance(action, Discrete) else action.shape
 
 
-def describe(spec: Spec) -> str:
-    """Return a spec in words."""
+def in_words(spec: Spec) -> str:
+    """Return a spec in words.
+
+    Example:
+        >>> in_words(Spec((4,), Discrete(2)))
+        'observations of shape (4,) and 2 discrete actions'
+    """
     action = spec.action
     actions = (
         f"{action.n} discrete actions"

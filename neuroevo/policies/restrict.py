@@ -3,7 +3,7 @@
 import jax
 
 from neuroevo.errors import UserError
-from neuroevo.spaces import Spec, common_spec, cut, describe, outputs, pad
+from neuroevo.spaces import Spec, common_spec, cut, in_words, outputs, pad
 from neuroevo.types import Observation, Output, Params, Policy
 
 
@@ -19,8 +19,8 @@ def restrict(policy: Policy, wide: Spec, own: Policy, spec: Spec) -> Policy:
     same_kind = type(spec.action) is type(wide.action)
     if not same_kind or common_spec([spec, wide]) != wide:
         raise UserError(
-            f"the data set is for networks with {describe(wide)}: an environment with "
-            f"{describe(spec)} does not fit; expected one that is no larger"
+            f"the data set is for networks with {in_words(wide)}: an environment with "
+            f"{in_words(spec)} does not fit; expected one that is no larger"
         )
 
     def apply(params: Params, observation: Observation) -> Output:

@@ -274,7 +274,8 @@ _KINDS: dict[str, tuple[Any, ...]] = {  # an example, and all that will do
 
 def _check_like(name: str, what: str, expected: Shapes, found: Any) -> None:
     """Raise a `UserError` unless `found` has the structure and shapes of `expected`."""
-    structure, own = jax.tree.structure(expected), jax.tree.structure(found)
+    structure: Any = jax.tree.structure(expected)
+    own: Any = jax.tree.structure(found)
     if structure != own:
         _fail(name, f"{what}, of {_cut(structure)}", _cut(own))
     leaves = jax.tree_util.tree_leaves_with_path(expected)

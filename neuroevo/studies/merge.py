@@ -244,8 +244,8 @@ def _check_specs(specs: Sequence[Spec], names: Sequence[str], policy: Any) -> No
     """Raise a UserError unless one `policy` can serve all `specs`."""
     first, name = specs[0], names[0]
     for spec, other in zip(specs[1:], names[1:], strict=True):
-        both = f"{name} has {padding.describe(first)}, and {other} has "
-        both += padding.describe(spec)
+        both = f"{name} has {padding.in_words(first)}, and {other} has "
+        both += padding.in_words(spec)
         if type(spec.action) is not type(first.action):
             raise UserError(f"discrete and continuous actions cannot be merged: {both}")
         if isinstance(policy, CNN) and spec.observation != first.observation:

@@ -11,7 +11,7 @@ import inspect
 import io
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -150,7 +150,7 @@ def _construct(options: Any, name: str) -> Any:
         raise UserError(f"environment {name} could not be made: {reason}") from error
 
 
-def _read(name: str) -> Mapping[str, Option]:
+def _read(name: str) -> dict[str, Option]:
     """Return the options of an environment that a user registered."""
     constructor = (registered.constructors() or {})[name]
     found = {
