@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from neuroevo import devices as sharding
+from neuroevo.devices import label
 from neuroevo.store.directory import environment
 
 MATRIX, MATRIX_QUICK = 2048, 256  # rows and columns
@@ -22,7 +22,7 @@ def describe(devices):
     versions = [f"{name} {version}" for name, version in facts["versions"].items()]
     machine = {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
-        "devices": sharding.describe(devices),
+        "devices": label(devices),
         "system": facts["platform"],
         "versions": ", ".join([f"Python {facts['python']}", *versions]),
     }

@@ -1,6 +1,7 @@
 """Put the genome of a run into the zoo, with its card.
 
     python benchmarks/make_zoo.py RUN NAME --title "four pairs" [--policies 16]
+    python benchmarks/make_zoo.py again NAME ...  # measures the returns on cards anew
 
 ``A+B`` is a run B that started at the best genome of A: the card counts both. The
 genome is the last center or the best one, whichever the run's held-out evaluation found
@@ -10,14 +11,15 @@ and episodes that chose nothing.
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
 import search_table
 
 import neuroevo
-from neuroevo import returns as measures
 from neuroevo.config.yaml import read_yaml
+from neuroevo.returns import CONFIDENCE
 from neuroevo.store import genome_file
 from neuroevo.store.directory import BEST, CENTER, CONFIG, ENVIRONMENT, SUMMARY
 from neuroevo.store.files import jsonable
@@ -26,27 +28,42 @@ from neuroevo.store.metrics import read_metrics
 ZOO = Path(__file__).parents[1] / "genomes" / "zoo"
 
 
+SEED = 1  # of the policies and episodes that a card's return is measured on
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["again"]:
+        for name in sys.argv[2:]:
+            measure_again(name)
+    else:
+        add(read_options())
+
+
+def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("--title", required=True)
     parser.add_argument("--policies", type=int, default=16)
     parser.add_argument("--episodes", type=int, default=8)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def add(options: argparse.Namespace) -> None:
+    """Write a genome into the zoo."""
     chain = [Path(run) for run in options.run.split("+")]
     run = chain[-1]
     file = run / SUMMARY
     summary = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     final, best = (summary.get(f"{name}_return_mean", 0) for name in ("final", "best"))
     solution = neuroevo.load(run / (CENTER if final >= best else BEST))
-    result = solution.evaluate(options.policies, options.episodes, seed=1)
+    measured = measure(solution, options.policies, options.episodes)
     environment = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
     spent = [read_metrics(each)[-1] for each in chain]
     written = read_yaml(run / CONFIG)
     card = {
         "title": options.title,
-        "env": result["env"],
+        "env": solution.config.names["env"],
         "pairs": len(solution.arrays()["states"]),
         "command": " && ".join(map(search_table.command, chain)),
         "search": {
@@ -60,16 +77,29 @@ def main() -> None:
         "devices": environment["devices"],
         "made": time.strftime("%Y-%m-%d"),
         "license": "Apache-2.0",
-        "confidence": measures.CONFIDENCE,
-        **{
-            key: result[key]
-            for key in ("return_mean", "return_interval", "policies", "episodes")
-        },
+        **measured,
     }
     path = ZOO / f"{options.name}.npz"
     meta = dict(solution.meta()) | {"card": jsonable(card)}
     genome_file.save(path, solution.arrays(), meta)
     print(json.dumps(card, indent=2))
+
+
+def measure(solution: neuroevo.Solution, policies: int, episodes: int) -> dict:
+    """Return what a card says of the genome's return."""
+    result = solution.evaluate(policies, episodes, seed=SEED)
+    names = ("return_mean", "return_interval", "policies", "episodes", "seed")
+    return {"confidence": CONFIDENCE} | {name: result[name] for name in names}
+
+
+def measure_again(name: str) -> None:
+    """Measure the return of a genome in the zoo, and change nothing else."""
+    file = genome_file.load(ZOO / f"{name}.npz")
+    card = file.meta["card"]
+    measured = measure(neuroevo.load(file.path), card["policies"], card["episodes"])
+    meta = {**file.meta, "card": jsonable(card | measured)}
+    genome_file.save(file.path, file.arrays, meta)
+    print(name, card["return_mean"], "->", json.dumps(measured))
 
 
 if __name__ == "__main__":

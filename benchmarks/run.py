@@ -64,9 +64,9 @@ def child(case, quick, only):
         return {"rows": measure.measure(case, quick)}
     import jax
 
-    from neuroevo import devices as sharding
+    from neuroevo import devices
 
-    sharding.configure(None)  # all cores of a CPU, whatever a contender uses
+    devices.configure(None)  # all cores of a CPU, whatever a contender uses
     import machine
 
     if case is None:

@@ -10,11 +10,9 @@ which run the same program: see `neuroevo.multihost`.
 
 import contextlib
 import functools
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 
-from neuroevo import multihost as processes
+from neuroevo import cgroups, multihost
 from neuroevo.errors import UserError
 
 AXIS = "population"
@@ -36,6 +34,7 @@ _PATIENCE = " ".join(
 
 
 _THREADS = "NPROC"  # threads of XLA's pool on a CPU, at least one for each device
+_came_late = False  # whether JAX had started before `configure`
 
 
 def configure(devices: int | None, lengthy: bool = False) -> None:
@@ -49,23 +48,18 @@ def configure(devices: int | None, lengthy: bool = False) -> None:
     a second until the program ends. For `lengthy` programs there is one thread more,
     which keeps memory flat; it takes a quarter of a physics engine's speed.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
+    global _came_late
+    flags, count = os.environ.get("XLA_FLAGS", ""), devices or cgroups.cores()
     if "xla_force_host_platform_device_count" not in flags:
         try:
-            jax.config.update("jax_num_cpu_devices", devices or _cores())
+            jax.config.update("jax_num_cpu_devices", count)
         except RuntimeError:  # the backend runs already
+            _came_late = True
             return
-    if lengthy and (devices or _cores()) > 1:
-        os.environ.setdefault(_THREADS, str((devices or _cores()) + 1))
+    if lengthy and count > 1:
+        os.environ.setdefault(_THREADS, str(count + 1))
     if "xla_cpu_collective" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}".strip()
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def select(devices: int | None) -> tuple[jax.Device, ...]:
@@ -87,9 +81,14 @@ def select(devices: int | None) -> tuple[jax.Device, ...]:
     if devices is not None and devices > min(counts):
         platform = owned[0][0].platform
         whose = "every process" if len(owned) > 1 else "this process"
+        why = (
+            "; JAX fixes it at its first use, which came before this run"
+            if _came_late and platform == "cpu"
+            else ""
+        )
         raise UserError(
             f"--devices {devices}: expected at most {min(counts)}, the number of "
-            f"{platform} devices of {whose}"
+            f"{platform} devices of {whose}{why}"
         )
     return tuple(device for each in owned for device in each[:devices])
 
@@ -99,7 +98,7 @@ def is_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def describe(devices: Sequence[jax.Device]) -> str:
+def label(devices: Sequence[jax.Device]) -> str:
     """Return, for example, ``"2 x cpu"`` or ``"4 x cpu in 2 processes"``."""
     kind = devices[0].device_kind if devices[0].platform != "cpu" else "cpu"
     processes = len({device.process_index for device in devices})
@@ -114,7 +113,7 @@ def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
     """
     devices = _local(devices)
     if devices[0].platform == "cpu":
-        return len(devices), min(psutil.virtual_memory().available, _memory_limit())
+        return len(devices), min(psutil.virtual_memory().available, cgroups.memory())
     facts = [device.memory_stats() or {} for device in devices]
     free = [f["bytes_limit"] - f["bytes_in_use"] for f in facts if "bytes_limit" in f]
     return 1, min(free, default=None)
@@ -123,14 +122,6 @@ def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
 def _local(devices: Sequence[jax.Device]) -> list[jax.Device]:
     """Return those of `devices` that belong to this process."""
     return [d for d in devices if d.process_index == jax.process_index()]
-
-
-def _memory_limit() -> float:
-    """Return the bytes that this process' control group may use, or infinity."""
-    try:
-        return int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
-    except (OSError, ValueError):  # not on Linux, or no limit
-        return math.inf
 
 
 def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
@@ -176,7 +167,7 @@ def _meet(devices: tuple[jax.Device, ...]) -> None:
     local = _local(devices)
     if len(local) == len(devices):
         return
-    processes.agree(lambda _: None)
+    multihost.agree(lambda _: None)
     gather = jax.pmap(
         lambda x: jax.lax.all_gather(x, AXIS),
         axis_name=AXIS,
@@ -266,16 +257,9 @@ def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
     shapes = jax.eval_shape(function, *args)
 
     def never(*args):
-        return jax.tree.map(_zeros, shapes)
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     return jax.lax.cond(true, function, never, *args)
-
-
-def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
-    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        data = jax.eval_shape(jax.random.key_data, shape)
-        return _like(jnp.zeros(data.shape, data.dtype), shape)
-    return jnp.zeros(shape.shape, shape.dtype)
 
 
 def _raw(leaf: jax.Array) -> jax.Array:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuroevo import devices as sharding
+from neuroevo import devices
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError, unknown
 from neuroevo.run import build, tuning
@@ -113,7 +113,7 @@ def prepare(
         parts["normalization"] = config.PARTS["normalization"].get("constant")()
     resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
     built = build.build_parts(resolved, environment, file=file, spec=spec)
-    sharding.select(resolved.devices)  # a mistake is told before anything is compiled
+    devices.select(resolved.devices)  # reports a mistake before anything is compiled
     genome = build.genome_in(file, built)
     return tuning.resolve_auto(resolved, built), built, genome
 
@@ -130,7 +130,7 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
 
 def finish(resolved: config.Config, parts: Parts, genome: Genome) -> Solution:
     """Return what `prepare` prepared, ready to be decoded and evaluated."""
-    devices = sharding.select(resolved.devices)
-    engine = build.build_engine(resolved, parts, devices)
+    selected = devices.select(resolved.devices)
+    engine = build.build_engine(resolved, parts, selected)
     answer = build.answer(parts, genome)
     return Solution(resolved, parts, engine, answer)

@@ -23,11 +23,11 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax  # noqa: E402
 
-from neuroevo import devices as sharding  # noqa: E402
+from neuroevo import devices  # noqa: E402
 from neuroevo.cli import main as cli  # noqa: E402
 from neuroevo.run import compilation  # noqa: E402
 
-sharding.configure(4)
+devices.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
 os.environ["XLA_FLAGS"] = _FLAGS
 

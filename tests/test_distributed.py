@@ -15,7 +15,7 @@ from stored import assert_same_run
 from test_cli import SETTINGS
 from test_survival import wait_for_generation
 
-from neuroevo import devices as sharding
+from neuroevo import devices
 from neuroevo import multihost as processes
 from neuroevo.cli import main as cli
 from neuroevo.errors import UserError
@@ -284,23 +284,23 @@ def fake_devices(monkeypatch, *processes):
 
 def test_devices_are_counted_in_each_process(monkeypatch):
     a, b, c, d = fake_devices(monkeypatch, 0, 1, 0, 1)
-    assert sharding.select(None) == (a, c, b, d)
-    assert sharding.select(1) == (a, b)
-    assert sharding.describe((a, c, b, d)) == "4 x H100 in 2 processes"
+    assert devices.select(None) == (a, c, b, d)
+    assert devices.select(1) == (a, b)
+    assert devices.label((a, c, b, d)) == "4 x H100 in 2 processes"
     with pytest.raises(UserError, match="--devices 3: expected at most 2, .* of every"):
-        sharding.select(3)
+        devices.select(3)
     fake_devices(monkeypatch, 0, 0, 1)
-    assert len(sharding.select(1)) == 2
+    assert len(devices.select(1)) == 2
     with pytest.raises(
         UserError, match=r"auto: .* have \[2, 1\] .* --devices 1 or less"
     ):
-        sharding.select(None)
+        devices.select(None)
 
 
 def test_memory_is_that_of_this_process(monkeypatch):
     mine, _ = fake_devices(monkeypatch, 0, 1)
     mine.memory_stats = lambda: {"bytes_limit": 10, "bytes_in_use": 4}
-    assert sharding.memory(jax.devices()) == (1, 6)
+    assert devices.memory(jax.devices()) == (1, 6)
 
 
 PROGRAM = """

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 import neuroevo
-from neuroevo import api
-from neuroevo import devices as sharding
+from neuroevo import api, devices
 from neuroevo.config import resolve as config
 from neuroevo.run import compilation
 from neuroevo.store import genome_file
@@ -34,9 +33,9 @@ _SETTINGS: dict[str, Any] = {
 
 def examine() -> dict[str, Any]:
     """Return what a report of a fault should say of this machine, as plain data."""
-    sharding.configure(None)
+    devices.configure(None)
     compilation.use_cache("auto")
-    devices = sharding.select(None)
+    found = devices.select(None)
     facts = environment()
     cache = compilation.cache_in_use()
     return {
@@ -44,8 +43,8 @@ def examine() -> dict[str, Any]:
         "from": str(Path(neuroevo.__file__).parent),
         "python": facts["python"],
         "platform": facts["platform"],
-        "devices": sharding.describe(devices),
-        "free_memory_bytes": sharding.memory(devices)[1],
+        "devices": devices.label(found),
+        "free_memory_bytes": devices.memory(found)[1],
         "versions": facts["versions"],
         "extras": {name: _version(name) for name in EXTRAS},
         "plugins": {

@@ -115,7 +115,7 @@ def _has_ended(run: Run) -> bool:
 def _describe(run: Run, directory: RunDirectory) -> None:
     """Write what the run is, and on what it runs."""
     directory.write_config(run.config.to_dict())
-    directory.write_environment({"devices": devices.describe(run.devices)})
+    directory.write_environment({"devices": devices.label(run.devices)})
 
 
 def _open(run: Run, loggers: Mapping[str, Any]) -> Recorder:

@@ -33,7 +33,7 @@ def header(run: Run) -> Header:
         episodes=settings.episodes,
         genome_size=count(shapes(run.parts.encoding.init)),
         parameters=count(shapes(run.parts.policy.init)),
-        devices=devices.describe(run.devices),
+        devices=devices.label(run.devices),
         memory=run.memory,
         run_dir=str(run.path) if run.path else None,
         **{limit: getattr(settings, limit) for limit in limits},

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo import devices as sharding
+from neuroevo import devices
 from neuroevo import returns as measures
 from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
@@ -263,7 +263,7 @@ def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:
     chunk = min(chunk, settings.chunk, count)
     settings = dataclasses.replace(settings, chunk=chunk, decode_chunk=chunk)
     resolved = dataclasses.replace(resolved, settings=settings)
-    return build.build_engine(resolved, parts, sharding.select(resolved.devices))
+    return build.build_engine(resolved, parts, devices.select(resolved.devices))
 
 
 def _spec(solution: Solution) -> Any:
