@@ -13,7 +13,7 @@ from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
 from neuroevo.run.signals import Interrupted
 from neuroevo.solution import Solution
-from neuroevo.store import genome_file, policy_file, zoo
+from neuroevo.store import policy_file, zoo
 from neuroevo.store.directory import CONFIG, check_run, is_run, resume_config
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
@@ -37,8 +37,6 @@ def evolve(
     **options: Any,
 ) -> Run:
     """Evolve policies and return the run.
-
-    For example ``evolve(env="hopper", encoding={"name": "dataset", "size": 4})``.
 
     Args:
         preset: name of a preset to start from.
@@ -66,6 +64,18 @@ def evolve(
         UserError: for options that are unknown, or parts that do not go together.
         KeyboardInterrupt: for Ctrl-C or SIGTERM, after a checkpoint; its attribute
             `run` is the run as far as it came. A second signal raises it at once.
+
+    Example:
+        >>> run = neuroevo.evolve(
+        ...     env={"name": "CartPole-v1", "max_steps_in_episode": 10},
+        ...     encoding={"name": "dataset", "size": 2, "steps": 4},
+        ...     policy={"name": "mlp", "hidden": [4]},
+        ...     population=4,
+        ...     generations=2,
+        ...     run_dir="runs/first",
+        ... )
+        >>> [row["generation"] for row in run.metrics]
+        [1, 2]
     """
     path = Path(run_dir) if run_dir is not None else None
     resume = resume and path is not None
@@ -105,6 +115,13 @@ def load(path: str | Path, **options: Any) -> Solution:
 
     Raises:
         UserError: if the file does not fit them.
+
+    Example:
+        >>> solution = neuroevo.load("zoo:cartpole-d2")
+        >>> solution.genome["states"].shape
+        (2, 4)
+        >>> neuroevo.load("runs/first").config.names["env"]
+        'CartPole-v1'
     """
     custom, options = parts_in(options)
     layers = [config.Layer("load", options)]
@@ -122,8 +139,6 @@ def merge(
 ) -> merging.Merged:
     """Merge data sets that were evolved in different environments into one.
 
-    For example ``merge("cartpole.npz", "acrobot.npz", encoding={"steps": 200})``.
-
     Args:
         *genomes: at least two genome files, run directories or names of the zoo.
         out: a new file to write the merged genome to, if any.
@@ -134,6 +149,13 @@ def merge(
 
     Raises:
         UserError: for genomes that do not go together, before anything is compiled.
+
+    Example:
+        >>> merged = neuroevo.merge(
+        ...     "runs/first", "zoo:breakout-d16", encoding={"steps": 8}, out="merged.npz"
+        ... )
+        >>> neuroevo.load("merged.npz", env="CartPole-v1").genome["states"].shape
+        (18, 400)
     """
     if out is not None:
         check_new_file(Path(out))
@@ -162,8 +184,6 @@ def transfer(
 ) -> dict[str, Any]:
     """Train fresh policies of many kinds from one genome, and measure each kind.
 
-    For example ``transfer("runs/mine", widths=[64, 1024], steps=[32, 64])``.
-
     Args:
         genome: a genome file, a run directory, ``"zoo:NAME"``, or a solution.
         widths: units of each hidden layer.
@@ -186,6 +206,13 @@ def transfer(
 
     Raises:
         UserError: for a mistake, before anything is compiled or written.
+
+    Example:
+        >>> result = neuroevo.transfer(
+        ...     "runs/first", widths=[4], activations=["relu"], policies=1, episodes=1
+        ... )
+        >>> [(row["width"], row["activation"]) for row in result["rows"]]
+        [(4, 'relu')]
     """
     values = {
         "widths": widths,
@@ -230,19 +257,17 @@ def save_policy(
 
     Raises:
         UserError: if `path` cannot be written.
+
+    Example:
+        >>> about = neuroevo.save_policy(run.best, "policy.npz", seed=3)
+        >>> about["trained_from"]["seed"]
+        3
+        >>> sorted(np.load("policy.npz").keys())[:2]
+        ['hidden_0/bias', 'hidden_0/kernel']
     """
     path = Path(path)
     policy_file.check(path)
-    arrays = {
-        **genome_file.to_arrays(solution.decode(seed)),
-        **solution.parts.task.constants(solution.answer.task),
-    }
-    meta = {
-        **solution.meta(),
-        "encoding": {"name": "direct"},
-        **genome_file.from_spec(solution.parts.spec or solution.parts.task.spec),
-        "trained_from": solution.config.to_dict()["encoding"] | {"seed": seed},
-    }
+    arrays, meta = solution.trained(seed)
     policy_file.write(path, arrays, meta)
     return meta
 
@@ -256,6 +281,11 @@ def save_metrics(runs: Sequence[str | Path], path: str | Path) -> None:
 
     Raises:
         UserError: if it cannot be written, or one of `runs` is not a run.
+
+    Example:
+        >>> neuroevo.save_metrics(["runs/first"], "metrics.csv")
+        >>> open("metrics.csv").readline().split(",")[:3]
+        ['run', 'generation', 'env_steps']
     """
     paths = [Path(run) for run in runs]
     for run in paths:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from neuroevo import devices
 from neuroevo.config import resolve as config
@@ -12,7 +12,7 @@ from neuroevo.run.parts import Parts
 from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file, zoo
-from neuroevo.store.directory import CHUNKS, read_genome
+from neuroevo.store.directory import CHUNKS, Which, read_genome
 from neuroevo.traits import EncodingTraits, traits
 from neuroevo.types import Genome
 
@@ -84,9 +84,16 @@ def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solu
     return finish(*prepare(resolved, file))
 
 
-def prepare(
-    resolved: config.Config, file: genome_file.GenomeFile
-) -> tuple[config.Config, Parts, Genome]:
+class Prepared(NamedTuple):
+    """All of a `Solution` but its engine: nothing has been compiled."""
+
+    config: config.Config
+    parts: Parts
+    genome: Genome
+    which: Which | None
+
+
+def prepare(resolved: config.Config, file: genome_file.GenomeFile) -> Prepared:
     """Return the parts that decode and evaluate the genome in `file`, and the genome.
 
     Nothing is compiled, and the configuration is made to fit the file.
@@ -115,7 +122,9 @@ def prepare(
     built = build.build_parts(resolved, environment, file=file, spec=spec)
     devices.select(resolved.devices)  # reports a mistake before anything is compiled
     genome = build.genome_in(file, built)
-    return tuning.resolve_auto(resolved, built), built, genome
+    which = file.meta.get("which")
+    which = which if which in ("best", "center") else None
+    return Prepared(tuning.resolve_auto(resolved, built), built, genome, which)
 
 
 def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> Any:
@@ -128,9 +137,11 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
     return fit_to(arrays, spec) if fit_to else encoding
 
 
-def finish(resolved: config.Config, parts: Parts, genome: Genome) -> Solution:
+def finish(
+    resolved: config.Config, parts: Parts, genome: Genome, which: Which | None = None
+) -> Solution:
     """Return what `prepare` prepared, ready to be decoded and evaluated."""
     selected = devices.select(resolved.devices)
     engine = build.build_engine(resolved, parts, selected)
     answer = build.answer(parts, genome)
-    return Solution(resolved, parts, engine, answer)
+    return Solution(resolved, parts, engine, answer, which)

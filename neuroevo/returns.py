@@ -1,4 +1,4 @@
-"""What a set of returns says: means, spreads, and how sure one may be of them."""
+"""Statistics of returns: means, spreads, intervals, and whether a center collapsed."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
 
-def describe(returns: Any) -> dict[str, Any]:
+def summarize(returns: Any) -> dict[str, Any]:
     """Return mean, spreads and interval of the returns of S policies in E episodes.
 
     Args:
@@ -20,6 +20,10 @@ def describe(returns: Any) -> dict[str, Any]:
         ``return_mean``; ``return_std``, over all episodes; ``return_std_policies``, of
         the policies' means; ``return_std_episodes``, within a policy, their root mean
         square; ``return_interval``, see `interval`; ``return_per_policy``, S means.
+
+    Example:
+        >>> summarize([[1.0, 3.0], [5.0, 7.0]])["return_per_policy"]
+        [2.0, 6.0]
     """
     returns = np.asarray(returns, np.float64)
     per_policy = returns.mean(axis=1)

@@ -2,26 +2,51 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
 
 from neuroevo import multihost
-from neuroevo import returns as measures
+from neuroevo.config import ranges
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine, keys
 from neuroevo.core.evaluation import act_with
+from neuroevo.core.trees import is_finite
+from neuroevo.errors import UserError
+from neuroevo.returns import summarize
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
+from neuroevo.store.directory import Which
 from neuroevo.types import ActWith, Trajectory
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def drawn(seed: int | None) -> int:
-    """Return `seed`, or for None a new one, the same in every process."""
-    return multihost.from_main(keys.fresh_seed) if seed is None else seed
+    """Return `seed`, or for None a new one, the same in every process.
+
+    Raises:
+        UserError: if it is no seed.
+    """
+    if seed is None:
+        return multihost.from_main(keys.fresh_seed)
+    return ranges.argument("seed", seed, ranges.Seed)
+
+
+def without_seeds(function: Callable[P, T]) -> Callable[P, T]:
+    """Have a call with ``seeds``, the name before 0.2, say what it is called now."""
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        if "seeds" in kwargs:
+            raise UserError("unknown argument 'seeds': expected 'policies'")
+        return function(*args, **kwargs)
+
+    return checked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +56,21 @@ class Solution:
     Attributes:
         config: names and options of the parts.
         parts: environment, task, policy and encoding, built.
+        engine: what evaluates genomes.
         answer: the genome, and the observation statistics it goes with.
+        which: of a run, whether this is its best center or the last one.
+
+    Example:
+        >>> solution = neuroevo.load("zoo:cartpole-d2")
+        >>> {name: array.shape for name, array in solution.genome.items()}
+        {'states': (2, 4)}
     """
 
     config: Config
     parts: Parts
     engine: engine.Engine
     answer: engine.Answer
+    which: Which | None = None
 
     @property
     def genome(self) -> Any:
@@ -45,22 +78,40 @@ class Solution:
         return self.answer.genome
 
     def decode(self, seed: int = 0) -> Any:
-        """Return the parameters of the policy `seed` decoded from the genome.
+        """Return the parameters of a policy decoded from the genome.
 
-        It is that of ``neuroevo render`` and ``neuroevo train-policy`` with the seed.
+        Args:
+            seed: which of the genome's policies. It is the one that ``neuroevo render``
+                and ``neuroevo train-policy`` use with this seed.
+
+        Example:
+            >>> run.decode(seed=3)["output"]["kernel"].shape
+            (4, 2)
         """
-        start = self.parts.encoding.start(keys.policy(seed))
+        start = self.parts.encoding.start(keys.policy(drawn(seed)))
         return jax.jit(self.parts.encoding.decode)(self.genome, start)
 
     def record(self, seed: int = 0, policies: int = 1) -> list[Trajectory]:
-        """Return an episode, to be shown, of each of several fresh policies.
+        """Return an episode, to be shown, of each of several policies.
 
-        They are those of ``decode(seed)``, ``decode(seed + 1)`` and so on.
+        Args:
+            seed: of the first one; the policies are those of ``decode(seed)``,
+                ``decode(seed + 1)`` and so on.
+            policies: how many there are.
+
+        Raises:
+            UserError: if the parameters of a policy are not finite.
+
+        Example:
+            >>> (trajectory,) = run.best.record()
+            >>> trajectory.observations.shape[1:]
+            (4,)
         """
-        record, state = self.parts.task.record, self.answer.task
-        seeds = range(seed, seed + policies)
+        policies = ranges.argument("policies", policies, ranges.Count)
+        record, state, first = self.parts.task.record, self.answer.task, drawn(seed)
         return [
-            record(self._act, self.decode(s), state, keys.recording(s)) for s in seeds
+            record(self._act, self._decode_finite(s), state, keys.recording(s))
+            for s in range(first, first + policies)
         ]
 
     @functools.cached_property
@@ -68,36 +119,86 @@ class Solution:
         """The same function at every use: what it is part of compiles once."""
         return act_with(self.parts.policy)
 
+    @without_seeds
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, Any]:
-        """Return what `policies` fresh policies achieve in `episodes` episodes each.
+        """Return what fresh policies achieve in fresh episodes.
 
         No search has met these policies and episodes. With the seed of a run they are
         those of its final evaluation.
 
         Args:
-            policies: number of policies.
-            episodes: number of episodes of each.
+            policies: number of policies, S.
+            episodes: number of episodes of each, E.
             seed: of the policies and episodes; None for new ones at every call.
 
         Returns:
-            `measures.describe` of the returns, and what was measured, `seed` included.
+            What `neuroevo.returns.summarize` makes of the returns, and ``env``,
+            ``episode_length_mean``, ``policies``, ``episodes`` and ``seed``; of a run,
+            ``which`` center was measured; where an episode failed, ``failures``: the
+            number of policies without a finite return.
+
+        Raises:
+            UserError: for numbers out of range.
+
+        Example:
+            >>> result = run.evaluate(policies=2, episodes=3, seed=1)
+            >>> result["which"], result["policies"], len(result["return_per_policy"])
+            ('best', 2, 2)
         """
+        policies = ranges.argument("policies", policies, ranges.Count)
+        episodes = ranges.argument("episodes", episodes, ranges.Count)
         seed = drawn(seed)
         policy_keys = keys.policy_keys(keys.evaluation(seed), policies)
         genomes = jax.tree.map(lambda x: x[None], self.genome)
         outcome = self.engine.evaluate(
             genomes, self.answer.task, policy_keys, episodes=episodes
         )
+        failures = int((~np.isfinite(outcome.returns[0]).all(axis=1)).sum())
         return {
             "env": self.config.names["env"],
-            **measures.describe(outcome.returns[0]),
+            **({"which": self.which} if self.which else {}),
+            **summarize(outcome.returns[0]),
             "episode_length_mean": float(np.mean(outcome.lengths)),
             "policies": policies,
             "episodes": episodes,
             "seed": seed,
+            **({"failures": failures} if failures else {}),
         }
+
+    def trained(self, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the arrays of a policy file by name, and their description.
+
+        Args:
+            seed: which of the genome's policies; see `decode`.
+
+        Raises:
+            UserError: if the policy's parameters are not finite.
+        """
+        params = self._decode_finite(seed)
+        arrays = {
+            **genome_file.to_arrays(params),
+            **self.parts.task.constants(self.answer.task),
+        }
+        meta = {
+            **self.meta(),
+            "encoding": {"name": "direct"},
+            **genome_file.from_spec(self.parts.spec or self.parts.task.spec),
+            "trained_from": self.config.to_dict()["encoding"] | {"seed": seed},
+        }
+        return arrays, meta
+
+    def _decode_finite(self, seed: int) -> Any:
+        """Return ``decode(seed)``, or raise a `UserError` if it is not finite."""
+        params = self.decode(seed)
+        if not is_finite(params):
+            raise UserError(
+                f"the policy that this genome decodes to with seed {seed} has "
+                "parameters that are not finite (nan, inf); expected another genome, "
+                "or a smaller learning rate"
+            )
+        return params
 
     def arrays(self) -> dict[str, Any]:
         """Return the arrays of its genome file by name."""
@@ -117,5 +218,14 @@ class Solution:
         return meta
 
     def save(self, path: str | Path) -> None:
-        """Write a genome file that `neuroevo.load` and ``neuroevo evaluate`` read."""
+        """Write a genome file that `neuroevo.load` and ``neuroevo evaluate`` read.
+
+        Args:
+            path: a file ending in .npz, which is replaced if there is one.
+
+        Example:
+            >>> run.best.save("genome.npz")
+            >>> neuroevo.load("genome.npz").config.names["env"]
+            'CartPole-v1'
+        """
         genome_file.save(Path(path), self.arrays(), self.meta())

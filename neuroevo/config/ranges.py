@@ -18,7 +18,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Union
 
 import annotated_types as at
@@ -54,6 +54,37 @@ def check(options: Any, prefix: str = "") -> None:
         check(value, name)
         for expected, got in _violations(value, hints[field.name]):
             raise UserError(f"{name}: expected {expected}, got {got!r}")
+
+
+def argument(name: str, value: Any, kind: Any) -> Any:
+    """Return an argument of a function as plain Python, if it is what is expected.
+
+    Args:
+        name: of the argument.
+        value: what was passed; numbers and arrays of numpy and JAX are as good.
+        kind: a number type with its range, such as `Count`.
+
+    Raises:
+        UserError: if it is of another type or out of range, for example
+            ``policies: expected an integer, got 2.5``.
+    """
+    value = plain(value)
+    if isinstance(value, bool) or not _takes(kind, value):
+        noun = "an integer" if _unwrap(kind)[0] is int else "a number"
+        raise UserError(f"{name}: expected {noun}, got {value!r:.60}")
+    for expected, got in _violations(value, kind):
+        raise UserError(f"{name}: expected {expected}, got {got!r}")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with arrays, of numpy or JAX, as numbers and lists of these."""
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(plain(each) for each in value)
+    is_array = hasattr(value, "__array__") and hasattr(value, "tolist")
+    return value.tolist() if is_array else value
 
 
 def _violations(value: Any, hint: Any) -> Iterator[tuple[str, Any]]:

@@ -10,9 +10,9 @@ from neuroevo.config.resolve import Config
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, checks, tuning
-from neuroevo.solution import Solution
+from neuroevo.solution import Solution, without_seeds
 from neuroevo.store.checkpoints import from_host
-from neuroevo.store.directory import RunDirectory
+from neuroevo.store.directory import RunDirectory, Which
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.store.metrics import METRICS
 
@@ -125,12 +125,12 @@ class Run:
     @property
     def center(self) -> Solution:
         """The strategy's present center."""
-        return self._solution(self.engine.center(self.state))
+        return self._solution(self.engine.center(self.state), "center")
 
     @property
     def best(self) -> Solution:
         """The center with the best held-out return so far."""
-        return self._solution(self._best or self.state.best)
+        return self._solution(self._best or self.state.best, "best")
 
     @property
     def best_is_final(self) -> bool:
@@ -142,8 +142,8 @@ class Run:
         self._best = self.center.answer
         self.best_generation = self.generation
 
-    def _solution(self, answer: engine.Answer) -> Solution:
-        return Solution(self.config, self.parts, self.engine, answer)
+    def _solution(self, answer: engine.Answer, which: Which) -> Solution:
+        return Solution(self.config, self.parts, self.engine, answer, which)
 
     @property
     def genome(self) -> Any:
@@ -157,6 +157,7 @@ class Run:
         """
         return self.best.decode(seed)
 
+    @without_seeds
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, Any]:

@@ -125,7 +125,8 @@ def read_genome(path: Path, which: Which = "best") -> genome_file.GenomeFile:
         raise UserError(
             f"{path}: has no genome yet; expected a run that has written a checkpoint"
         )
-    return _with_chunks(path, genome_file.load(path / _GENOMES[which]))
+    file = _with_chunks(path, genome_file.load(path / _GENOMES[which]))
+    return file._replace(meta={**file.meta, "which": which})
 
 
 def _with_chunks(path: Path, file: genome_file.GenomeFile) -> genome_file.GenomeFile:

@@ -144,15 +144,15 @@ def merge_files(
         for file in files
     ]
     own = [loading.prepare(*pair) for pair in zip(own_configs, files, strict=True)]
-    specs = [parts.environment.spec for _, parts, _ in own]
+    specs = [each.parts.environment.spec for each in own]
     sources = [file.path for file in files]
     names = _names([resolved.names["env"] for resolved in configs])
     _check_specs(specs, names, configs[0].parts["policy"])
 
     wide = padding.common_spec(specs)
     genomes = [
-        {**parts.encoding.constants, **genome_file.to_arrays(genome)}
-        for _, parts, genome in own
+        {**each.parts.encoding.constants, **genome_file.to_arrays(each.genome)}
+        for each in own
     ]
     arrays = concatenate(genomes, specs, wide)
     meta = {"spec": genome_file.from_spec(wide)}

@@ -24,7 +24,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices
-from neuroevo import returns as measures
 from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
 from neuroevo.core import keys as random
@@ -32,6 +31,7 @@ from neuroevo.errors import UserError, unknown
 from neuroevo.policies import networks as policies
 from neuroevo.policies.imitation import Training
 from neuroevo.policies.restrict import restrict
+from neuroevo.returns import summarize
 from neuroevo.run import build, tuning
 from neuroevo.run.parts import count, shapes
 from neuroevo.solution import Solution, drawn
@@ -124,7 +124,7 @@ def measure(
     Returns:
         ``env``, ``policies``, ``episodes``, ``seed``, ``axes`` (the grid) and
         ``rows``: for each combination its value of every axis, then
-        `measures.describe` of its returns.
+        `neuroevo.returns.summarize` of its returns.
     """
     rows = [
         dict(zip(grid, values, strict=True))
@@ -134,7 +134,7 @@ def measure(
     keys = random.policy_keys(random.evaluation(seed), policies)
     by_depth = itertools.groupby(rows, key=lambda row: row["depth"])
     returns = [_play(solution, list(some), keys, episodes) for _, some in by_depth]
-    described = map(measures.describe, itertools.chain(*returns))
+    described = map(summarize, itertools.chain(*returns))
     return {
         "env": solution.config.names["env"],
         "policies": policies,

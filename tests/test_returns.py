@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from neuroevo import returns as measures
+from neuroevo import returns as statistics
 
 
 def test_describe_by_hand():
-    found = measures.describe([[1.0, 3.0], [5.0, 7.0]])
+    found = statistics.summarize([[1.0, 3.0], [5.0, 7.0]])
     assert found["return_mean"] == 4.0
     assert found["return_std"] == pytest.approx(np.std([1, 3, 5, 7]))
     assert found["return_std_policies"] == 2.0  # of 2 and 6
@@ -19,7 +19,7 @@ def test_describe_by_hand():
 
 def test_variances_add_up():
     returns = np.random.default_rng(0).normal(size=(6, 5)) + np.arange(6)[:, None]
-    found = measures.describe(returns)
+    found = statistics.summarize(returns)
     parts = found["return_std_policies"] ** 2 + found["return_std_episodes"] ** 2
     assert parts == pytest.approx(found["return_std"] ** 2)
 
@@ -27,7 +27,7 @@ def test_variances_add_up():
 def test_the_interval_agrees_with_resampling_by_hand():
     rng = np.random.default_rng(1)
     returns = rng.gamma(2.0, size=(20, 4)) + rng.gamma(2.0, size=(20, 1))
-    low, high = measures.interval(returns)
+    low, high = statistics.interval(returns)
     picks = rng.integers(0, 20, (20_000, 20))
     wanted = np.quantile(returns.mean(1)[picks].mean(1), [0.025, 0.975])
     assert [low, high] == pytest.approx(wanted, abs=0.05)
@@ -37,23 +37,23 @@ def test_the_interval_agrees_with_resampling_by_hand():
 def test_the_interval_of_policies_is_wider_than_that_of_their_episodes():
     """Many episodes of few policies that differ do not make one sure."""
     returns = np.repeat([[0.0], [1.0], [2.0], [3.0]], 100, axis=1)
-    low, high = measures.interval(returns)
+    low, high = statistics.interval(returns)
     assert high - low > 1.5
 
 
 def test_one_policy_has_the_interval_of_its_episodes():
-    low, high = measures.interval(np.array([[1.0, 2.0, 3.0, 4.0]]))
+    low, high = statistics.interval(np.array([[1.0, 2.0, 3.0, 4.0]]))
     assert 1.0 <= low < 2.5 < high <= 4.0
 
 
 @pytest.mark.parametrize("returns", [[[3.0]], [[500.0, 500.0], [500.0, 500.0]]])
 def test_no_spread_no_interval(returns):
     mean = np.mean(returns)
-    assert measures.interval(np.array(returns)) == [mean, mean]
+    assert statistics.interval(np.array(returns)) == [mean, mean]
 
 
 def test_a_failure_is_not_hidden():
-    assert np.isnan(measures.interval(np.array([[1.0], [np.nan]]))).all()
+    assert np.isnan(statistics.interval(np.array([[1.0], [np.nan]]))).all()
 
 
 def test_collapse_of_metrics():
@@ -61,6 +61,6 @@ def test_collapse_of_metrics():
         {"center_return": value, "fitness_std": 5.0}
         for value in (250.0, 2034.0, None, 300.0, 250.0)
     ]
-    assert measures.Collapse.of(rows)
-    assert not measures.Collapse.of(rows[:-1])
-    assert not measures.Collapse.of([])
+    assert statistics.Collapse.of(rows)
+    assert not statistics.Collapse.of(rows[:-1])
+    assert not statistics.Collapse.of([])
