@@ -151,9 +151,8 @@ def merge(
         UserError: for genomes that do not go together, before anything is compiled.
 
     Example:
-        >>> merged = neuroevo.merge(
-        ...     "runs/first", "zoo:breakout-d16", encoding={"steps": 8}, out="merged.npz"
-        ... )
+        >>> sets = "runs/first", "zoo:breakout-d16"
+        >>> merged = neuroevo.merge(*sets, encoding={"steps": 8}, out="merged.npz")
         >>> neuroevo.load("merged.npz", env="CartPole-v1").genome["states"].shape
         (18, 400)
     """
