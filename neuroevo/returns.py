@@ -37,6 +37,26 @@ def summarize(returns: Any) -> dict[str, Any]:
     }
 
 
+def known(value: Any) -> float | None:
+    """Return a number that is finite, or None for whatever else there is.
+
+    Example:
+        >>> known(3), known(float("nan")), known(None), known("3")
+        (3, None, None, None)
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and math.isfinite(value) else None
+
+
+def known_ends(value: Any) -> tuple[float, float] | None:
+    """Return the ends of an interval, or None for whatever else there is."""
+    ends = list(map(known, value)) if isinstance(value, list | tuple) else []
+    match ends:
+        case [int() | float() as low, int() | float() as high]:
+            return low, high
+    return None
+
+
 def interval(returns: np.ndarray) -> list[float]:
     """Return the 95 % bootstrap interval of the mean of (S, E) returns.
 

@@ -149,10 +149,43 @@ def test_a_failed_run_is_left_behind_and_tried_again(stub, capsys):
     assert len(started) == 9 and started[-1] == started[1]
 
 
-def test_a_mistake_in_one_run_ends_all(stub):
-    started = stub({2: "raise SystemExit(2)"})
-    assert sweep() == 2
-    assert len(started) == 2
+@pytest.mark.parametrize(("codes", "expected"), [((2,), 2), ((2, 1), 1), ((-9,), 1)])
+def test_failed_runs_are_named_and_the_sweep_goes_on(stub, capsys, codes, expected):
+    """A mistake in one run, a run that learned nothing, one that was killed."""
+    started = stub({n: f"raise SystemExit({c})" for n, c in enumerate(codes, 2)})
+    assert sweep() == expected
+    assert len(started) == 8
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"{len(codes)} of 8 runs failed: " in last
+    assert last.count("seed=") == len(codes) and started[1] in last
+
+
+BROKEN = {
+    "null": '{"generations": 4, "env_steps": null, "seconds": null, '
+    '"final_return_mean": null, "best_return_mean": null}',
+    "NaN": '{"generations": 4, "final_return_mean": NaN, "seconds": NaN}',
+    "empty": '{"generations": 4}',
+    "a list": "[]",
+    "cut": '{"generations": 4, "fin',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("summary", BROKEN.values(), ids=BROKEN)
+def test_a_broken_run_does_not_break_its_sweep(summary, stub, tmp_path, capsys):
+    """Every later call shows it for what it is, and the other runs as they are."""
+    started = stub({})
+    assert sweep() == 0
+    (tmp_path / "runs/s" / started[1] / "summary.json").write_text(summary)
+    capsys.readouterr()
+    for _ in range(2):
+        assert sweep("s.yaml --dry-run --json") == 0
+        row = json.loads(capsys.readouterr().out)["variants"][0]
+        assert row["return_mean"] == 10.0 if row["done"] == 1 else 10.5
+        assert sweep("s.yaml --dry-run") == 0
+        assert "nan" not in capsys.readouterr().out.lower()
+    assert sweep() == 0  # what can be mended is
+    assert len(started) in (8, 9)
 
 
 WAITS = f"""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import shlex
 import shutil
@@ -28,6 +29,7 @@ from neuroevo.views import (
     body_page,
     body_painters,
     body_shapes,
+    comparison,
     curves,
     pairs,
     recording,
@@ -384,7 +386,7 @@ def pages(run, others):
     one, two = run.with_name("one.html"), run.with_name("two.html")
     one.write_text(report.make_report(read_record(run), solution, recorded))
     found = [read_record(path) for path in (run, *others)]
-    two.write_text(report.make_comparison(found))
+    two.write_text(comparison.make_comparison(found))
     return one, two
 
 
@@ -415,6 +417,64 @@ def test_report(run_cli, run, others):
     (others[1] / SUMMARY).unlink()
     code, _, err = run_cli("report nowhere")
     assert code == 2 and err.count("\n") == 1
+
+
+def without(summary, key, null):
+    """A summary as a failed run leaves it."""
+    return {k: v for k, v in summary.items() if k != key} | (
+        {} if null is ... else {key: null}
+    )
+
+
+@pytest.mark.parametrize("null", [None, math.nan, ...])
+def test_reports_of_failed_runs(run, null):
+    """Whatever a summary lacks, the pages are written, and say nothing of nan."""
+    whole = read_record(run)
+    numbers = [k for k, v in whole.summary.items() if not isinstance(v, str)]
+    broken = whole.summary
+    for key in numbers:
+        broken = without(broken, key, null)
+    rows = [row | {"fitness_mean": None, "fitness_std": None} for row in whole.rows]
+    failed = whole._replace(summary=broken, rows=rows)
+    for key in numbers:
+        one = whole._replace(summary=without(whole.summary, key, null))
+        assert report._headline(one) and comparison._describe(one, "")
+        assert comparison._summarize("", [whole, one])
+    lines = [
+        report.make_report(failed, None),
+        comparison.make_comparison([failed, whole]),
+        comparison.make_comparison([failed]),
+    ]
+    for html in lines:
+        text = re.sub("(?s)<(script|style).*?</\\1>", "", html)
+        assert not re.search(r"\bnan\b|\bNone\b", text)
+    if null is None:
+        assert "not finite" in lines[0]
+
+
+def test_a_genome_without_its_environment_is_shown_as_far_as_it_is_known(run):
+    arrays = neuroevo.load(run).arrays()
+    html = report.make_report(read_record(run), arrays, note="no pictures")
+    assert html.count("<figcaption>") == 2 and "no pictures" in html
+    assert html.count('<img src="data:image/png') == 0 and "s0 " in html
+
+
+def test_pages_fit_a_phone(pages):
+    """Nothing has a width of its own but what scrolls: see the test in a browser."""
+    for page in pages:
+        html = page.read_text()
+        style = re.search("(?s)<style>(.*?)</style>", html)[1]
+        assert 'name="viewport" content="width=device-width' in html
+        assert "img { max-width: 100%" in style
+        assert re.search(r"code[^{]*{ overflow-wrap: anywhere", style)
+        assert re.search(r"\npre {[^}]*pre-wrap", style)
+        for rule in re.findall(r"([^{}]+){[^}]*min-width: [1-9]", style):
+            assert rule.strip() == ".name"  # in a table, which scrolls
+        for table in re.finditer("<table", html):
+            assert html[: table.start()].endswith('<div class="wide">')
+    one = pages[0].read_text()
+    pictures = re.findall('(?s)<figure>.*?<img src="data:image/png', one)
+    assert len(pictures) == 2 and "repeat(auto-fill" in one
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

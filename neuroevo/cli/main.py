@@ -472,13 +472,13 @@ def _compare(sweep: Any) -> str | None:
     """Write a report of a sweep's finished runs; return where it is, if there are."""
     from neuroevo.store import record
     from neuroevo.studies import sweep as sweeping
-    from neuroevo.views import report
+    from neuroevo.views import comparison
 
-    done = [trial.path for trial in sweep.trials if sweeping.state(trial) == "done"]
+    done = [trial.path for trial in sweep.trials if sweeping.is_finished(trial)]
     if not done:
         return None
     path = sweep.path / "report.html"
-    html = report.make_comparison([record.read_record(each) for each in done])
+    html = comparison.make_comparison([record.read_record(each) for each in done])
     atomic_write(path, html)
     return str(path)
 
@@ -618,7 +618,7 @@ _INSPECT = "neuroevo inspect RUN|GENOME.npz"
 def _inspect(arguments: list[str]) -> int:
     from neuroevo import loading
     from neuroevo.terminal import genomes
-    from neuroevo.views import heat_map, pairs
+    from neuroevo.views import heat_map, pair_pictures, pairs
 
     resolved, file = _read(arguments, _Inspect, _INSPECT)
     options = resolved.settings
@@ -648,7 +648,9 @@ def _inspect(arguments: list[str]) -> int:
     if options.picture is not None:
         kind = options.picture.suffix.removeprefix(".")
         drawn = {"renderer": options.renderer, "kind": kind}
-        options.picture.write_bytes(pairs.make_picture(solution, found, **drawn))
+        options.picture.write_bytes(
+            pair_pictures.make_picture(solution, found, **drawn)
+        )
     return 0
 
 
@@ -701,7 +703,7 @@ def _report(arguments: list[str]) -> int:
     from neuroevo import loading
     from neuroevo.store.directory import BEST
     from neuroevo.store.files import check_new_file
-    from neuroevo.views import recording, report
+    from neuroevo.views import comparison, recording, report
 
     paths, arguments = _take_paths(arguments)
     options = parsing.parse_command(_Report, arguments, prog=_REPORT)
@@ -717,7 +719,7 @@ def _report(arguments: list[str]) -> int:
             recorded = recording.record(solution) if options.episode else None
         html = report.make_report(found[0], solution, recorded)
     else:
-        html = report.make_comparison(found)
+        html = comparison.make_comparison(found)
     atomic_write(path, html)
     print(path)
     return 0

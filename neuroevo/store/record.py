@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neuroevo.errors import UserError
+from neuroevo.returns import known
 from neuroevo.store.directory import ENVIRONMENT, SUMMARY, read_config
 from neuroevo.store.files import read_json
 from neuroevo.store.metrics import read_metrics
@@ -35,7 +36,7 @@ class RunRecord(NamedTuple):
     def column(self, key: str) -> np.ndarray:
         """Return the metric `key` of each generation, NaN where there is none."""
         values = [row.get(key) for row in self.rows]
-        return np.array([v if _is_number(v) else np.nan for v in values], float)
+        return np.array([np.nan if known(v) is None else v for v in values], float)
 
 
 def read_record(path: Path) -> RunRecord:
@@ -48,13 +49,9 @@ def read_record(path: Path) -> RunRecord:
     rows = [
         row
         for row in read_metrics(path)
-        if all(_is_number(row.get(axis)) for axis in _COUNTERS)
+        if all(known(row.get(axis)) is not None for axis in _COUNTERS)
     ]
     if not rows:
         raise UserError(f"{path}: no metrics yet; expected a run of one generation")
     summary, environment = (read_json(path / name) for name in (SUMMARY, ENVIRONMENT))
     return RunRecord(path, config, rows, rename_results(summary), environment)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from neuroevo import returns as measures
+from neuroevo import returns
 from neuroevo.config import resolve as config
 from neuroevo.config.layers import read_layers
 from neuroevo.config.schema import group_of
@@ -36,7 +36,9 @@ from neuroevo.store.files import atomic_write, flatten, read_json
 from neuroevo.store.metrics import read_metrics
 
 KEY = "sweep"
+_PLAN = {"grid", "list", "seeds", "submit"}
 _LIMITS = ("generations", "max_env_steps", "max_seconds")
+_FINAL = "final_return_mean"
 _COMPARED = {"search", "evaluation"}  # a run may go on with other options than these
 
 
@@ -74,8 +76,8 @@ def read(file: Path, out: Path | None = None) -> Sweep:
     plan = values.get(KEY)
     if not isinstance(plan, Mapping):
         raise UserError(f"{file}: {KEY}: expected a mapping like {{grid: {{…}}}}")
-    for key in plan.keys() - {"grid", "list", "seeds", "submit"}:
-        raise unknown(f"key of {KEY} in {file}", key, ["grid", "list", "seeds"])
+    for key in plan.keys() - _PLAN:
+        raise unknown(f"key of {KEY} in {file}", str(key), _PLAN)
     out = out or Path("runs") / file.stem
     trials: dict[str, Trial] = {}
     for changes, seeds in _plan(file, plan):
@@ -156,54 +158,78 @@ def _check(trial: Trial) -> None:
 # What there is of a run
 
 
+DONE, FAILED, MISSING = "done", "failed", "missing"
+
+
 def state(trial: Trial) -> str:
-    """Return ``done``, ``missing``, or at which generation a run has stopped or is."""
+    """Return how far a run is.
+
+    Returns:
+        ``missing``; ``at N``, the generation at which it has stopped or is now;
+        ``done``; or ``failed``: done, but its final return is not finite.
+    """
     if not is_run(trial.path):
-        return "missing"
+        return MISSING
     rows = read_metrics(trial.path)
     generation = rows[-1]["generation"] if rows else 0
-    summary = read_json(trial.path / SUMMARY)
-    was = read_config(trial.path)
+    summary, was = _read_summary(trial), read_config(trial.path)
     same = all(was.get(limit) == trial.config[limit] for limit in _LIMITS)
-    if same and summary.get("generations") == generation:
-        return "done"
-    return f"at {generation}"
+    if not same or summary.get("generations") != generation:
+        return f"at {generation}"
+    measured = _FINAL in summary
+    return FAILED if measured and returns.known(summary[_FINAL]) is None else DONE
+
+
+def _read_summary(trial: Trial) -> Mapping[str, Any]:
+    """Return the results of a run; none if they are damaged: a resume mends that."""
+    try:
+        return read_json(trial.path / SUMMARY)
+    except UserError:
+        return {}
+
+
+def is_finished(trial: Trial) -> bool:
+    """Return whether nothing is left to do for a run."""
+    return state(trial) in (DONE, FAILED)
 
 
 def table(sweep: Sweep) -> list[dict[str, Any]]:
     """Return a row for each variant of a sweep, of what its finished runs achieved.
 
-    The keys are `variant`, `runs`, `done`, `states` by seed, and, where one is done,
-    `return_mean`, `return_std` and `return_interval` over the runs' final returns,
-    `best_return_mean`, and the mean `env_steps` and `seconds`.
+    The keys are `variant`, `runs`, `done`, `states` by seed (see `state`), and, where
+    one is done, `return_mean`, `return_std` and `return_interval` over the runs' final
+    returns, `best_return_mean`, and the mean `env_steps` and `seconds`. A mean is None
+    where no run has the number.
     """
     rows: dict[str, dict[str, Any]] = {}
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    finished: dict[str, list[Mapping[str, Any]]] = {}
     for trial in sweep.trials:
         empty = {"variant": trial.variant, "runs": 0, "done": 0, "states": {}}
         row = rows.setdefault(trial.variant, empty)
         reached = row["states"][str(trial.config["seed"])] = state(trial)
         row["runs"] += 1
-        row["done"] += reached == "done"
-        if reached == "done":
-            summary = read_json(trial.path / SUMMARY)
-            found.setdefault(trial.variant, []).append(summary)
-    for variant, summaries in found.items():
+        row["done"] += reached == DONE
+        if reached == DONE:
+            finished.setdefault(trial.variant, []).append(_read_summary(trial))
+    for variant, summaries in finished.items():
         rows[variant] |= _statistics(summaries)
     return list(rows.values())
 
 
 def _statistics(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    def mean(key):
-        return float(np.mean([summary[key] for summary in summaries]))
+    def values(key: str) -> list[float]:
+        found = [returns.known(summary.get(key)) for summary in summaries]
+        return [value for value in found if value is not None]
 
-    row = {"env_steps": mean("env_steps"), "seconds": mean("seconds")}
-    if all("final_return_mean" in summary for summary in summaries):
-        returns = np.array([[s["final_return_mean"]] for s in summaries], float)
+    def mean(key: str) -> float | None:
+        return float(np.mean(found)) if (found := values(key)) else None
+
+    row: dict[str, Any] = {"env_steps": mean("env_steps"), "seconds": mean("seconds")}
+    if final := values(_FINAL):
         row |= {
-            "return_mean": mean("final_return_mean"),
-            "return_std": float(returns.std()),
-            "return_interval": measures.interval(returns),
+            "return_mean": mean(_FINAL),
+            "return_std": float(np.std(final)),
+            "return_interval": returns.interval(np.array(final)[:, None]),
             "best_return_mean": mean("best_return_mean"),
         }
     return row
@@ -271,7 +297,7 @@ def _forwarding(send: Callable[[int], None]) -> Iterator[None]:
 
 def prepare(sweep: Sweep) -> list[Trial]:
     """Write the configurations of the runs that are not done, and return these."""
-    missing = [trial for trial in sweep.trials if state(trial) != "done"]
+    missing = [trial for trial in sweep.trials if not is_finished(trial)]
     for trial in missing:
         sweep.path.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(dict(trial.config), sort_keys=False, allow_unicode=True)
@@ -282,18 +308,23 @@ def prepare(sweep: Sweep) -> list[Trial]:
 def run(sweep: Sweep, tell: Callable[[str], None], *, quiet: bool = False) -> int:
     """Run what is not done, one after the other; return the exit code.
 
-    A run that fails is left behind; a mistake of the user's or a signal ends all.
+    A run that fails is left behind, and named at the end; only a signal ends all.
     """
-    failed, missing = False, prepare(sweep)
+    failed: dict[Path, int] = {}
+    missing = prepare(sweep)
     for number, trial in enumerate(missing, 1):
         tell(f"run {number} of {len(missing)}: {trial.path}")
         code = Job(trial, quiet)()
-        if code in (2, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+        if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             return code
         if code:
-            tell(f"{trial.path} failed with exit code {code}")
-            failed = True
-    return int(failed)
+            tell(f"{trial.path} failed with exit code {code}; going on without it")
+            failed[trial.path] = code
+    if not failed:
+        return 0
+    paths = ", ".join(map(str, failed))
+    tell(f"{len(failed)} of {len(missing)} runs failed: {paths}")
+    return 2 if {*failed.values()} == {2} else 1
 
 
 def submit(sweep: Sweep, cluster: str) -> list[Any]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import humanize
 import numpy as np
@@ -11,9 +10,13 @@ from rich.console import RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
+_MISSING = "–"
 
-def format_count(number: float) -> str:
-    """Abbreviate a count: ``950``, ``1.2k``, ``16.3M``."""
+
+def format_count(number: float | None) -> str:
+    """Abbreviate a count: ``950``, ``1.2k``, ``16.3M``; what is missing is a dash."""
+    if number is None or not math.isfinite(number):
+        return _MISSING
     for unit in ("", "k", "M", "G"):
         if abs(number) < (999.5 if unit == "" else 999.95):
             break
@@ -38,7 +41,7 @@ def format_amount(count: int, name: str) -> str:
 def format_value(number: float | None) -> str:
     """Format a return to about four digits; what is missing is a dash."""
     if number is None or not math.isfinite(number):
-        return "–"
+        return _MISSING
     size = abs(number)
     if size >= 1e6 or 0 < size < 1e-3:
         return f"{number:.2e}"
@@ -46,19 +49,15 @@ def format_value(number: float | None) -> str:
     return f"{number:.{digits}f}"
 
 
-def known(value: Any) -> float | None:
-    """Return a number that is finite, or None for whatever else there is."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if number and math.isfinite(value) else None
-
-
 def format_signed(number: float) -> str:
     """Format a coordinate with its sign and two decimals: ``+0.25``, ``-1.3e+02``."""
     return f"{number:+.2f}" if abs(number) < 100 else f"{number:+.1e}"
 
 
-def format_duration(seconds: float) -> str:
-    """Format a time with its two leading units: ``18 s``, ``1 min 12 s``."""
+def format_duration(seconds: float | None) -> str:
+    """Format a time with its two leading units: ``18 s``, ``1 min 12 s``, or a dash."""
+    if seconds is None or not math.isfinite(seconds):
+        return _MISSING
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms" if seconds else "0 s"
     if seconds < 9.95:

@@ -11,13 +11,13 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from neuroevo.returns import known, known_ends
 from neuroevo.terminal.formatting import (
     format_amount,
     format_bytes,
     format_count,
     format_duration,
     format_value,
-    known,
     sparkline,
 )
 from neuroevo.terminal.tables import Column, print_facts, print_table
@@ -194,10 +194,8 @@ def _spread(result: Mapping[str, Any], name: str, null: str = _NOT_FINITE) -> st
 
 def _interval(result: Mapping[str, Any], name: str) -> str | None:
     """Return an interval, if it is one of numbers."""
-    ends = [known(end) for end in result.get(f"{name}_interval") or ()]
-    if not ends or None in ends:
-        return None
-    return " to ".join(map(format_value, ends))
+    ends = known_ends(result.get(f"{name}_interval"))
+    return " to ".join(map(format_value, ends)) if ends else None
 
 
 def _effort(result: Mapping[str, Any]) -> str | None:

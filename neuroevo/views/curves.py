@@ -61,7 +61,7 @@ def group(found: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the search depends on besides its seed, by dotted name."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in config.items():
         if group_of(key) != "search" or key == "seed":
             continue

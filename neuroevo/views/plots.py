@@ -10,7 +10,7 @@ from neuroevo.views import curves
 from neuroevo.views.colors import color
 
 _STYLES = ("-", "--", "-.", ":")  # told apart without colors, too
-_RC = {
+_RC: Any = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -218,7 +218,7 @@ def _draw_bars(
         axes.set_ylim(len(values) - 0.5, -0.5)
         axes.set_xlim(-scale, scale)
         known = names is not None and len(names) == len(values)
-        labels = names if known else [str(i) for i in rows]
+        labels = list(names or ()) if known else [str(i) for i in rows]
         every = -(-len(rows) // _BARS)
         axes.locator_params("x", nbins=4)
         axes.set_yticks(rows[::every], labels[::every], fontsize=6)

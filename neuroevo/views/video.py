@@ -76,9 +76,10 @@ def draw_frames(
         if scene.legend:
             draw_legend(figure, scene.legend, loc="center right")
         state = jax.tree.map(lambda x, t=t: x[t], steps.states)
-        scene.draw(axes, steps.observations[t], state)
+        scene.draw(axes, np.asarray(steps.observations[t]), state)
         axes.set_anchor("C")
-        said = f"{name_action(steps.actions[t])}   return {format_value(returns[t])}"
+        action = name_action(np.asarray(steps.actions[t]))
+        said = f"{action}   return {format_value(returns[t])}"
         figure.text(0.02, 0.93, f"{recording.name}   step {t + 1}", va="center")
         figure.text(0.98, 0.93, said, va="center", ha="right")
         canvas.draw()

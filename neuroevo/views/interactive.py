@@ -1,0 +1,151 @@
+"""Learning curves that can be zoomed and read off, drawn by plotly."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neuroevo.store.record import RunRecord
+from neuroevo.views import curves
+from neuroevo.views.colors import color
+
+_LAYOUT: dict[str, Any] = {
+    "template": "plotly_white",
+    "margin": {"l": 5, "r": 5, "t": 40, "b": 5},  # labels make room for themselves
+    "legend": {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0},
+    "hovermode": "x unified",
+    "font": {"family": "system-ui, DejaVu Sans, sans-serif"},
+}
+_AXIS: dict[str, Any] = {"automargin": True, "title_standoff": 8}
+
+
+class Trace(NamedTuple):
+    """A line of a plot: how it looks, and its points over any of `curves.AXES`."""
+
+    style: Mapping[str, Any]
+    points: Callable[[str], tuple[np.ndarray, np.ndarray]]
+
+
+def plot_run(run: RunRecord) -> Any:
+    """Return the returns of a run's population and of its center."""
+
+    def band(x: str) -> tuple[np.ndarray, np.ndarray]:
+        xs, mean = curves.one(run, "fitness_mean", x)
+        at, spread = curves.one(run, "fitness_std", x)
+        if len(at) != len(xs):
+            return xs[:0], xs[:0]
+        return _outline(xs, mean - spread, mean + spread)
+
+    def line(key: str, name: str, mode: str = "lines", **style: Any) -> Trace:
+        style = {"name": name, "mode": mode, "line": style, "marker": {"size": 5}}
+        return Trace(style, lambda x: curves.one(run, key, x))
+
+    traces = [
+        Trace(_shade(color(0)), band),
+        line("fitness_mean", "population, mean ± sd", color=color(0)),
+        line("fitness_max", "best candidate", color=color(0), dash="dot"),
+        line("center_return", "center, held out", "lines+markers", color=color(1)),
+    ]
+    return _plot(traces, "return")
+
+
+def plot_groups(groups: Mapping[str, Sequence[RunRecord]]) -> Any:
+    """Return the held-out returns of settings: means, and bands over their runs."""
+    traces = []
+    for i, (label, members) in enumerate(groups.items()):
+
+        def several(x: str, members: Sequence[RunRecord] = members) -> curves.Curve:
+            empty = curves.Curve(*[np.array([])] * 4)
+            return curves.several(members, "center_return", x) or empty
+
+        def band(
+            x: str, several: Callable[[str], curves.Curve] = several
+        ) -> tuple[np.ndarray, np.ndarray]:
+            curve = several(x)
+            return _outline(curve.x, curve.low, curve.high)
+
+        def mean(
+            x: str, several: Callable[[str], curves.Curve] = several
+        ) -> tuple[np.ndarray, np.ndarray]:
+            curve = several(x)
+            return curve.x, curve.mean
+
+        if len(members) > 1:
+            traces.append(Trace(_shade(color(i)), band))
+            label = f"{label} ({len(members)} seeds)"
+        style = {"name": label, "mode": "lines", "line": {"color": color(i)}}
+        traces.append(Trace(style, mean))
+    return _plot(traces, curves.METRICS["center_return"])
+
+
+def plot_population(run: RunRecord) -> Any:
+    """Return the population's spread, the speed, and failures if there were any."""
+    from plotly.subplots import make_subplots
+
+    generation, steps, seconds = map(run.column, curves.AXES)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        speed = np.diff(steps, prepend=0) / np.diff(seconds, prepend=0)
+    speed[~np.isfinite(speed)] = np.nan
+    rows = [
+        ("standard deviation of fitness", run.column("fitness_std")),
+        ("environment steps per second", speed),
+    ]
+    if np.nansum(run.column("failures")) > 0:
+        rows.append(("candidates without a finite fitness", run.column("failures")))
+    figure = make_subplots(
+        len(rows),
+        1,
+        shared_xaxes=True,
+        vertical_spacing=0.15,
+        subplot_titles=[name for name, _ in rows],
+    )
+    for i, (name, values) in enumerate(rows):
+        line = {"color": color(i), "width": 1.5}
+        figure.add_scatter(
+            x=generation, y=values, name=name, line=line, row=i + 1, col=1
+        )
+    figure.update_layout(_LAYOUT | {"showlegend": False})
+    figure.update_annotations(font_size=13)
+    figure.update_yaxes(_AXIS)
+    figure.update_xaxes(_AXIS)
+    figure.update_xaxes(title_text=curves.AXES["generation"], row=len(rows), col=1)
+    return figure
+
+
+def _plot(traces: Sequence[Trace], title: str) -> Any:
+    """Return a plot with a button for each x axis."""
+    import plotly.graph_objects as go
+
+    figure, buttons = go.Figure(layout=_LAYOUT), []
+    for trace in traces:
+        x, y = trace.points("generation")
+        figure.add_scatter(x=x, y=y, **trace.style)
+    for name, label in curves.AXES.items():
+        xs, ys = zip(*(trace.points(name) for trace in traces), strict=True)
+        layout = {"xaxis.title.text": label, "xaxis.autorange": True}
+        label = {"env_steps": "env steps", "seconds": "time"}.get(name, name)
+        args = [{"x": xs, "y": ys}, layout]
+        buttons.append({"label": label, "method": "update", "args": args})
+    menu: dict[str, Any] = {"type": "buttons", "direction": "left", "buttons": buttons}
+    menu |= {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+    figure.update_xaxes(_AXIS, title_text=curves.AXES["generation"])
+    figure.update_yaxes(_AXIS, title_text=title)
+    return figure.update_layout(updatemenus=[menu | {"font": {"size": 11}}])
+
+
+def _outline(
+    x: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points around a band."""
+    return np.concatenate([x, x[::-1]]), np.concatenate([low, high[::-1]])
+
+
+def _shade(line: str) -> dict[str, Any]:
+    """Return how a band about a line of this color looks."""
+    red, green, blue = (int(line[i : i + 2], 16) for i in (1, 3, 5))
+    fill: dict[str, Any] = {
+        "fill": "toself",
+        "fillcolor": f"rgba({red}, {green}, {blue}, 0.2)",
+    }
+    border = {"line": {"width": 0}, "mode": "lines", "showlegend": False}
+    return fill | border | {"hoverinfo": "skip"}
