@@ -92,7 +92,7 @@ def evolve(
     layers += read_layers(preset, config_file)
     layers.append(config.Layer("evolve", options))
     run = launch(
-        config.resolve(layers, custom=custom, prog="evolve"),
+        config.resolve(layers, custom=custom),
         path,
         start=first,
         resume=resume,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from neuroevo import devices
 from neuroevo.config import resolve as config
+from neuroevo.config.command import TRAINING, Command, read
 from neuroevo.errors import UserError, unknown
 from neuroevo.run import build, tuning
 from neuroevo.run.parts import Parts
@@ -41,12 +42,13 @@ def read_solution(
     layers: Sequence[config.Layer],
     arguments: Sequence[str] = (),
     *,
+    command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
-    **options: Any,
+    which: Which = "best",
 ) -> tuple[config.Config, genome_file.GenomeFile]:
     """Return a genome file and the configuration to decode it with; see `configure`."""
-    file = read_genome(path)
-    return configure(file, layers, arguments, custom=custom, **options)
+    file = read_genome(path, which)
+    return configure(file, layers, arguments, command=command, custom=custom)
 
 
 def configure(
@@ -54,16 +56,18 @@ def configure(
     layers: Sequence[config.Layer] = (),
     arguments: Sequence[str] = (),
     *,
+    command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
-    **options: Any,
 ) -> tuple[config.Config, genome_file.GenomeFile]:
     """Return the configuration to decode the genome in `file` with, and that file.
 
     The configuration is the file's own, overridden by `layers` and `arguments`. Where
     these name the environment of a merged file, the file is what concerns that one.
     """
+    names: Mapping[str, str] | None = None
     if tasks := genome_file.split(file):
-        name, layers, arguments = config.take_name("env", layers, arguments)
+        names = read(command, arguments).names
+        name, layers, names = config.take_name("env", layers, names)
         if name is None:
             raise UserError(
                 f"{file.path}: merged from several tasks; expected one of them as env: "
@@ -76,7 +80,10 @@ def configure(
     named |= {*CHUNKS}
     own = {name: file.meta[name] for name in named if name in file.meta}
     layers = [config.Layer(str(file.path), own), *map(config.without_settings, layers)]
-    return config.resolve(layers, arguments, custom=custom, **options), file
+    resolved = config.resolve(
+        layers, arguments, command=command, custom=custom, names=names
+    )
+    return resolved, file
 
 
 def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solution:

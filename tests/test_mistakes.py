@@ -52,16 +52,45 @@ COMMANDS = {
     "-x": ["unknown command '-x'", "expected one of ", "resume, "],
     "list envz": ["unknown list 'envz'", "presets, strategies", "'envs'?"],
     "list envs CartPole-v1": ["unexpected argument 'CartPole-v1'"],
-    "resume": ["RUN is missing", "neuroevo resume RUN"],
+    "resume": ["RUN is missing: expected neuroevo resume RUN"],
     "resume nowhere": ["nowhere: not a run", "a directory that neuroevo train made"],
     "resume . --generation 4": ["--generation", "did you mean '--generations'?"],
     "resume . --population 4": ["unknown option --population"],
-    "evaluate": ["expected a run or a genome file", "neuroevo evaluate RUN|GENOME.npz"],
-    "evaluate --policies 3": ["expected a run or a genome file"],
+    "evaluate": ["GENOME is missing: expected neuroevo evaluate RUN|GENOME.npz"],
+    "evaluate --policies 3": ["GENOME is missing"],
     "evaluate nowhere": ["nowhere: no such file"],
     "evaluate .": [".: not a run; expected a run directory or a genome"],
     "evaluate 'ein Ort/ü'": ["ein Ort/ü: no such file; expected a genome (.npz)"],
     f"resume {'x' * 300}": ["config.yaml: File name too long; expected a run"],
+}
+COMMANDS |= {
+    # Options of 0.1, wherever they are given.
+    "train --seeds 3": ["unknown option --seeds: expected --policies"],
+    "train --center-seeds 3": ["--center-seeds: expected --center-policies"],
+    "train --final_seeds=3": ["--final-seeds: expected --final-policies"],
+    "evaluate --seeds 3 g.npz": ["unknown option --seeds: expected --policies"],
+    "evaluate g.npz --seeds 3": ["unknown option --seeds: expected --policies"],
+    # Arguments and options of commands in an order of their own.
+    "resume --generation 4 .": ["--generation", "did you mean '--generations'?"],
+    "evaluate --polices 3 g.npz": ["--polices", "did you mean '--policies'?"],
+    "evaluate --encoding.stepps 3 g.npz": ["did you mean '--encoding.steps'?"],
+    "evaluate --encoding datset g.npz": ["g.npz: no such file"],
+    "evaluate --policies 2 a.npz b.npz": ["unexpected argument 'b.npz'", "neuroevo ev"],
+    "evaluate a.npz --strategy SNES": ["unknown option --strategy"],
+    "plot a": ["a: not a run"],
+    "plot": ["RUN is missing: expected neuroevo plot RUN [RUN ...] --out"],
+    "plot --metric fitnes a": ["--metric: expected center_return", "got 'fitnes'"],
+    "report --epsode a": ["unknown option --epsode", "did you mean '--episode'?"],
+    "metrics": ["RUN is missing: expected neuroevo metrics RUN"],
+    "merge a b": ["--out is missing: expected neuroevo merge"],
+    "merge --out m.npz --env.gravity 3 a b": ["unknown option --env.gravity"],
+    "sweep": ["SWEEP.yaml is missing: expected neuroevo sweep SWEEP.yaml"],
+    "sweep --dry-run nowhere.yaml": ["nowhere.yaml: no such file"],
+    "doctor now": ["unexpected argument 'now': expected neuroevo doctor"],
+    "completion bash zsh": ["unexpected argument 'zsh': expected neuroevo completion"],
+    "train-policy g.npz": ["g.npz: no such file"],
+    "render --fps 0 g.npz": ["g.npz: no such file"],
+    "transfer --widths 8 x g.npz": ["--widths: expected values that are each an int"],
 }
 NAMES = {
     "--encoding datset": ["unknown encoding", "dataset, direct", "'dataset'?"],
@@ -108,13 +137,13 @@ VALUES = {
     "--population 3.5": ["--population: expected an integer, got '3.5'"],
     "--population": ["--population: expected an integer, got nothing"],
     "--population=": ["--population: expected an integer, got nothing"],
-    "--target abc": ["--target: expected a number or None, got 'abc'"],
-    "--target nan": ["--target: expected a number or None, got 'nan'"],
-    "--max-env-steps 1.5": ["--max-env-steps: expected an integer or None"],
+    "--target abc": ["--target: expected a number or none, got 'abc'"],
+    "--target nan": ["--target: expected a number or none, got 'nan'"],
+    "--max-env-steps 1.5": ["--max-env-steps: expected an integer or none"],
     "--chunk many": ["--chunk: expected an integer or auto, got 'many'"],
     "--devices two": ["--devices: expected an integer or auto, got 'two'"],
     "--quiet maybe": ["'maybe'"],
-    "--run-dir": ["--run-dir: expected a path or None, got nothing"],
+    "--run-dir": ["--run-dir: expected a path or none, got nothing"],
     "--env.gravity abc": ["--env.gravity: expected a number, got 'abc'"],
     "--env.gravity nan": ["--env.gravity: expected a number, got 'nan'"],
     "--env hopper --env.backend mjxx": ["positional, spring, gen", "'mjx'?"],
@@ -144,27 +173,33 @@ RANGES = {
     "--checkpoint.keep 0": ["checkpoint.keep: expected an integer from 1"],
     "--checkpoint.every-seconds 0": ["expected a number greater than 0"],
     "--checkpoint.every-generations 0": ["expected an integer from 1"],
-    "--encoding.size 1e8": ["encoding.size must be at most 16777216"],
-    "--encoding.steps 1e30": [
-        "encoding.steps: expected an integer of at most 2^31 - 1"
+    "--encoding.size 1e8": ["encoding.size: expected an integer from 1 to 2^24"],
+    "--encoding.steps 1e30": ["encoding.steps: expected an integer from 0 to 2^31 - 1"],
+    "--encoding.noise inf": ["encoding.noise: expected a number from 0 to 2^24"],
+    "--encoding.learning-rate inf": [
+        "expected a finite number greater than 0, got inf"
     ],
-    "--encoding.noise inf": ["encoding.noise must be at most"],
-    "--encoding.learning-rate inf": ["must be greater than 0 and finite, got inf"],
-    "--encoding.momentum 1": ["encoding.momentum must be in [0, 1), got 1.0"],
-    "--policy.hidden 1e11": [
-        "policy.hidden: expected values that are each an integer of at most 2^31 - 1"
-    ],
+    "--encoding.momentum 1": ["a number of at least 0 and less than 1, got 1.0"],
+    "--policy.hidden 1e11": ["policy.hidden: expected values that are each an int"],
     "--population 1e9": ["SNES: expected a population of at most 16777216"],
     "--strategy.std inf": ["SNES: std must be finite, not inf"],
-    "--encoding.size 0": ["encoding.size must be at least 1, got 0"],
-    "--encoding.steps -1": ["encoding.steps must be at least 0, got -1"],
+    "--encoding.size 0": ["encoding.size: expected an integer from 1 to 2^24, got 0"],
+    "--encoding.steps -1": [
+        "encoding.steps: expected an integer of at least 0, got -1"
+    ],
     "--encoding.init-seed 1e30": ["encoding.init_seed"],
-    "--encoding.learning-rate -1": ["encoding.learning_rate must be greater than 0"],
+    "--encoding.learning-rate -1": ["encoding.learning_rate: expected a finite number"],
     "--strategy.std -1": ["std must be positive, not -1.0"],
-    "--policy.hidden 8 0": ["every layer needs at least 1 unit, got (8, 0)"],
+    "--policy.hidden 8 0": [
+        "policy.hidden: expected values that are each an integer of"
+    ],
     "--normalization running --normalization.clip 0": ["normalization.clip must be"],
-    "--env.max-steps-in-episode 0": ["env.max_steps_in_episode must be at least 1"],
-    "--env hopper --env.episode-length 0": ["env.episode_length must be at least 1"],
+    "--env.max-steps-in-episode 0": [
+        "env.max_steps_in_episode: expected an integer of"
+    ],
+    "--env hopper --env.episode-length 0": [
+        "env.episode_length: expected an integer of"
+    ],
 }
 COMBINATIONS = {
     "--strategy Open_ES --population 33": ["even population: 33", "are 32 and 34"],
@@ -201,6 +236,8 @@ def test_a_mistake_is_told_in_one_line(line, run_cli, nothing_compiles, tmp_path
 
 
 YAML = {  # the rest is in test_config.py
+    "seeds: 3": ["unknown option --seeds: expected --policies, its name since"],
+    "center_seeds: 3": ["unknown option --center-seeds: expected --center-policies"],
     "populaton: 3": ["--populaton", "did you mean '--population'?"],
     "encoding: {sze: 3}": ["--encoding.sze", "did you mean '--encoding.size'?"],
     "encoding.sze: 3": ["--encoding.sze", "did you mean '--encoding.size'?"],

@@ -182,10 +182,10 @@ def test_fifty_kills_lose_nothing(environment, tmp_path):
 
 BUSY = """
 import jax
-from neuroevo.cli import main as cli
+from neuroevo.cli import launch
 from neuroevo.run import signals
 forever = jax.jit(lambda x: jax.lax.while_loop(lambda x: x > 0, lambda x: x / 2 + 1, x))
-with signals.interruptible(cli._leave):
+with signals.interruptible(launch._leave):
     print("ready", flush=True)
     forever(1.0).block_until_ready()
 """

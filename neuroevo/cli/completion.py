@@ -1,4 +1,4 @@
-"""Completion of the command line by a shell: commands, options and names of parts."""
+"""``neuroevo completion``: completion of commands, options and names by a shell."""
 
 import contextlib
 import dataclasses
@@ -10,30 +10,54 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from neuroevo import registry
-from neuroevo.config import schema
+from neuroevo.cli.commands import COMMANDS, load
+from neuroevo.config.command import Command, Line
+from neuroevo.config.forms import Form
 from neuroevo.errors import unknown
 
 SHELLS = ("bash", "zsh", "tcsh")
 
 
-def script(shell: str, commands: Mapping[str, type | None]) -> str:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of ``completion``."""
+
+    shell: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="SHELL", help_behavior_hint=""),
+    ] = ""
+    """Shell to write a script for: bash, zsh or tcsh."""
+
+
+COMMAND = Command(
+    f"neuroevo completion {'|'.join(SHELLS)}",
+    Options,
+    "Write a script that lets a shell complete commands, options and names.",
+)
+
+
+def run(line: Line) -> int:
+    """Print a completion script, and return the exit code."""
+    shell = line.options.shell
+    if not shell:
+        print(f"usage: {COMMAND.usage}  (see docs/command-line.md)")
+        return 0
+    print(script(shell, {name: load(name).COMMAND for name in COMMANDS}))
+    return 0
+
+
+def script(shell: str, commands: Mapping[str, Command]) -> str:
     """Return what `shell` must read to complete the options of `commands`.
 
-    Args:
-        shell: one of `SHELLS`.
-        commands: dataclasses of options; those that extend `schema.Machine` take those
-            of the parts, too. None for a command without any.
-
     Raises:
-        UserError: if `shell` is none of them.
+        UserError: if it is none of `SHELLS`.
     """
     if shell not in SHELLS:
         raise unknown("shell", shell, SHELLS)
-    parts = _parts()
     kinds = [
-        Annotated[_options(kind, parts), tyro.conf.subcommand(name)]
-        for name, kind in commands.items()
+        Annotated[_kind(command), tyro.conf.subcommand(name)]
+        for name, command in commands.items()
     ]
     written = io.StringIO()
     with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
@@ -41,42 +65,41 @@ def script(shell: str, commands: Mapping[str, type | None]) -> str:
             functools.reduce(operator.or_, kinds),
             args=["--tyro-print-completion", shell],
             prog="neuroevo",
-            config=(tyro.conf.FlagConversionOff, tyro.conf.HelptextFromCommentsOff),
+            config=(tyro.conf.HelptextFromCommentsOff,),
         )
     return written.getvalue()
 
 
-def _options(kind: type | None, parts: list[tuple[str, Any, Any]]) -> type:
-    takes_parts = kind is not None and issubclass(kind, schema.Machine)
-    return dataclasses.make_dataclass(
-        "Options",
-        parts if takes_parts else [],
-        bases=(kind,) if kind else (),
-        frozen=True,
-        kw_only=True,
-    )
+def _kind(command: Command) -> type:
+    """Return a command's options, with those of every part that it may be given."""
+    from neuroevo import registry
+
+    parts = {part: _all_options(part) for part in command.choices}
+    if command.trains:
+        parts |= {name: registry.loggers.get(name) for name in registry.loggers.names()}
+    names = {part: _names(part) for part in command.choices}
+    return Form(command.schema, command.choices, parts, names=names).kind
 
 
-def _parts() -> list[tuple[str, Any, Any]]:
-    """Return fields for the names of all parts, and the options of any of them."""
-    fields = []
-    for part, parts in schema.PARTS.items():
-        named = {field.name: field for field in dataclasses.fields(schema.Names)}
-        default = named[f"{part}_name"].default
-        names = Literal[tuple(parts.names())]
-        note = tyro.conf.arg(name=part)
-        fields.append((f"{part}_name", Annotated[names, note], default))
-        options = {
-            field.name: (field.name, field.type, _default(field))
-            for name in parts.names()
-            for field in dataclasses.fields(parts.get(name))
-        }
-        kind = dataclasses.make_dataclass(part.title(), options.values())
-        fields.append((part, kind, dataclasses.field(default_factory=kind)))
-    for name in registry.loggers.names():
-        kind = registry.loggers.get(name)
-        fields.append((name, kind, dataclasses.field(default_factory=kind)))
-    return fields
+@functools.cache
+def _names(part: str) -> Any:
+    """Return the type of a part's name: one of those that there are."""
+    from neuroevo.config.schema import PARTS
+
+    return Literal[tuple(PARTS[part].names())]
+
+
+@functools.cache
+def _all_options(part: str) -> type:
+    """Return a dataclass of the options of all parts of a kind."""
+    from neuroevo.config.schema import PARTS
+
+    options = {
+        field.name: (field.name, field.type, _default(field))
+        for name in PARTS[part].names()
+        for field in dataclasses.fields(PARTS[part].get(name))
+    }
+    return dataclasses.make_dataclass(part.title(), options.values(), frozen=True)
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -1,96 +1,103 @@
 """The typed parser: dataclasses from the words of a command line.
 
-tyro parses; what it has to say of a mistake becomes one line, see `UserError`.
+tyro parses; what it finds wrong becomes a `UserError` of one line.
 """
 
+import contextvars
 import dataclasses
 import itertools
 import math
-import os
+import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Union
 
 import tyro
-from tyro._errors import (  # documented there; pyproject.toml bounds the version
-    BadValue,
-    InstantiationFailure,
-    InvalidChoice,
-    MissingArgs,
-    UnrecognizedArgs,
-    on_parse_error,
-)
 
+from neuroevo.config import tyro_private
+from neuroevo.config.recorded import NEW_NAMES
 from neuroevo.errors import UserError, did_you_mean
 
 
-def option_names(kind: type, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of every option of the dataclass `kind`."""
-    for field in dataclasses.fields(kind):
-        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-            yield from option_names(field.type, f"{prefix}{field.name}.")
-        else:
-            notes = getattr(field.type, "__metadata__", ())
-            given = (getattr(note, "name", None) for note in notes)
-            yield prefix + next(filter(None, given), field.name)
+class Missing(UserError):
+    """A required argument that a command line lacks."""
 
 
-def option_in(arguments: Sequence[str], flag: str) -> str | None:
-    """Return the last value given for `flag`, without parsing anything else."""
-    found = None
-    for argument, following in itertools.zip_longest(arguments, arguments[1:]):
-        if argument == flag and following is not None:
-            found = following
-        elif argument.startswith(f"{flag}="):
-            found = argument.partition("=")[2]
-    return found
+class Parsed(NamedTuple):
+    """An instance of a dataclass, and the words that are none of its options."""
 
-
-def parse_command(kind: type, arguments: Sequence[str], *, prog: str) -> Any:
-    """Return an instance of the dataclass `kind`, parsed from `arguments`.
-
-    Raises:
-        UserError: for anything that is missing, unknown or of the wrong type.
-    """
-    return parse(kind, list(arguments), prog=prog)
+    value: Any
+    rest: list[str]
 
 
 def parse(
     kind: type,
-    arguments: list[str],
+    words: Sequence[str],
     *,
     prog: str,
+    usage: str = "",
     default: Any = tyro.MISSING,
     source: str | None = None,
-) -> Any:
-    """Return an instance of the dataclass `kind`: `default`, changed by `arguments`.
+    description: str = "",
+    with_help: bool = True,
+) -> Parsed:
+    """Parse words into an instance of a dataclass.
+
+    Args:
+        kind: the dataclass.
+        words: those of a command line; ``--help`` among them prints help and exits.
+        prog: the program that help is about.
+        usage: how to call it, for errors.
+        default: an instance that the words change.
+        source: where the words are from, for errors.
+        description: what the program does, for help.
+        with_help: whether ``--help`` is an option.
 
     Raises:
-        UserError: for a mistake, in one line that names `source`.
+        Missing: if a required argument is missing.
+        UserError: for a value of the wrong type.
     """
-    if not arguments and default is not tyro.MISSING:
-        return default  # the parser takes a tenth of a second for nothing
-    known = list(option_names(kind))
 
-    def explain(event):
-        message = _explain(event, arguments, known, prog)
-        if message is not None:
-            raise UserError(f"{source}: {message}" if source else message)
+    def explain(event: Any) -> None:
+        problem = tyro_private.problem_in(event)
+        if problem is not None:
+            _raise(problem, words, usage, source)
 
+    tyro_private.adapt_to_terminal()
     given = {} if default is tyro.MISSING else {"default": default}
-    # Its help does not look for the variable itself.
-    tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")
-    with on_parse_error(explain):
-        return tyro.cli(
+    with tyro_private.on_parse_error(explain):
+        value, rest = tyro.cli(
             kind,
-            args=arguments,
+            args=list(words),
             prog=prog,
+            description=description,
+            add_help=with_help,
+            return_unknown_args=True,
             # Help is in docstrings; looking for comments is slow.
-            config=(tyro.conf.FlagConversionOff, tyro.conf.HelptextFromCommentsOff),
+            config=(tyro.conf.HelptextFromCommentsOff,),
             registry=_registry,
             **given,
         )
+    return Parsed(value, rest)
+
+
+def _raise(
+    problem: tyro_private.Problem, words: Sequence[str], usage: str, source: str | None
+) -> NoReturn:
+    """Raise the error for a problem, in one line that names its source."""
+    begin = f"{source}: " if source else ""
+    if problem.missing:
+        name = problem.missing[0]
+        raise Missing(f"{begin}{name} is missing: expected {usage}")
+    if problem.message:
+        raise UserError(f"{begin}{problem.message}")
+    given = _written(problem.flag, words, problem.count)
+    close = did_you_mean(given, problem.choices) if given else ""
+    got = repr(given) if given else "nothing"
+    raise UserError(
+        f"{begin}{problem.flag}: expected {expected(problem.hint)}, got {got}{close}"
+    )
 
 
 _registry = tyro.constructors.ConstructorRegistry()
@@ -102,7 +109,7 @@ def _integer(info: Any) -> Any:
     if info.type is not int:
         return None
 
-    def read(words):
+    def read(words: Sequence[str]) -> int:
         try:
             return int(words[0])
         except ValueError:  # 1e8, or the 100000000.0 that YAML makes of 1.0e+8
@@ -126,7 +133,7 @@ def _number(info: Any) -> Any:
     if info.type is not float:
         return None
 
-    def read(words):
+    def read(words: Sequence[str]) -> float:
         number = float(words[0])
         if math.isnan(number):
             raise ValueError(f"{words[0]} is not a number")
@@ -141,94 +148,161 @@ def _number(info: Any) -> Any:
     )
 
 
-def _explain(
-    event: Any, arguments: Sequence[str], known: Sequence[str], prog: str
-) -> str | None:
-    """Return one line for a parser's error event, or None to let the parser speak."""
-    match event:
-        case MissingArgs(missing_arguments=[first, *_]):
-            name = first.arg.field.intern_name.upper()
-            return f"{name} is missing: expected {prog} {name}"
-        case UnrecognizedArgs(tokens=[first, *_]) if first.startswith("--"):
-            return unknown_option(first.partition("=")[0], known)
-        case UnrecognizedArgs(tokens=[first, *_]):
-            after = _before(first, arguments)
-            return (
-                f"unexpected argument {first!r}{after and f' after {after}'}: expected "
-                "options like --env NAME"
-            )
-        case (
-            BadValue(argument=argument)
-            | InvalidChoice(argument=argument)
-            | InstantiationFailure(argument=argument)
-        ) if argument is not None:
-            flag = argument.lowered.name_or_flags[-1]
-            given = values_of(flag, arguments)
-            close = did_you_mean(given, getattr(event, "choices", ())) if given else ""
-            got = repr(given) if given else "nothing"
-            return f"{flag}: expected {_expected(argument)}, got {got}{close}"
-        case InstantiationFailure(message=message):
-            return " ".join(message.split())
-    return None
+@_registry.primitive_rule
+def _none(info: Any) -> Any:
+    """Write None as none; None is read, too."""
+    if info.type is not type(None):
+        return None
+
+    def read(words: Sequence[str]) -> None:
+        if words[0].lower() != "none":
+            raise ValueError(f"{words[0]} is not none")
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="none",
+        instance_from_str=read,
+        is_instance=lambda x: x is None,
+        str_from_instance=lambda x: ["none"],
+    )
 
 
-def unknown_option(flag: str, known: Sequence[str]) -> str:
+_in_optional = contextvars.ContextVar("in_optional", default=False)
+
+
+@_registry.primitive_rule
+def _optional(info: Any) -> Any:
+    """Write ``X|none``, where tyro writes none first."""
+    if type(None) not in typing.get_args(info.type) or _in_optional.get():
+        return None
+    token = _in_optional.set(True)
+    try:
+        spec = tyro.constructors.ConstructorRegistry.get_primitive_spec(info)
+    finally:
+        _in_optional.reset(token)
+    if not isinstance(spec, tyro.constructors.PrimitiveConstructorSpec):
+        return spec
+    metavar = f"{spec.metavar.removeprefix('none|')}|none"
+    return dataclasses.replace(spec, metavar=metavar)
+
+
+@_registry.primitive_rule
+def _text(info: Any) -> Any:
+    """Call a text TEXT."""
+    if info.type is not str:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="TEXT",
+        instance_from_str=lambda words: words[0],
+        is_instance=lambda x: isinstance(x, str),
+        str_from_instance=lambda x: [x],
+    )
+
+
+def surplus(
+    words: Sequence[str], rest: Iterable[str], known: Collection[str], instead: str
+) -> None:
+    """Raise the error for words that are no options, if there are any.
+
+    Args:
+        words: a command line.
+        rest: those of its words that are no options.
+        known: the options' dotted names.
+        instead: what is expected instead of an argument without a flag.
+
+    Raises:
+        UserError: with the nearest option.
+    """
+    rest = list(rest)
+    for word in rest:
+        if word.startswith("--"):
+            raise UserError(unknown_option(word.partition("=")[0], known))
+    for word in rest:
+        after = _before(word, words)
+        raise UserError(
+            f"unexpected argument {word!r}{after and f' after {after}'}: expected "
+            f"{instead}"
+        )
+
+
+def is_flag(word: str) -> bool:
+    """Return whether the parser would take `word` for an option, and not a value."""
+    try:
+        float(word)
+    except ValueError:
+        return word.startswith("-")
+    return False
+
+
+def is_option(word: str, known: Collection[str]) -> bool:
+    """Return whether `word` is the flag of an option.
+
+    A known name that ends in a dot stands for all that begin with it.
+    """
+    name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+    part, dot, option = name.rpartition(".")
+    names = {name, f"{part}.", f"{part}{dot}{option.removeprefix('no_')}"}
+    return word.startswith("--") and not names.isdisjoint(known)
+
+
+def unknown_option(flag: str, known: Collection[str]) -> str:
     """Return one line about a `flag` that is none of the `known` options' flags."""
     flags = [f"--{name.replace('_', '-')}" for name in known]
     flag = f"--{flag.lstrip('-').replace('_', '-')}"
+    if new := NEW_NAMES.get(flag.removeprefix("--").replace("-", "_")):
+        flag, new = f"--{flag.lstrip('-')}", f"--{new.replace('_', '-')}"
+        return f"unknown option {flag}: expected {new}, its name since version 0.2"
     part, dot, _ = flag.partition(".")
     siblings = [other for other in flags if dot and other.startswith(f"{part}.")]
     listed = siblings[:12] + ["…"] * (len(siblings) > 12)
-    expected = ", ".join(listed) or "an option that --help lists"
+    wanted = ", ".join(listed) or "an option that --help lists"
     # What all of the flags begin with says nothing about how close they are.
     common = f"{part}." if siblings else "--"
     close = did_you_mean(flag, siblings or flags, common)
-    return f"unknown option {flag}: expected {expected}{close}"
+    return f"unknown option {flag}: expected {wanted}{close}"
 
 
-def _before(word: str, arguments: Sequence[str]) -> str:
+def _before(word: str, words: Sequence[str]) -> str:
     """Return the option in front of a superfluous `word`, as it was written."""
-    before = list(arguments[: arguments.index(word)] if word in arguments else ())
-    flags = [i for i, argument in enumerate(before) if argument.startswith("--")]
+    before = list(words[: words.index(word)] if word in words else ())
+    flags = [i for i, each in enumerate(before) if each.startswith("--")]
     return " ".join(before[flags[-1] :]) if flags else ""
 
 
-def values_of(flag: str, arguments: Sequence[str]) -> str:
-    """Return what was given for `flag`, as it was written."""
+def _written(flag: str, words: Sequence[str], count: int | None) -> str:
+    """Return what was given for `flag`, `count` values at most, as it was written."""
     given = ""
-    for position, argument in enumerate(arguments):
-        name, equals, value = argument.partition("=")
+    for position, word in enumerate(words):
+        name, equals, value = word.partition("=")
         if name.replace("_", "-") == flag.replace("_", "-"):
             rest = itertools.takewhile(
-                lambda word: not word.startswith("--"), arguments[position + 1 :]
+                lambda word: not word.startswith("--"), words[position + 1 :]
             )
-            given = value if equals else " ".join(rest)
+            given = value if equals else " ".join(itertools.islice(rest, count))
     return given
 
 
-def _expected(argument: Any) -> str:
-    """Return what an argument takes, from its type."""
-    words = {
-        int: "an integer",
-        float: "a number",
-        str: "a text",
-        bool: "True or False",
-        type(None): "None",
-        Path: "a path",
-    }
+def expected(hint: Any) -> str:
+    """Return what a value of a type is called: ``an integer or none``."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return expected(arguments[0])
+    if origin is Literal:
+        return ", ".join(map(str, arguments))
+    if origin is tuple:
+        many = "" if Ellipsis in arguments else f"{len(arguments)} "
+        return f"{many}values that are each {expected(arguments[0])}"
+    if origin in (Union, types.UnionType):
+        return " or ".join(expected(arm) for arm in arguments)
+    return _WORDS.get(hint, str(hint))
 
-    def describe(hint):
-        if typing.get_origin(hint) is Annotated:
-            return describe(typing.get_args(hint)[0])
-        if typing.get_origin(hint) is Literal:
-            return ", ".join(map(str, typing.get_args(hint)))
-        if typing.get_origin(hint) is tuple:
-            inner = typing.get_args(hint)
-            many = "" if Ellipsis in inner else f"{len(inner)} "
-            return f"{many}values that are each {describe(inner[0])}"
-        arms = typing.get_args(hint)
-        if arms:
-            return " or ".join(describe(arm) for arm in arms)
-        return words.get(hint, str(hint))
 
-    return describe(argument.field.type)
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    str: "a text",
+    bool: "True or False",
+    type(None): "none",
+    Path: "a path",
+}

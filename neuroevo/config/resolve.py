@@ -9,90 +9,178 @@ value passes through the same typed parser, whatever door it came in by.
 """
 
 import dataclasses
-import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from neuroevo import registry
-from neuroevo.config import ranges
+from neuroevo.config import parsing, ranges
+from neuroevo.config.command import TRAINING, Command, Line, read
+from neuroevo.config.forms import Form
 from neuroevo.config.layers import Layer, nested
-from neuroevo.config.parsing import (
-    option_in,
-    option_names,
-    parse,
-    unknown_option,
-    values_of,
-)
-from neuroevo.config.schema import PARTS, Config, Names, Settings
+from neuroevo.config.recorded import VERSION_KEY
+from neuroevo.config.schema import DEFAULT_PARTS, PARTS, Config, Settings
 from neuroevo.errors import UserError
 from neuroevo.store.files import flatten
-from neuroevo.traits import PartTraits, traits
 
 
 def resolve(
     layers: Sequence[Layer],
     arguments: Sequence[str] = (),
     *,
-    schema: type = Settings,
+    command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
-    prog: str = "neuroevo train",
+    names: Mapping[str, str] | None = None,
 ) -> Config:
     """Return the configuration that `layers` and command-line `arguments` amount to.
 
-    `schema` is the dataclass of the settings, which a command may extend. `custom`
-    holds parts made in Python, which take the place of named ones.
+    Args:
+        layers: partial configurations; later ones win.
+        arguments: the words of a command line, which win over all layers.
+        command: what these are the words of.
+        custom: parts made in Python, which take the place of named ones.
+        names: the parts that `arguments` name, if not those that they do.
 
     Raises:
         UserError: for anything that is unknown, of the wrong type or out of range.
     """
-    custom = custom or {}
-    layers = [Layer(source, nested(source, values)) for source, values in layers]
-    spoken = _names_in(arguments)
-    suggestions: dict[str, Any] = {}
-    for part in ("env", "encoding"):
-        chosen, _ = _choose(layers, spoken)
-        cls = custom[part] if part in custom else PARTS[part].get(chosen[part])
-        suggestions |= {
-            key: value
-            for key, value in traits(PartTraits, cls).suggests.items()
-            if issubclass(schema, Settings) or key.partition(".")[0] in PARTS
-        }
-    layers.insert(0, Layer("suggestions", nested("suggestions", suggestions)))
-    names, layers = _choose(layers, spoken)
+    custom, line = custom or {}, read(command, arguments)
+    spoken = line.names if names is None else names
+    layers = [
+        _for_command(command, Layer(source, nested(source, values)))
+        for source, values in layers
+    ]
+    layers.insert(0, _suggestions(command, layers, spoken, custom))
+    chosen, layers = _choose(layers, spoken)
+    chosen = {part: chosen[part] for part in command.parts}
     layers = [
         Layer(source, {k: v for k, v in values.items() if k not in custom})
         for source, values in layers
     ]
-    names |= {
-        part: traits(PartTraits, value).name or type(value).__name__
-        for part, value in custom.items()
-    }
     classes = {
         part: _Custom if part in custom else PARTS[part].get(name)
-        for part, name in names.items()
+        for part, name in chosen.items()
     }
-    loggers, layers = _choose_loggers(layers, arguments, schema)
-    kind = _command_type(classes | loggers, schema)
-    known = set(option_names(kind))
+    loggers, layers = _choose_loggers(command, layers, line.log)
 
-    value = kind(**{f"{part}_name": name for part, name in names.items()})
-    read = functools.partial(parse, kind, prog=prog)
-    for source, values in layers:
-        values = {k: v for k, v in values.items() if k not in _EXTRA_KEYS}
-        value = read(_to_arguments(source, values, known), default=value, source=source)
-    value = read(list(arguments), default=value)
-    settings = schema(
-        **{f.name: getattr(value, f.name) for f in dataclasses.fields(schema)}
-    )
-    parts = {part: getattr(value, part) for part in PARTS} | dict(custom)
-    made = {name: getattr(value, name) for name in loggers}
+    form = Form(command.schema, command.parts, classes | loggers, positional=False)
+    values = form.defaults()
+    values |= {f"{part}_name": name for part, name in chosen.items()}
+    for layer in layers:
+        values |= _read_layer(form, layer, values)
+    values |= _read_words(command, line, classes | loggers, values)
+    values |= {name: getattr(line.options, name) for name in form.positionals}
+
+    settings = form.settings(values)
+    parts = {part: values[part] for part in command.parts} | dict(custom)
+    made = {name: values[name] for name in loggers}
     ranges.check(settings)
     for name, options in (parts | made).items():
         ranges.check(options, name)
-    return Config(names=names, parts=parts, settings=settings, loggers=made)
+    return Config(chosen | _names_of(custom), parts, settings, made)
 
 
-_EXTRA_KEYS = {"neuroevo"}  # a run's config.yaml says which version wrote it
+def print_help(
+    command: Command, arguments: Sequence[str], layers: Sequence[Layer] = ()
+) -> None:
+    """Print the help of a command that lacks the file that says what its parts are.
+
+    It lists the options of the parts that are named elsewhere.
+    """
+    layers = [
+        _for_command(command, Layer(source, nested(source, values)))
+        for source, values in layers
+    ]
+    line = read(command, arguments)
+    named = _choose(layers, line.names, {})[0]
+    classes = {part: PARTS[part].get(name) for part, name in named.items()}
+    form = Form(command.schema, command.choices, classes)
+    names = {f"{part}_name": name for part, name in named.items()}
+    _read_words(command, line, classes, form.defaults() | names)
+
+
+def _suggestions(
+    command: Command,
+    layers: Sequence[Layer],
+    spoken: Mapping[str, str],
+    custom: Mapping[str, Any],
+) -> Layer:
+    """Return what the environment and the encoding suggest for the rest."""
+    from neuroevo.traits import PartTraits, traits  # imports JAX
+
+    suggested: dict[str, Any] = {}
+    chosen, _ = _choose(layers, spoken)
+    for part in ("env", "encoding"):
+        if part in command.parts:
+            cls = custom[part] if part in custom else PARTS[part].get(chosen[part])
+            suggested |= traits(PartTraits, cls).suggests
+    for_it = {
+        key: value
+        for key, value in suggested.items()
+        if command.trains or key.partition(".")[0] in command.parts
+    }
+    source = "suggestions"
+    return _for_command(command, Layer(source, nested(source, for_it)))
+
+
+def _names_of(custom: Mapping[str, Any]) -> dict[str, str]:
+    """Return what to call parts made in Python."""
+    if not custom:
+        return {}
+    from neuroevo.traits import PartTraits, traits  # imports JAX
+
+    return {
+        part: traits(PartTraits, value).name or type(value).__name__
+        for part, value in custom.items()
+    }
+
+
+def _read_layer(
+    form: Form, layer: Layer, values: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return `values`, changed by those of a layer."""
+    source, given = layer
+    words = _to_words(source, form, given)
+    if not words:
+        return values  # the parser takes a tenth of a second for nothing
+    default = form.pack({**values})
+    found, rest = parsing.parse(
+        form.kind, words, prog="", default=default, source=source, with_help=False
+    )
+    try:
+        parsing.surplus(words, rest, form.options, "one value")
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    return form.unpack(found)
+
+
+def _read_words(
+    command: Command,
+    line: Line,
+    classes: Mapping[str, type],
+    values: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """Return `values`, changed by the words of a command line."""
+    words = line.words
+    if not words:
+        return values
+    parts = {
+        name: cls
+        for name, cls in classes.items()
+        if name not in PARTS or name in command.choices
+    }
+    form = Form(command.schema, command.choices, parts)
+    found, rest = parsing.parse(
+        form.kind,
+        ["--help"] if line.help else words,
+        prog=command.prog,
+        usage=command.usage,
+        default=form.pack({**values}),
+        description=command.summary,
+    )
+    if any(form.positionals.values()):
+        rest = [word for word in rest if word.startswith("-")]
+    parsing.surplus(words, rest, form.options, command.instead)
+    return form.unpack(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,20 +199,29 @@ def without_settings(layer: Layer) -> Layer:
     return _without_loggers(Layer(layer.source, values))
 
 
+def _for_command(command: Command, layer: Layer) -> Layer:
+    """Return `layer` without what a run's configuration has and a command has not."""
+    unused = {part for part in PARTS if part not in command.parts} | {VERSION_KEY}
+    values = {k: v for k, v in layer.values.items() if k not in unused}
+    return Layer(layer.source, values)
+
+
 def _choose(
-    layers: Sequence[Layer], spoken: Mapping[str, str]
+    layers: Sequence[Layer],
+    spoken: Mapping[str, str],
+    defaults: Mapping[str, str] = DEFAULT_PARTS,
 ) -> tuple[dict[str, str], list[Layer]]:
     """Return the name of each part, and the layers without what these make void.
 
     Options given for one part do not carry over to another that replaces it.
     """
-    chosen = {part: getattr(Names, f"{part}_name") for part in PARTS}
+    chosen = dict(defaults)
     kept: list[Layer] = []
     for source, values in [*layers, Layer("arguments", dict(spoken))]:
         for part in PARTS.keys() & values.keys():
             options = values[part]
             name = options.get("name") if isinstance(options, Mapping) else options
-            if name is None or name == chosen[part]:
+            if name is None or name == chosen.get(part):
                 continue
             if not isinstance(name, str):
                 raise UserError(f"{source}: {part}: expected a name, got {name!r}")
@@ -137,7 +234,7 @@ def _choose(
 
 
 def _choose_loggers(
-    layers: Sequence[Layer], arguments: Sequence[str], schema: type
+    command: Command, layers: Sequence[Layer], spoken: Sequence[str] | None
 ) -> tuple[dict[str, type], list[Layer]]:
     """Return the chosen loggers' options, and the layers without those of others."""
     chosen: Sequence[str] = ()
@@ -146,10 +243,8 @@ def _choose_loggers(
         chosen = (given,) if isinstance(given, str) else given
         if not isinstance(chosen, list | tuple):
             raise UserError(f"{source}: log: expected a list of names, got {given!r}")
-    if option_in(arguments, "--log") is not None:
-        chosen = values_of("--log", arguments).split()
-    if not issubclass(schema, Settings):
-        chosen = ()
+    chosen = chosen if spoken is None else spoken
+    chosen = chosen if command.trains else ()
     classes = {name: registry.loggers.get(str(name)) for name in chosen}
     return classes, [_without_loggers(layer, keep=classes) for layer in layers]
 
@@ -167,9 +262,15 @@ def _without_loggers(layer: Layer, keep: Collection[str] = ()) -> Layer:
 
 
 def take_name(
-    part: str, layers: Sequence[Layer], arguments: Sequence[str]
-) -> tuple[str | None, list[Layer], list[str]]:
-    """Return the name given for `part`, and layers and arguments without any."""
+    part: str, layers: Sequence[Layer], names: Mapping[str, str]
+) -> tuple[str | None, list[Layer], dict[str, str]]:
+    """Return the name given for `part`, and layers and names without any.
+
+    Args:
+        part: one of the parts.
+        layers: partial configurations.
+        names: the parts named on the command line, which win.
+    """
     name, kept = None, []
     for source, values in layers:
         values = nested(source, values)
@@ -178,67 +279,39 @@ def take_name(
             name = options.pop("name", name)
             values[part] = options
         kept.append(Layer(source, values))
-    flag = f"--{part}"
-    name = option_in(arguments, flag) or name
-    others = [
-        argument
-        for before, argument in zip([None, *arguments], arguments, strict=False)
-        if flag not in (before, argument) and not argument.startswith(f"{flag}=")
-    ]
-    return name, kept, others
+    others = {key: value for key, value in names.items() if key != part}
+    return names.get(part, name), kept, others
 
 
-def _names_in(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the parts that are named on the command line."""
-    names = {}
-    for part in PARTS:
-        name = option_in(arguments, f"--{part}")
-        if name is not None:
-            names[part] = name
-    return names
-
-
-def _to_arguments(source: str, values: Mapping[str, Any], known: set[str]) -> list[str]:
-    """Return nested `values` as command-line arguments."""
-    arguments = []
+def _to_words(source: str, form: Form, values: Mapping[str, Any]) -> list[str]:
+    """Return nested `values` as the words of a command line."""
+    words = []
     for dotted, value in flatten(values):
         option = dotted.removesuffix(".name") if dotted in _NAME_KEYS else dotted
-        if option not in known:
-            raise UserError(f"{source}: {unknown_option(option, sorted(known))}")
+        if option not in form.options:
+            message = parsing.unknown_option(option, sorted(form.options))
+            raise UserError(f"{source}: {message}")
         if option in _COMMAND_LINE_ONLY:
             raise UserError(
                 f"{source}: {option}: expected on the command line, not in a file"
             )
         flag = f"--{option}"
-        if isinstance(value, list | tuple):
-            words = [str(each) for each in value]
-            for word in filter(_is_flag, words):
+        if form.options[option] is bool:
+            if not isinstance(value, bool):
+                raise UserError(
+                    f"{source}: {flag}: expected True or False, got {str(value)!r}"
+                )
+            parent, dot, name = option.rpartition(".")
+            words.append(flag if value else f"--{parent}{dot}no-{name}")
+        elif isinstance(value, list | tuple):
+            each = [str(one) for one in value]
+            for word in filter(parsing.is_flag, each):
                 raise UserError(f"{source}: {flag}: expected values, got {word!r}")
-            arguments += [flag, *words]
+            words += [flag, *each]
         else:
-            arguments.append(f"{flag}={value}")
-    return arguments
-
-
-def _is_flag(word: str) -> bool:
-    """Return whether the parser would take `word` for an option, and not a value."""
-    try:
-        float(word)
-    except ValueError:
-        return word.startswith("-")
-    return False
+            words.append(f"{flag}={value}")
+    return words
 
 
 _NAME_KEYS = {f"{part}.name" for part in PARTS}
 _COMMAND_LINE_ONLY = {"config", "preset", "start"}
-
-
-def _command_type(classes: Mapping[str, type], schema: type) -> type:
-    """Return the dataclass whose fields are the names, the settings and the options."""
-    options = [
-        (part, cls, dataclasses.field(default_factory=cls))
-        for part, cls in classes.items()
-    ]
-    # Fields come in the order of the bases, last base first.
-    bases = (schema, Names)
-    return dataclasses.make_dataclass("Options", options, bases=bases, frozen=True)

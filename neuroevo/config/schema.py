@@ -8,9 +8,7 @@ define a search, and which only say how long, where and how it is measured, is a
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any, ClassVar, Literal
 
 from neuroevo import registry
 from neuroevo.config.ranges import Count, CountOrZero, Limit, Positive, Seed
@@ -25,24 +23,21 @@ PARTS = {
 CACHE = "compilation_cache"
 
 
-def _name(part: str) -> Any:
-    return tyro.conf.arg(name=part, metavar="NAME")
-
-
-@dataclasses.dataclass(frozen=True)
-class Names:
-    """The chosen parts."""
-
-    env_name: Annotated[str, _name("env")] = "CartPole-v1"
-    """Environment (neuroevo list envs)."""
-    encoding_name: Annotated[str, _name("encoding")] = "dataset"
-    """How a genome becomes a policy (neuroevo list encodings)."""
-    policy_name: Annotated[str, _name("policy")] = "mlp"
-    """Policy network (neuroevo list policies)."""
-    normalization_name: Annotated[str, _name("normalization")] = "none"
-    """Observation normalization (none, constant, running, episode)."""
-    strategy_name: Annotated[str, _name("strategy")] = "SNES"
-    """Evolution strategy (neuroevo list strategies)."""
+# What a part is if nobody names one, and what --help says of naming one.
+DEFAULT_PARTS = {
+    "env": "CartPole-v1",
+    "encoding": "dataset",
+    "policy": "mlp",
+    "normalization": "none",
+    "strategy": "SNES",
+}
+PARTS_HELP = {
+    "env": "Environment (neuroevo list envs).",
+    "encoding": "How a genome becomes a policy (neuroevo list encodings).",
+    "policy": "Policy network (neuroevo list policies).",
+    "normalization": "Observation normalization (neuroevo list normalizations).",
+    "strategy": "Evolution strategy (neuroevo list strategies).",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +56,8 @@ class Checkpoints:
 class Search:
     """How wide to search; together with the parts, these options define a search."""
 
+    TITLE: ClassVar[str] = "search"
+
     population: Count = 64
     """Candidates in a generation."""
     policies: Count = 1
@@ -74,6 +71,8 @@ class Search:
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """How thoroughly the strategy's center is measured."""
+
+    TITLE: ClassVar[str] = "evaluation"
 
     center_every: Count = 5
     """Generations between held-out evaluations of the strategy's center."""
@@ -89,6 +88,8 @@ class Evaluation:
 class Limits:
     """When a run stops: at whichever limit comes first."""
 
+    TITLE: ClassVar[str] = "limit"
+
     generations: Limit | None = 100
     """Generations to run; none for no limit."""
     max_env_steps: Limit | None = None
@@ -101,16 +102,26 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """What a run writes."""
+    """What a run writes besides its directory."""
+
+    TITLE: ClassVar[str] = "output"
 
     log: tuple[str, ...] = ()
-    """Where metrics go besides the run directory (neuroevo list loggers)."""
+    """Loggers that metrics go to (neuroevo list loggers)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Saving:
+    """What a run saves to be resumed from."""
+
     checkpoint: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
     """What a command uses of the machine that it runs on."""
+
+    TITLE: ClassVar[str] = "machine"
 
     devices: Count | Literal["auto"] = "auto"
     """Devices of each process to use; auto for all (on a CPU, one per core)."""
@@ -124,7 +135,7 @@ class Machine:
 
 # Fields come in the order of the bases, last base first.
 @dataclasses.dataclass(frozen=True)
-class Settings(Machine, Output, Limits, Evaluation, Search):
+class Settings(Machine, Saving, Output, Limits, Evaluation, Search):
     """The settings of a run, in groups by subject."""
 
 
@@ -139,7 +150,7 @@ _GROUP_OF = {
     field.name: group
     for group, cls in GROUPS.items()
     for field in dataclasses.fields(cls)
-}
+} | {field.name: "output" for field in dataclasses.fields(Saving)}
 
 
 def group_of(option: str) -> str | None:

@@ -132,7 +132,7 @@ def merge_files(
     Raises:
         UserError: as `merge` does.
     """
-    _check_options(layers, arguments)
+    _check_options(layers)
     first = {part: files[0].meta[part] for part in _NETWORK}
     shared = [file._replace(meta=file.meta | first) for file in files]
     configs = [
@@ -227,10 +227,9 @@ def _names(envs: Sequence[str]) -> list[str]:
     return names
 
 
-def _check_options(layers: Sequence[config.Layer], arguments: Sequence[str]) -> None:
+def _check_options(layers: Sequence[config.Layer]) -> None:
     """Raise a UserError for options of what the genomes themselves determine."""
     given = [str(key) for _, values in layers for key in values]
-    given += [flag[2:] for flag in arguments if flag.startswith("--")]
     for option in given:
         part = option.partition("=")[0].partition(".")[0]
         if part in config.PARTS and part not in _NETWORK:

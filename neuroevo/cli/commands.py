@@ -1,0 +1,49 @@
+"""The commands, each a module that is imported when it is called.
+
+Such a module has a ``COMMAND``, what may be said to it, and ``run``, which does what
+its command line says and returns the exit code.
+"""
+
+import importlib
+from typing import Any
+
+# Name of the command -> what it does.
+COMMANDS = {
+    "train": "evolve policies",
+    "resume": "continue a run from its newest checkpoint",
+    "evaluate": "measure a run or a genome on fresh policies and episodes",
+    "sweep": "train every run of a grid, and compare them",
+    "report": "write a page about a run, or one that compares several",
+    "inspect": "show the pairs of a data set",
+    "render": "record an episode as a video",
+    "plot": "draw learning curves for print",
+    "metrics": "write the metrics of runs as CSV or Parquet",
+    "merge": "merge data sets of several environments into one",
+    "transfer": "train other networks from a genome, and measure them",
+    "train-policy": "write the parameters of a policy trained from a genome",
+    "list": "list encodings, envs, strategies, policies, presets, zoo, …",
+    "doctor": "report what is installed here, and whether it works",
+    "completion": "write a script that completes commands in your shell",
+}
+
+
+def load(name: str) -> Any:
+    """Return the module of a command."""
+    return importlib.import_module(f"neuroevo.cli.{name.replace('-', '_')}")
+
+
+def usage() -> str:
+    """Return what ``neuroevo --help`` prints."""
+    lines = [f"  {name:<14}{does}" for name, does in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: neuroevo COMMAND [OPTIONS]",
+            "",
+            *lines,
+            "",
+            "For example: neuroevo train --encoding dataset --env CartPole-v1",
+            "neuroevo COMMAND --help lists a command's options, with those of the "
+            "chosen parts.",
+            "",
+        ]
+    )

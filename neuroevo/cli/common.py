@@ -1,0 +1,154 @@
+"""What several commands have in common: groups of options, reading a genome, output."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import tyro
+
+from neuroevo.config.command import Command, Line
+from neuroevo.config.layers import Layer, read_layers
+from neuroevo.config.ranges import Count, Seed
+from neuroevo.config.schema import Machine
+
+if TYPE_CHECKING:
+    from neuroevo.config.schema import Config
+    from neuroevo.store.genome_file import GenomeFile
+
+Which = Literal["best", "center"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Genome:
+    """The genome that a command is about."""
+
+    genome: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GENOME")]
+    """A genome file, a run directory, or zoo:NAME (neuroevo list zoo)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """The runs that a command is about."""
+
+    runs: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="RUN ...", help_behavior_hint=""),
+    ]
+    """Run directories."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """Which genome of a run."""
+
+    which: Which = "best"
+    """Of a run, the center with the best held-out return, or the last center."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """Where options come from besides the command line."""
+
+    config: Path | None = None
+    """YAML file with options; the command line wins."""
+    preset: str | None = None
+    """Preset to take options from (neuroevo list presets)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """How thoroughly to measure."""
+
+    TITLE: ClassVar[str] = "evaluation"
+
+    policies: Count = 8
+    """Fresh policies decoded from the genome."""
+    episodes: Count = 8
+    """Episodes of each policy."""
+    seed: Seed | None = None
+    """Seed of the evaluation; none draws one, which the result reports."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Json:
+    """Output for programs."""
+
+    TITLE: ClassVar[str] = "output"
+
+    json: bool = False
+    """Print one JSON object on stdout and nothing else."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Quiet:
+    """How a run is shown."""
+
+    TITLE: ClassVar[str] = "output"
+
+    quiet: bool = False
+    """Plain lines instead of the live display."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """What a command uses of the machine that it runs on."""
+
+    TITLE: ClassVar[str] = "machine"
+
+    compilation_cache: Literal["auto"] | Path | None = "auto"
+    """Folder for compiled programs; auto for the user's cache folder, none for none."""
+
+
+def layers_of(options: Any) -> list[Layer]:
+    """Return the preset and the file that a command's `options` name, as layers."""
+    return read_layers(options.preset, options.config)
+
+
+def read_solution(command: Command, line: Line) -> "tuple[Config, GenomeFile, Any]":
+    """Return the configuration, the genome file and the options of a command line.
+
+    Asked for help without a genome, it prints it and exits.
+    """
+    help_without_genome(command, line)
+    from neuroevo import loading
+    from neuroevo.store import zoo
+
+    resolved, file = loading.read_solution(
+        zoo.locate(line.options.genome),
+        layers_of(line.options),
+        line.words,
+        command=command,
+        which=line.options.which,
+    )
+    options = resolved.settings
+    if not isinstance(options, Machine):
+        settings = Machine(compilation_cache=options.compilation_cache)
+        resolved = dataclasses.replace(resolved, settings=settings)
+    return resolved, file, options
+
+
+def help_without_genome(command: Command, line: Line) -> None:
+    """Print help and exit, if a command line asks for it and names no genome.
+
+    With a genome, help lists the options of its parts.
+    """
+    if line.help and not line.options.genome:
+        from neuroevo.config.resolve import print_help, without_settings
+
+        layers = map(without_settings, layers_of(line.options))
+        print_help(command, line.words, [*layers])
+
+
+def say(line: str) -> None:
+    """Print a line for people: on stderr, since stdout is for results."""
+    print(f"neuroevo: {line}", file=sys.stderr, flush=True)
+
+
+def read_records(paths: Sequence[str]) -> list[Any]:
+    """Return what there is of the runs in `paths`."""
+    from neuroevo.store import record
+
+    return [record.read_record(Path(path)) for path in paths]

@@ -1,0 +1,72 @@
+"""``neuroevo inspect``: show the pairs of a data set."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from neuroevo.cli.common import Cache, Chosen, Files, Genome, read_solution
+from neuroevo.config.command import DECODING, Command, Line
+from neuroevo.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """What to draw."""
+
+    picture: Path | None = None
+    """New file for a picture of the pairs, .png, .svg or .pdf."""
+    renderer: Literal["outlines", "mujoco"] = "outlines"
+    """How bodies are drawn in it; MuJoCo's renderer needs EGL or OSMesa."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Cache, Picture, Files, Chosen, Genome):
+    """Options of ``inspect``."""
+
+
+COMMAND = Command(
+    "neuroevo inspect RUN|GENOME.npz [OPTIONS]",
+    Options,
+    "Show the pairs of a data set, or the arrays of another genome.",
+    parts=DECODING,
+)
+
+
+def run(line: Line) -> int:
+    """Show a genome, and return the exit code."""
+    resolved, file, options = read_solution(COMMAND, line)
+    from neuroevo import loading
+    from neuroevo.terminal import genomes
+    from neuroevo.terminal.console import make_console
+    from neuroevo.views import heat_map, pair_pictures, pairs
+
+    if options.picture is not None:
+        heat_map.check_path(options.picture)
+        if "states" not in file.arrays:
+            raise UserError(
+                f"{file.path}: expected a data set to draw, it has no states"
+            )
+    solution = loading.make_solution(resolved, file)
+    found, console = pairs.read_pairs(solution), make_console()
+    if found is None:
+        genomes.render_arrays(file.arrays, console)
+        return 0
+    known = found.observations is not None
+    states = found.observations if known else found.states
+    genomes.render_dataset(
+        {"states": states, **found.targets},
+        console,
+        max_rows=len(states),
+        max_columns=None,
+        features=found.features,
+        actions=found.actions,
+        order=found.order,
+        units=known,
+    )
+    if options.picture is not None:
+        kind = options.picture.suffix.removeprefix(".")
+        picture = pair_pictures.make_picture(
+            solution, found, renderer=options.renderer, kind=kind
+        )
+        options.picture.write_bytes(picture)
+    return 0

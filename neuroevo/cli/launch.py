@@ -1,0 +1,141 @@
+"""Running a search from the command line: what ``train`` and ``resume`` share."""
+
+import dataclasses
+import functools
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import tyro
+
+from neuroevo.cli.common import say
+from neuroevo.config.ranges import Count, CountOrZero
+
+if TYPE_CHECKING:
+    from neuroevo.config.schema import Config
+    from neuroevo.run.run import Run
+    from neuroevo.store.genome_file import GenomeFile
+
+
+@dataclasses.dataclass(frozen=True)
+class Debugging:
+    """Looking for the origin of values that are not finite."""
+
+    debug_nans: bool = False
+    """End at the first value that is not finite, and report where it came from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Distributed:
+    """Runs of several processes."""
+
+    TITLE: ClassVar[str] = "machine"
+
+    in_cluster: Annotated[bool, tyro.conf.arg(name="distributed")] = False
+    """Run together with the other processes of this job."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Coordination:
+    """The processes of a run, where no cluster says which there are."""
+
+    coordinator: str | None = None
+    """HOST:PORT that process 0 can be reached at."""
+    processes: Count | None = None
+    """Number of processes."""
+    process: CountOrZero | None = None
+    """Number of this process, from 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """Runs of several processes, without a cluster."""
+
+    distributed: Coordination = dataclasses.field(default_factory=Coordination)
+
+
+def connect(options: Any) -> None:
+    """Join the other processes, if the `options` of a run say that there are any."""
+    given = dataclasses.asdict(options.distributed)
+    if options.in_cluster or set(given.values()) != {None}:
+        from neuroevo import multihost
+
+        multihost.connect(**given)
+
+
+def launch(
+    resolved: "Config",
+    path: Path,
+    options: Any,
+    *,
+    start: "GenomeFile | None" = None,
+    resume: bool = False,
+    numbered: bool = False,
+) -> int:
+    """Train in `path`, show the result, and return the exit code."""
+    from neuroevo import multihost
+    from neuroevo.run import launch as running
+    from neuroevo.run import loop
+    from neuroevo.terminal.console import make_console
+    from neuroevo.terminal.display import make_display
+
+    run = running.launch(
+        resolved,
+        path,
+        start=start,
+        resume=resume,
+        numbered=numbered,
+        keep_metrics=False,
+        leave=_leave,
+        debug_nans=options.debug_nans,
+        display=functools.partial(make_display, quiet=options.quiet),
+    )
+    if not multihost.is_main():
+        stopped = not run.ended_before and run.summary["stopped_by"]
+        return 128 + run.signal if stopped == loop.INTERRUPTED else 0
+    again = f"neuroevo resume {shlex.quote(str(run.path))}"
+    if run.ended_before:
+        say(
+            f"{path}: nothing to do: the run has reached its limit ({run.ended_before})"
+            f" at generation {run.generation}; to go on: {again} --generations N"
+        )
+        return 0
+    if run.summary["stopped_by"] == loop.INTERRUPTED:
+        make_console(stderr=True).print(
+            f"interrupted at generation {run.generation}, checkpoint written; "
+            f"continue with: {again}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        return 128 + run.signal
+    _show(run, resolved)
+    return 0
+
+
+def _show(run: "Run", resolved: "Config") -> None:
+    """Show what a run achieved, and its pairs if these are few."""
+    import numpy as np
+
+    from neuroevo.terminal import genomes, results
+    from neuroevo.terminal.console import make_console
+    from neuroevo.traits import EnvironmentTraits, traits
+
+    console = make_console(stderr=True)
+    results.render_summary(run.summary, console)
+    arrays = run.center.arrays()
+    if "states" in arrays and len(arrays["states"]) <= 16:
+        arrays = {name: np.asarray(array) for name, array in arrays.items()}
+        env = traits(EnvironmentTraits, resolved.parts["env"])
+        names = {"features": env.features, "actions": env.actions}
+        genomes.render_dataset(arrays, console, **names)
+
+
+def _leave(number: int) -> None:
+    """End the process for a second signal, if that does not interrupt it by itself."""
+    time.sleep(1)
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    os.write(2, f"{show_cursor}neuroevo: interrupted\n".encode())
+    os._exit(128 + number)

@@ -1,0 +1,59 @@
+"""``neuroevo plot``: learning curves for print."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import annotated_types as at
+
+from neuroevo.cli.common import Runs, read_records
+from neuroevo.config.command import Command, Line
+from neuroevo.errors import UserError
+
+Inches = Annotated[float, at.Interval(gt=0, lt=100)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """What to draw."""
+
+    out: Path | None = None
+    """New file to write, .png, .svg or .pdf."""
+    metric: Literal[
+        "center_return", "fitness_mean", "fitness_max", "fitness_std", "failures"
+    ] = "center_return"
+    """What to compare several runs by."""
+    x: Literal["generation", "env_steps", "seconds"] = "env_steps"
+    """What it is drawn over."""
+    size: tuple[Inches, Inches] = (3.4, 2.4)
+    """Width and height in inches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Drawn, Runs):
+    """Options of ``plot``."""
+
+
+COMMAND = Command(
+    "neuroevo plot RUN [RUN ...] --out CURVES.pdf",
+    Options,
+    "Draw learning curves for print.",
+)
+
+
+def run(line: Line) -> int:
+    """Draw learning curves, and return the exit code."""
+    from neuroevo.views import heat_map, plots
+
+    options = line.options
+    if not options.runs:
+        raise UserError(f"RUN is missing: expected {COMMAND.usage}")
+    found = read_records(options.runs)
+    if options.out is None:
+        raise UserError(f"--out is missing: expected {COMMAND.usage}")
+    heat_map.check_path(options.out)
+    plots.draw(
+        found, options.out, metric=options.metric, x=options.x, size=options.size
+    )
+    print(options.out)
+    return 0

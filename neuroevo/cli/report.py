@@ -1,0 +1,71 @@
+"""``neuroevo report``: one page about runs."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from neuroevo.cli.common import Runs, read_records
+from neuroevo.config.command import Command, Line
+from neuroevo.errors import UserError
+
+if TYPE_CHECKING:
+    from neuroevo.store.record import RunRecord
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """What to write."""
+
+    out: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: report.html)")
+    ] = None
+    """New file to write, .html; by default in the run, if it is one."""
+    episode: bool = True
+    """Record an episode, which takes most of the time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Page, Runs):
+    """Options of ``report``."""
+
+
+COMMAND = Command(
+    "neuroevo report RUN [RUN ...] [OPTIONS]",
+    Options,
+    "Write a page about a run, or one that compares several.",
+)
+
+
+def run(line: Line) -> int:
+    """Write a report, and return the exit code."""
+    from neuroevo.store.files import atomic_write, check_new_file
+    from neuroevo.views.comparison import make_comparison
+
+    options = line.options
+    if not options.runs:
+        raise UserError(f"RUN is missing: expected {COMMAND.usage}")
+    found = read_records(options.runs)
+    one = len(found) == 1
+    path = options.out or (Path(options.runs[0]) if one else Path()) / "report.html"
+    own = one and options.out is None  # is renewed
+    check_new_file(path, (".html",), replace=own)
+    html = _about(found[0], options.episode) if one else make_comparison(found)
+    atomic_write(path, html)
+    print(path)
+    return 0
+
+
+def _about(record: "RunRecord", episode: bool) -> str:
+    """Return a page about one run."""
+    from neuroevo import loading
+    from neuroevo.store.directory import BEST
+    from neuroevo.views import recording, report
+
+    solution = recorded = None
+    if (record.path / BEST).exists():
+        found = loading.read_solution(record.path, [])
+        solution = loading.make_solution(*found)
+        recorded = recording.record(solution) if episode else None
+    return report.make_report(record, solution, recorded)

@@ -1,0 +1,79 @@
+"""``neuroevo resume``: continue a run from its newest checkpoint."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import tyro
+
+from neuroevo.cli.common import Quiet
+from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, launch
+from neuroevo.config import resolve as config
+from neuroevo.config.command import Command, Line
+from neuroevo.config.layers import Layer
+from neuroevo.config.ranges import Count, Limit, Positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """The run to resume."""
+
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """A run directory."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NewLimits:
+    """Limits that take the place of those before; by default they stay."""
+
+    TITLE: ClassVar[str] = "limit"
+
+    generations: Limit | None = None
+    """Generations in all."""
+    max_env_steps: Limit | None = None
+    """Environment steps in all."""
+    max_seconds: Positive | None = None
+    """Seconds in all."""
+    target: float | None = None
+    """Held-out return of the center to stop at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """What the run uses of this machine."""
+
+    TITLE: ClassVar[str] = "machine"
+
+    devices: Count | Literal["auto"] | None = None
+    """Devices of each process to use, a number or auto; none for as many as before."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Processes, Distributed, Devices, NewLimits, Debugging, Quiet, Resumed):
+    """Options of ``resume``."""
+
+
+COMMAND = Command(
+    "neuroevo resume RUN [OPTIONS]",
+    Options,
+    "Continue a run from its newest checkpoint.",
+)
+_CHANGES = ("generations", "max_env_steps", "max_seconds", "target", "devices")
+
+
+def run(line: Line) -> int:
+    """Resume a run, and return the exit code."""
+    from neuroevo import multihost
+    from neuroevo.store.directory import CONFIG, resume_config
+
+    options = line.options
+    connect(options)
+    path = Path(options.run)
+    changes = {name: getattr(options, name) for name in _CHANGES}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    written = multihost.from_main(lambda: resume_config(path))
+    layers = [
+        Layer(str(path / CONFIG), written),
+        Layer("neuroevo resume", changes),
+    ]
+    return launch(config.resolve(layers), path, options, resume=True)

@@ -1,0 +1,59 @@
+"""``neuroevo train``: evolve policies."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from neuroevo.cli.common import Files, Quiet, layers_of
+from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, launch
+from neuroevo.config import resolve as config
+from neuroevo.config.command import ALL, Command, Line
+from neuroevo.config.schema import Settings
+
+_DEFAULT_RUN = tyro.conf.arg(
+    help_behavior_hint="(default: runs/ENV-ENCODING-STRATEGY-sSEED)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Beginning:
+    """What the run begins with, and where it goes."""
+
+    start: str | None = None
+    """Genome to begin the search at, with its parts: a file, a run or zoo:NAME."""
+    run_dir: Annotated[Path | None, _DEFAULT_RUN] = None
+    """New directory of the run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Processes, Distributed, Settings, Debugging, Quiet, Beginning, Files):
+    """Options of ``train``."""
+
+
+COMMAND = Command(
+    "neuroevo train [OPTIONS]",
+    Options,
+    "Evolve policies. The run stops at whichever limit comes first.",
+    parts=ALL,
+)
+
+
+def run(line: Line) -> int:
+    """Train, and return the exit code."""
+    from neuroevo import loading
+    from neuroevo.store.directory import default_path
+
+    given = line.options
+    start = loading.read_start(given.start)
+    layers = [*loading.start_layers(start), *layers_of(given)]
+    resolved = config.resolve(layers, line.words, command=COMMAND)
+    options = resolved.settings
+    names = [field.name for field in dataclasses.fields(Settings)]
+    settings = Settings(**{name: getattr(options, name) for name in names})
+    resolved = dataclasses.replace(resolved, settings=settings)
+    connect(options)
+    path = options.run_dir or default_path(resolved.names, settings.seed)
+    numbered = options.run_dir is None
+    return launch(resolved, path, options, start=start, numbered=numbered)

@@ -1,0 +1,92 @@
+"""``neuroevo transfer``: train other networks from a genome, and measure them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import annotated_types as at
+
+from neuroevo.cli.common import (
+    Chosen,
+    Files,
+    Genome,
+    Json,
+    Measured,
+    read_solution,
+)
+from neuroevo.config.command import DECODING, Command, Line
+from neuroevo.config.ranges import Count, CountOrZero
+from neuroevo.config.schema import Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The kinds of policies: one for every combination of values."""
+
+    TITLE: ClassVar[str] = "grid"
+
+    widths: Annotated[tuple[Count, ...], at.MinLen(1)] = (64, 128, 256, 512, 1024)
+    """Units of each hidden layer."""
+    depths: Annotated[tuple[Count, ...], at.MinLen(1)] | None = None
+    """Numbers of hidden layers; none for the genome's own."""
+    activations: Annotated[tuple[str, ...], at.MinLen(1)] = ("tanh", "relu")
+    """Nonlinearities of the hidden layers."""
+    optimizers: Annotated[tuple[str, ...], at.MinLen(1)] | None = None
+    """Optimizers to train with; none for the genome's own."""
+    learning_rates: Annotated[tuple[float, ...], at.MinLen(1)] | None = None
+    """Learning rates of the first step; none for the genome's own."""
+    steps: Annotated[tuple[CountOrZero, ...], at.MinLen(1)] | None = None
+    """Numbers of training steps; none for the genome's own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """What to write."""
+
+    picture: Path | None = None
+    """New file for a heat map, .png, .svg or .pdf."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Machine, Measured, Grid, Json, Picture, Files, Chosen, Genome):
+    """Options of ``transfer``."""
+
+    episodes: Count = 4
+
+
+COMMAND = Command(
+    "neuroevo transfer RUN|GENOME.npz [OPTIONS]",
+    Options,
+    "Train other networks from a genome, and measure them.",
+    parts=DECODING,
+)
+
+
+def run(line: Line) -> int:
+    """Measure a genome with other networks, and return the exit code."""
+    resolved, file, options = read_solution(COMMAND, line)
+    from neuroevo import loading
+    from neuroevo.store.files import to_json
+    from neuroevo.studies import transfer as transferring
+    from neuroevo.terminal import results
+    from neuroevo.terminal.console import make_console
+    from neuroevo.views import heat_map
+
+    values = {name: getattr(options, name) for name in transferring.AXES.values()}
+    grid = transferring.make_grid(resolved, **values)
+    if options.picture is not None:
+        heat_map.check_path(options.picture)
+    result = transferring.measure(
+        loading.make_solution(resolved, file),
+        grid,
+        policies=options.policies,
+        episodes=options.episodes,
+        seed=options.seed,
+    )
+    if options.picture is not None:
+        heat_map.draw_transfer(result, options.picture)
+    if options.json:
+        print(to_json({"genome": str(file.path)} | result))
+    else:
+        results.render_transfer(result, make_console())
+    return 0
