@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from neuroevo import cgroups, multihost
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, first_line
 
 AXIS = "population"
 
@@ -60,6 +60,23 @@ def configure(devices: int | None, lengthy: bool = False) -> None:
         os.environ.setdefault(_THREADS, str(count + 1))
     if "xla_cpu_collective" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}".strip()
+
+
+def start() -> None:
+    """Start the backend.
+
+    Raises:
+        UserError: if JAX has none of those that it was told to use.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter without a word
+        platforms = jax.config.values["jax_platforms"]
+        reason = first_line(error).partition(" (set ")[0]
+        raise UserError(
+            f"JAX_PLATFORMS={platforms}: no such device can be used here"
+            f"{f' ({reason})' if str(error) else ''}; expected cpu, or no such variable"
+        ) from None
 
 
 def select(devices: int | None) -> tuple[jax.Device, ...]:

@@ -8,7 +8,7 @@ from neuroevo import devices
 from neuroevo.config import resolve as config
 from neuroevo.config.command import TRAINING, Command, read
 from neuroevo.errors import UserError, unknown
-from neuroevo.run import build, tuning
+from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import Parts
 from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
@@ -100,6 +100,7 @@ class Prepared(NamedTuple):
     which: Which | None
 
 
+@switches.pinned()
 def prepare(resolved: config.Config, file: genome_file.GenomeFile) -> Prepared:
     """Return the parts that decode and evaluate the genome in `file`, and the genome.
 
@@ -144,6 +145,7 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
     return fit_to(arrays, spec) if fit_to else encoding
 
 
+@switches.pinned()
 def finish(
     resolved: config.Config, parts: Parts, genome: Genome, which: Which | None = None
 ) -> Solution:

@@ -17,6 +17,7 @@ from neuroevo.core.evaluation import act_with
 from neuroevo.core.trees import is_finite
 from neuroevo.errors import UserError
 from neuroevo.returns import summarize
+from neuroevo.run import switches
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
 from neuroevo.store.directory import Which
@@ -77,6 +78,7 @@ class Solution:
         """The genome: a pytree of arrays."""
         return self.answer.genome
 
+    @switches.pinned()
     def decode(self, seed: int = 0) -> Any:
         """Return the parameters of a policy decoded from the genome.
 
@@ -91,6 +93,7 @@ class Solution:
         start = self.parts.encoding.start(keys.policy(drawn(seed)))
         return jax.jit(self.parts.encoding.decode)(self.genome, start)
 
+    @switches.pinned()
     def record(self, seed: int = 0, policies: int = 1) -> list[Trajectory]:
         """Return an episode, to be shown, of each of several policies.
 
@@ -120,6 +123,7 @@ class Solution:
         return act_with(self.parts.policy)
 
     @without_seeds
+    @switches.pinned()
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, Any]:

@@ -139,14 +139,13 @@ def test_nothing_else_makes_keys():
 
 SCRIPT = """
 import jax
-from neuroevo.config import resolve
 from neuroevo.core import keys
-from neuroevo.run import build
+from neuroevo.run import switches
 
-build.set_up_jax(resolve.resolve([resolve.Layer("test", {"env": "CartPole-v1"})]))
-ours, theirs = keys.policy(1), jax.random.key(1)
-for key in (ours, *jax.random.split(ours), theirs, jax.random.fold_in(theirs, 7)):
-    print(jax.random.bits(key, 5))
+with switches.pinned():
+    ours, theirs = keys.policy(1), jax.random.key(1)
+    for key in (ours, *jax.random.split(ours), theirs, jax.random.fold_in(theirs, 7)):
+        print(jax.random.bits(key, 5))
 """
 
 

@@ -44,12 +44,6 @@ SETTINGS: Mapping[str, str | bool] = {
 }
 
 
-def pin() -> None:
-    """Have all random numbers come from one implementation, whatever JAX was told."""
-    for name, value in SETTINGS.items():
-        jax.config.update(name, value)
-
-
 def stream(name: str, seed: int) -> Key:
     """Return the root key of the stream `name` for `seed`, any integer."""
     text = f"neuroevo/{name}/{operator.index(seed)}"

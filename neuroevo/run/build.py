@@ -26,7 +26,7 @@ def set_up_jax(config: Config) -> None:
     """Prepare JAX for what `config` asks of it; call it before anything is compiled."""
     devices.configure(config.devices, lengthy=tuning.is_lengthy(config))
     compilation.use_cache(config.settings.compilation_cache)
-    keys.pin()
+    devices.start()
 
 
 def build_parts(

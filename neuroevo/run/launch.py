@@ -7,7 +7,7 @@ from typing import Any
 
 from neuroevo import devices, multihost
 from neuroevo.config.resolve import Config
-from neuroevo.run import loop
+from neuroevo.run import loop, switches
 from neuroevo.run import recorder as logging
 from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Run
@@ -55,6 +55,7 @@ def launch(
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(multihost.together())
+        others = stack.enter_context(switches.pinned())
         if path and not (resume or numbered):
             multihost.from_main(lambda: check_new(path))
         if path and resume:
@@ -77,12 +78,12 @@ def launch(
         if directory and not resume:
             if start:
                 directory.write_start(start)
-            _describe(run, directory)  # from here on the run can be resumed
+            _describe(run, directory, others)  # from here on the run can be resumed
         run.initialize(directory)
         if resume and _has_ended(run):
             return run
         if directory and resume:  # one that could not be restored keeps what it had
-            _describe(run, directory)
+            _describe(run, directory, others)
         if multihost.is_main():
             options["recorder"] = stack.enter_context(_open(run, loggers))
         options = options if multihost.is_main() else {}
@@ -112,10 +113,12 @@ def _has_ended(run: Run) -> bool:
     return True
 
 
-def _describe(run: Run, directory: RunDirectory) -> None:
+def _describe(run: Run, directory: RunDirectory, others: Mapping[str, Any]) -> None:
     """Write what the run is, and on what it runs."""
     directory.write_config(run.config.to_dict())
-    directory.write_environment({"devices": devices.label(run.devices)})
+    directory.write_environment(
+        {"devices": devices.label(run.devices), "overridden_switches": others}
+    )
 
 
 def _open(run: Run, loggers: Mapping[str, Any]) -> Recorder:

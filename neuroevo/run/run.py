@@ -9,7 +9,7 @@ from neuroevo import devices, multihost
 from neuroevo.config.resolve import Config
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
-from neuroevo.run import build, checks, tuning
+from neuroevo.run import build, checks, switches, tuning
 from neuroevo.solution import Solution, without_seeds
 from neuroevo.store.checkpoints import from_host
 from neuroevo.store.directory import RunDirectory, Which
@@ -125,7 +125,8 @@ class Run:
     @property
     def center(self) -> Solution:
         """The strategy's present center."""
-        return self._solution(self.engine.center(self.state), "center")
+        with switches.pinned():
+            return self._solution(self.engine.center(self.state), "center")
 
     @property
     def best(self) -> Solution:

@@ -18,6 +18,7 @@ from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN
+from neuroevo.run import switches
 from neuroevo.solution import Solution, drawn
 from neuroevo.spaces import Discrete, Spec
 from neuroevo.store import genome_file, zoo
@@ -121,6 +122,7 @@ def read_genomes(paths: Sequence[str | Path]) -> list[GenomeFile]:
     return files
 
 
+@switches.pinned()
 def merge_files(
     files: Sequence[GenomeFile],
     layers: Sequence[config.Layer] = (),

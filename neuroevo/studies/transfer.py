@@ -32,7 +32,7 @@ from neuroevo.policies import networks as policies
 from neuroevo.policies.imitation import Training
 from neuroevo.policies.restrict import restrict
 from neuroevo.returns import summarize
-from neuroevo.run import build, tuning
+from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import count, shapes
 from neuroevo.solution import Solution, drawn
 from neuroevo.types import Encoding, Key, Params, Policy
@@ -100,6 +100,7 @@ def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
     return grid
 
 
+@switches.pinned()
 def measure(
     solution: Solution,
     grid: Grid,

@@ -1,0 +1,52 @@
+"""JAX's switches: what a run computes does not depend on them.
+
+They come from the environment (``JAX_ENABLE_X64=1``) or from the user's own program,
+whose other computations they may well concern. So none is changed for good: inside
+`pinned` each has the value that results were made for, and afterwards its own again.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from neuroevo.core import keys
+
+PINNED: Mapping[str, Any] = {
+    **keys.SETTINGS,
+    "jax_enable_x64": False,  # results are those of 32 bits
+    # NaN says that something was not evaluated, or failed: see `run.debugging`.
+    "jax_debug_nans": False,
+    "jax_debug_infs": False,
+    "jax_disable_jit": False,  # devices share their work in compiled programs alone
+    # The libraries of environments and strategies rely on these.
+    "jax_numpy_rank_promotion": "allow",
+    "jax_numpy_dtype_promotion": "standard",
+}
+
+
+@contextlib.contextmanager
+def pinned() -> Iterator[dict[str, Any]]:
+    """Have JAX's switches as they should be; as a decorator, in a function.
+
+    Yields:
+        What the switches were that had another value, by name.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> with jax.numpy_rank_promotion("raise"), pinned() as others:
+        ...     shape = (jnp.ones((2, 3)) + jnp.ones(3)).shape
+        >>> shape, others
+        ((2, 3), {'jax_numpy_rank_promotion': 'raise'})
+    """
+    others = {
+        name: getattr(jax.config, name)
+        for name, value in PINNED.items()
+        if getattr(jax.config, name) != value
+    }
+    with contextlib.ExitStack() as stack:
+        for name in others:
+            switch = getattr(jax, name.removeprefix("jax_"))
+            stack.enter_context(switch(PINNED[name]))
+        yield others
