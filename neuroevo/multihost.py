@@ -15,9 +15,7 @@ from typing import Any, NoReturn
 
 import jax
 
-# The only way to send messages before devices are known; pyproject.toml bounds jax.
-from jax._src.distributed import global_state as _world
-
+from neuroevo import mailbox
 from neuroevo.errors import ProcessError, UserError, first_line
 
 
@@ -85,7 +83,7 @@ def _check_processes(
     coordinator: str | None, processes: int | None, process: int | None
 ) -> None:
     """Raise a `UserError` for what JAX would wait for in vain, or crash at."""
-    if None in (coordinator, processes, process):
+    if coordinator is None or processes is None or process is None:
         raise UserError(f"--distributed: expected all of {_EXPLICIT}")
     if processes < 1:
         raise UserError(
@@ -116,7 +114,7 @@ def _check_processes(
 
 def is_main() -> bool:
     """Return whether this is process 0, which alone writes files and shows anything."""
-    return _world.process_id == 0
+    return mailbox.process() == 0
 
 
 def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
@@ -127,20 +125,20 @@ def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
     None) and numpy arrays.
     """
     global _round
-    if _world.num_processes == 1:
+    if mailbox.count() == 1:
         return decide([value])
     if is_main():
-        others = range(1, _world.num_processes)
+        others = range(1, mailbox.count())
         try:
             agreed = decide([value, *(_receive(str(process)) for process in others)])
         except BaseException as error:
             _tell(error)
             raise
         # Who was in this round has read the reply of the one before.
-        _world.client.key_value_delete(f"neuroevo/{_round - 1}/")
+        mailbox.clear(f"neuroevo/{_round - 1}/")
         _send(_REPLY, value=agreed)
     else:
-        _send(str(_world.process_id), value=value)
+        _send(str(mailbox.process()), value=value)
         agreed = _receive(_REPLY)
     _round += 1
     return agreed
@@ -165,11 +163,11 @@ def together() -> Iterator[None]:
         yield
         agree(lambda _: None)
     except BaseException as error:
-        if _world.num_processes > 1:
+        if mailbox.count() > 1:
             _tell(error)
             if isinstance(error, jax.errors.JaxRuntimeError):
                 raise ProcessError(
-                    f"process {_world.process_id} failed, or lost another: "
+                    f"process {mailbox.process()} failed, or lost another: "
                     f"{first_line(error)}"
                 ) from error
         raise
@@ -177,7 +175,7 @@ def together() -> Iterator[None]:
 
 def is_distributed() -> bool:
     """Return whether this process has joined others, or tried to."""
-    return _world.client is not None
+    return mailbox.is_open()
 
 
 def leave(code: int) -> NoReturn:
@@ -193,15 +191,15 @@ def leave(code: int) -> NoReturn:
         elif _met:
             # All is said; JAX would report that process 0 goes before this one has.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            _world.client.key_value_set(f"neuroevo/gone/{_world.process_id}", "")
+            mailbox.put(f"neuroevo/gone/{mailbox.process()}", b"gone")
     os._exit(code)
 
 
 def _await_others() -> None:
     deadline = time.monotonic() + _PARTING_SECONDS
-    for process in range(1, _world.num_processes):
+    for process in range(1, mailbox.count()):
         left = max(int(1000 * (deadline - time.monotonic())), 1)
-        _world.client.blocking_key_value_get(f"neuroevo/gone/{process}", left)
+        mailbox.get(f"neuroevo/gone/{process}", left)
     # Let the last of them exit: JAX aborts whoever sees process 0 go.
     time.sleep(_GRACE_SECONDS)
 
@@ -209,7 +207,6 @@ def _await_others() -> None:
 _PARTING_SECONDS = 10
 _GRACE_SECONDS = 0.5
 _REPLY = "reply"
-_FOREVER = 10**12  # milliseconds
 _round = 0  # of messages: one from each process to process 0, then the reply
 
 
@@ -217,20 +214,15 @@ def _send(name: str, **message: Any) -> None:
     """Leave a message for the other processes under `name`, once in a round."""
     from flax import serialization  # takes a while
 
-    _world.client.key_value_set_bytes(
-        f"neuroevo/{_round}/{name}",
-        serialization.msgpack_serialize(message),
-        allow_overwrite=True,
-    )
+    content = serialization.msgpack_serialize(message)
+    mailbox.put(f"neuroevo/{_round}/{name}", content)
 
 
 def _receive(name: str) -> Any:
     """Return the value sent under `name`, once it is there; raise a failure."""
     from flax import serialization
 
-    sent = _world.client.blocking_key_value_get_bytes(
-        f"neuroevo/{_round}/{name}", _FOREVER
-    )
+    sent = mailbox.get(f"neuroevo/{_round}/{name}")
     message = serialization.msgpack_restore(sent)
     if "failure" in message:
         raise (UserError if message["mistake"] else ProcessError)(message["failure"])
@@ -239,10 +231,10 @@ def _receive(name: str) -> Any:
 
 def _tell(error: BaseException) -> None:
     """Let the other processes fail, too."""
-    what = [f"process {_world.process_id}", type(error).__name__, first_line(error)]
+    what = [f"process {mailbox.process()}", type(error).__name__, first_line(error)]
     if isinstance(error, UserError | ProcessError):
         del what[1]
     failure = ": ".join(filter(None, what))
-    name = _REPLY if is_main() else str(_world.process_id)
+    name = _REPLY if is_main() else str(mailbox.process())
     with contextlib.suppress(jax.errors.JaxRuntimeError):  # nobody is there any more
         _send(name, failure=failure, mistake=isinstance(error, UserError))

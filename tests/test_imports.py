@@ -17,7 +17,7 @@ FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("
 
 # From the bottom up: a module imports from its own layer and from those below it.
 LAYERS = [
-    r"neuroevo(\.(errors|returns|cgroups))?",
+    r"neuroevo(\.(errors|returns|cgroups|mailbox))?",
     r"neuroevo\.spaces",
     r"neuroevo\.types",
     r"neuroevo\.traits",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neuroevo import registry
+from neuroevo.config import ranges
 from neuroevo.errors import UserError
 from neuroevo.tasks.normalization import (
     Constant,
@@ -241,7 +242,11 @@ def test_user_errors_are_one_line(tmp_path):
     check(lambda: Constant(file=path).build((2,)), "stats.npz")
     file.write_bytes(b"")
     check(lambda: Constant(file=path).build((2,)), "stats.npz")
-    check(lambda: Constant(warmup_episodes=0).build((2,)), "warmup_episodes", "0")
-    check(lambda: Constant(clip=0.0).build((2,)), "clip")
-    check(lambda: Running(var_floor=-1.0).build((2,)), "var_floor")
+    for options, name in (
+        (Constant(warmup_episodes=0), "warmup_episodes"),
+        (Constant(clip=0.0), "clip"),
+        (Running(var_floor=-1.0), "var_floor"),
+        (Episode(clip=float("nan")), "clip"),
+    ):
+        check(lambda o=options: ranges.check(o, "normalization"), name)
     check(lambda: Constant().build((2,), obs_mean=np.zeros(2)), "obs_var")

@@ -127,13 +127,13 @@ def test_whatever_breaks_the_candidate_fails_alone():
 @pytest.mark.parametrize(
     ("what", "found"),
     [
-        ("a reward, nan", "seed 0, episode 0: step 2: the reward is nan"),
-        ("a reward, -inf", "seed 0, episode 0: step 2: the reward is -inf"),
+        ("a reward, nan", "policy 0, episode 0: step 2: the reward is nan"),
+        ("a reward, -inf", "policy 0, episode 0: step 2: the reward is -inf"),
         # The third step shows it to the policy in the fourth.
-        ("an observation, inf", "seed 0, episode 0: step 3: the observation is inf"),
-        ("an action", "seed 0, episode 0: step 0: the action is nan"),
+        ("an observation, inf", "policy 0, episode 0: step 3: the observation is inf"),
+        ("an action", "policy 0, episode 0: step 0: the action is nan"),
         ("the genome", "its genome: 1 of 1 numbers are not finite, the first is nan"),
-        ("the parameters", "seed 0: its decoded parameters: 1 of 1 numbers are not "),
+        ("the parameters", "policy 0: its decoded parameters: 1 of 1 numbers are not "),
     ],
 )
 def test_the_first_broken_value_is_found(what, found):
@@ -160,7 +160,7 @@ def test_debugging_ends_a_run_at_its_first_failure():
     with pytest.raises(neuroevo.UserError) as error:
         neuroevo.evolve(**options, population=2, debug_nans=True)
     assert str(error.value) == (
-        "generation 1, candidate 1, seed 0, episode 0: step 0: the action is nan"
+        "generation 1, candidate 1, policy 0, episode 0: step 0: the action is nan"
     )
 
 

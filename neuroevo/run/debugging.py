@@ -5,10 +5,11 @@ JAX's ``jax_debug_nans`` does not serve there: it takes offence at what a run sa
 NaN (no evaluation of the center, a failed episode), and knows of no candidates.
 """
 
+import functools
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from neuroevo.core import engine, trees
 from neuroevo.core import keys as random
 from neuroevo.core.evaluation import act_with
 from neuroevo.run.parts import Parts
-from neuroevo.types import Genome, Params, Trajectory
+from neuroevo.types import Genome, Key, Params, Trajectory
 
 
 def explain(settings: Any, parts: Parts, state: engine.State) -> str:
@@ -42,44 +43,53 @@ def explain(settings: Any, parts: Parts, state: engine.State) -> str:
     )
 
 
+class _Subject(NamedTuple):
+    """A genome that a generation evaluates, and the keys of its policies."""
+
+    name: str
+    genome: Callable[[], Genome]  # made when it is its turn
+    policy_keys: Key
+
+
+def _subjects(settings: Any, parts: Parts, state: engine.State) -> Iterator[_Subject]:
+    """Yield the candidates of the generation after `state`, and the center if due."""
+    strategy = parts.strategy
+    assert strategy is not None, "a run has a strategy"
+    drawn = random.generation(state.key, state.generation)
+    count = settings.policies + settings.center_policies
+    keys = random.policy_keys(drawn.evaluation, count)
+    population, _ = jax.jit(strategy.ask)(drawn.ask, state.strategy)
+    take = jax.jit(trees.take)
+    for i in range(settings.population):
+        candidate = functools.partial(take, population, i)
+        yield _Subject(f"candidate {i}", candidate, keys[: settings.policies])
+    if int(state.generation) % settings.center_every == 0:
+        center = functools.partial(jax.jit(strategy.center), state.strategy)
+        yield _Subject("the center", center, keys[settings.policies :])
+
+
 def _values(
     settings: Any, parts: Parts, state: engine.State
 ) -> Iterator[tuple[str, str | None]]:
-    """Yield each candidate, seed and episode, with what is not finite of it, if any."""
-    drawn = random.generation(state.key, state.generation)
-    population, _ = jax.jit(parts.strategy.ask)(drawn.ask, state.strategy)
-    center = jax.jit(parts.strategy.center)(state.strategy)
-    count = settings.policies + settings.center_policies
-    keys = random.policy_keys(drawn.evaluation, count)
-    policies, center_policies = keys[: settings.policies], keys[settings.policies :]
-    if int(state.generation) % settings.center_every:
-        center_policies = center_policies[:0]
-    take = jax.jit(trees.take)
-    subjects = [
-        (f"candidate {i}", lambda i=i: take(population, i), policies)
-        for i in range(settings.population)
-    ]
+    """Yield each genome, policy and episode, with what is not finite of it, if any."""
     start, decode = jax.jit(parts.encoding.start), jax.jit(parts.encoding.decode)
-    act = act_with(parts.policy)
-    subjects.append(("the center", lambda: center, center_policies))
-    for subject, genome, keys in subjects:
-        genome = genome()
-        yield subject, _describe("its genome", genome)
-        for s, key in enumerate(keys):
-            policy = random.of_policy(key)
+    act, record = act_with(parts.policy), parts.task.record
+    for subject in _subjects(settings, parts, state):
+        genome = subject.genome()
+        yield subject.name, _not_finite("its genome", genome)
+        for i, key in enumerate(subject.policy_keys):
+            name, policy = f"{subject.name}, policy {i}", random.of_policy(key)
             begun = start(policy.start)
             params = decode(genome, begun)
-            found = _describe("its decoded parameters", params)
-            if found:
-                found += _origin(parts, genome, begun, params)
-            yield f"{subject}, seed {s}", found
+            found = _not_finite("its decoded parameters", params)
+            yield name, found and found + _origin(parts, genome, begun, params)
             episodes = random.episode_keys(policy.episodes, settings.episodes)
-            for e, key in enumerate(episodes):
-                episode = parts.task.record(act, params, state.task, key)
-                yield f"{subject}, seed {s}, episode {e}", _describe_episode(episode)
+            for j, episode in enumerate(episodes):
+                trajectory = record(act, params, state.task, episode)
+                yield f"{name}, episode {j}", _first_step(trajectory)
 
 
-def _describe(what: str, tree: Any) -> str | None:
+def _not_finite(what: str, tree: Any) -> str | None:
     """Return what is not finite in a pytree of parameters, if anything is."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -94,7 +104,7 @@ def _describe(what: str, tree: Any) -> str | None:
     return None
 
 
-def _describe_episode(episode: Trajectory) -> str | None:
+def _first_step(episode: Trajectory) -> str | None:
     """Return the first step with something that is not finite, if there is one."""
     columns = {
         "the observation": episode.observations,
@@ -124,8 +134,8 @@ def _origin(parts: Parts, genome: Genome, start: Any, params: Params) -> str:
         with jax.disable_jit(), check(True):
             parts.encoding.decode(genome, start)
     except FloatingPointError as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        frames = [f for f in frames if not {*Path(f.filename).parts} & _LIBRARIES]
+        stack = traceback.extract_tb(error.__traceback__)
+        frames = [f for f in stack if not {*Path(f.filename).parts} & _LIBRARIES]
         if frames[1:]:  # the first one is here
             frame = frames[-1]
             reason = str(error).partition(".")[0]

@@ -9,11 +9,13 @@ step. Modes that need neither leave them empty and cost nothing.
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Ge, Gt
+from jax.typing import ArrayLike
 
 from neuroevo.errors import UserError
 from neuroevo.store import npz
@@ -42,7 +44,7 @@ class Normalizer(NamedTuple):
 class Moments(NamedTuple):
     """Mean and variance of what was observed."""
 
-    count: Array  # () float
+    count: Array  # type: ignore[assignment]  # () float; a tuple has a method count
     mean: Array  # observation's shape
     var: Array  # observation's shape
 
@@ -50,7 +52,7 @@ class Moments(NamedTuple):
 class Sums(NamedTuple):
     """Summable statistics about a fixed `shift`, the mean known beforehand."""
 
-    count: Array  # () float
+    count: Array  # type: ignore[assignment]  # () float; a tuple has a method count
     total: Array  # sum of (observation - shift)
     squares: Array  # sum of (observation - shift)^2
 
@@ -76,18 +78,18 @@ class Constant:
 
     file: str | None = None
     """.npz file with obs_mean and obs_var; a genome file will do."""
-    warmup_episodes: int = 32
+    warmup_episodes: Annotated[int, Ge(1)] = 32
     """Number of random episodes to estimate from, without a file."""
-    var_floor: float = 1e-6
+    var_floor: Annotated[float, Ge(0)] = 1e-6
     """Smallest variance to divide by, in squared observation units."""
-    clip: float | None = 10.0
+    clip: Annotated[float, Gt(0)] | None = 10.0
     """Bound on normalized observations; None for no bound."""
 
     def build(
         self,
         shape: tuple[int, ...],
-        obs_mean: Array | None = None,
-        obs_var: Array | None = None,
+        obs_mean: ArrayLike | None = None,
+        obs_var: ArrayLike | None = None,
     ) -> Normalizer:
         """Return the normalizer.
 
@@ -99,19 +101,13 @@ class Constant:
         Raises:
             UserError: if the file or the given arrays do not fit.
         """
-        _check_bounds(self.clip, self.var_floor)
         if obs_mean is None and obs_var is None and self.file is not None:
             obs_mean, obs_var = _load(self.file)
         given = _given(shape, obs_mean, obs_var)
-        if given is None and self.warmup_episodes < 1:
-            raise UserError(
-                "normalization.warmup_episodes must be at least 1, "
-                f"not {self.warmup_episodes}"
-            )
 
         def init(warm_up: WarmUp) -> Moments:
             if given is not None:
-                return _on_device(given)
+                return _known(given)
             running = Running(self.var_floor, self.clip).build(shape)
             stats = warm_up(running, self.warmup_episodes)
             estimated = _merge(_unknown(shape), stats)
@@ -137,16 +133,16 @@ class Running:
     afterwards. In the first generation they are mean 0 and variance 1, unless given.
     """
 
-    var_floor: float = 1e-6
+    var_floor: Annotated[float, Ge(0)] = 1e-6
     """Smallest variance to divide by, in squared observation units."""
-    clip: float | None = 10.0
+    clip: Annotated[float, Gt(0)] | None = 10.0
     """Bound on normalized observations; None for no bound."""
 
     def build(
         self,
         shape: tuple[int, ...],
-        obs_mean: Array | None = None,
-        obs_var: Array | None = None,
+        obs_mean: ArrayLike | None = None,
+        obs_var: ArrayLike | None = None,
     ) -> Normalizer:
         """Return the normalizer.
 
@@ -156,13 +152,12 @@ class Running:
             obs_var: variance that holds until then, in squared observation units.
 
         Raises:
-            UserError: if an option is out of range or the given arrays do not fit.
+            UserError: if the given arrays do not fit.
         """
-        _check_bounds(self.clip, self.var_floor)
         given = _given(shape, obs_mean, obs_var)
 
         def init(warm_up: WarmUp) -> Moments:
-            return _unknown(shape) if given is None else _on_device(given)
+            return _unknown(shape) if given is None else _known(given)
 
         def observe(state: Moments, carry: Sums, observation, alive) -> Sums:
             deviation = observation - state.mean
@@ -200,12 +195,11 @@ class Episode:
     it. What a policy sees therefore depends on the number of parallel episodes.
     """
 
-    clip: float | None = None
+    clip: Annotated[float, Gt(0)] | None = None
     """Bound on normalized observations; None for no bound."""
 
     def build(self, shape: tuple[int, ...]) -> Normalizer:
         """Return the normalizer for observations of `shape`."""
-        _check_bounds(self.clip, 0.0)
 
         def observe(state: tuple, carry: Moments, observation, alive) -> Moments:
             mask = _expand(alive, observation.ndim)
@@ -238,9 +232,9 @@ _IDENTITY = Normalizer(
 
 
 def _given(
-    shape: tuple[int, ...], mean: Array | None, var: Array | None
-) -> Moments | None:
-    """Return given statistics as numpy arrays; their count is not known.
+    shape: tuple[int, ...], mean: ArrayLike | None, var: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return given statistics as numpy arrays, which start no backend.
 
     Raises:
         UserError: if one of them is missing, or they do not fit.
@@ -249,13 +243,13 @@ def _given(
         return None
     if mean is None or var is None:
         raise UserError("normalization needs both obs_mean and obs_var, or neither")
-    return Moments(
-        np.float32(0), _fit(mean, shape, "obs_mean"), _fit(var, shape, "obs_var")
-    )
+    return _fit(mean, shape, "obs_mean"), _fit(var, shape, "obs_var")
 
 
-def _on_device(moments: Moments) -> Moments:
-    return jax.tree.map(jnp.asarray, moments)
+def _known(given: tuple[np.ndarray, np.ndarray]) -> Moments:
+    """Return given statistics as moments, whose count nobody knows."""
+    mean, var = given
+    return Moments(jnp.zeros(()), jnp.asarray(mean), jnp.asarray(var))
 
 
 def _unknown(shape: tuple[int, ...]) -> Moments:
@@ -305,13 +299,6 @@ def _expand(mask: Array, ndim: int) -> Array:
     return jax.lax.expand_dims(mask, range(1, ndim))
 
 
-def _check_bounds(clip: float | None, var_floor: float) -> None:
-    if clip is not None and not clip > 0:
-        raise UserError(f"normalization.clip must be positive or None, not {clip}")
-    if not var_floor >= 0:
-        raise UserError(f"normalization.var_floor must not be negative: {var_floor}")
-
-
 def _load(file: str) -> tuple[np.ndarray, np.ndarray]:
     """Read mean and variance.
 
@@ -330,13 +317,13 @@ def _load(file: str) -> tuple[np.ndarray, np.ndarray]:
     return found["obs_mean"], found["obs_var"]
 
 
-def _fit(array: Array, shape: tuple[int, ...], name: str) -> np.ndarray:
+def _fit(values: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
     """Return `array` in an observation's shape; flattened ones are welcome.
 
     Raises:
         UserError: if the sizes differ or the values make no sense.
     """
-    array = np.asarray(array)
+    array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise UserError(f"{name} holds {array.dtype} where numbers were expected")
     with np.errstate(over="ignore"):  # what is too large for float32 is not finite
