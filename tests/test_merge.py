@@ -446,7 +446,7 @@ def test_a_table_without_own_returns():
 CART, ACRO, OUT = "CartPole-v1.npz", "Acrobot-v1.npz", "--out new.npz"
 MISTAKES = {
     f"merge {CART} {ACRO}": (
-        "expected a file to write: neuroevo merge RUN|GENOME.npz RUN|GENOME.npz ... "
+        "--out is missing: expected neuroevo merge RUN|GENOME.npz RUN|GENOME.npz ... "
         "--out MERGED.npz"
     ),
     f"merge {OUT}": "expected at least two genomes to merge, got 0",
@@ -482,12 +482,10 @@ MISTAKES = {
         "observations of shape (3,) and continuous actions of shape (1,)"
     ),
     f"merge {CART} {ACRO} {OUT} --env CartPole-v1": (
-        "env: each task keeps the environment and normalization of its genome; "
-        "expected options of encoding and policy"
+        "unknown option --env: expected options of encoding and policy"
     ),
     f"merge {CART} {ACRO} {OUT} --normalization.clip=3": (
-        "normalization.clip=3: each task keeps the environment and normalization of "
-        "its genome; expected options of encoding and policy"
+        "unknown option --normalization.clip: expected options of encoding and policy"
     ),
     f"merge {CART} {ACRO} {OUT} --encoding.loss mse": (
         "unknown encoding.loss 'mse': expected one of auto, cross_entropy, "

@@ -52,7 +52,7 @@ def run(line: Line) -> int:
         genomes.render_arrays(file.arrays, console)
         return 0
     known = found.observations is not None
-    states = found.observations if known else found.states
+    states = found.states if found.observations is None else found.observations
     genomes.render_dataset(
         {"states": states, **found.targets},
         console,
@@ -60,7 +60,7 @@ def run(line: Line) -> int:
         max_columns=None,
         features=found.features,
         actions=found.actions,
-        order=found.order,
+        order=found.order.tolist(),
         units=known,
     )
     if options.picture is not None:

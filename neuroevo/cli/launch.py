@@ -93,9 +93,10 @@ def launch(
         debug_nans=options.debug_nans,
         display=functools.partial(make_display, quiet=options.quiet),
     )
+    interrupted = run.summary.get("stopped_by") == loop.INTERRUPTED
+    code = 128 + (run.signal or 0) if interrupted and not run.ended_before else 0
     if not multihost.is_main():
-        stopped = not run.ended_before and run.summary["stopped_by"]
-        return 128 + run.signal if stopped == loop.INTERRUPTED else 0
+        return code
     again = f"neuroevo resume {shlex.quote(str(run.path))}"
     if run.ended_before:
         say(
@@ -103,14 +104,14 @@ def launch(
             f" at generation {run.generation}; to go on: {again} --generations N"
         )
         return 0
-    if run.summary["stopped_by"] == loop.INTERRUPTED:
+    if code:
         make_console(stderr=True).print(
             f"interrupted at generation {run.generation}, checkpoint written; "
             f"continue with: {again}",
             soft_wrap=True,
             highlight=False,
         )
-        return 128 + run.signal
+        return code
     _show(run, resolved)
     return 0
 
@@ -129,8 +130,9 @@ def _show(run: "Run", resolved: "Config") -> None:
     if "states" in arrays and len(arrays["states"]) <= 16:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         env = traits(EnvironmentTraits, resolved.parts["env"])
-        names = {"features": env.features, "actions": env.actions}
-        genomes.render_dataset(arrays, console, **names)
+        genomes.render_dataset(
+            arrays, console, features=env.features, actions=env.actions
+        )
 
 
 def _leave(number: int) -> None:

@@ -1,6 +1,7 @@
 """``neuroevo transfer``: train other networks from a genome, and measure them."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -18,6 +19,8 @@ from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.ranges import Count, CountOrZero
 from neuroevo.config.schema import Machine
 
+_Rate = Annotated[float, at.Gt(0), at.Predicate(math.isfinite)]
+
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
@@ -33,7 +36,7 @@ class Grid:
     """Nonlinearities of the hidden layers."""
     optimizers: Annotated[tuple[str, ...], at.MinLen(1)] | None = None
     """Optimizers to train with; none for the genome's own."""
-    learning_rates: Annotated[tuple[float, ...], at.MinLen(1)] | None = None
+    learning_rates: Annotated[tuple[_Rate, ...], at.MinLen(1)] | None = None
     """Learning rates of the first step; none for the genome's own."""
     steps: Annotated[tuple[CountOrZero, ...], at.MinLen(1)] | None = None
     """Numbers of training steps; none for the genome's own."""

@@ -124,7 +124,7 @@ def _read_with_arguments(
     """
     values, flags = _unknown_flags(command, form, words)
     many = [name for name, many in form.positionals.items() if many]
-    parts = {_part_of(flag, command) for flag in flags} - {None}
+    parts = {part for flag in flags if (part := _part_of(flag, command))}
     first = bool(words) and not parsing.is_flag(words[0]) and not many
     if not first:  # or it is clear what the argument is
         form = dataclasses.replace(form, parts=_loose_parts(parts, values))

@@ -45,7 +45,7 @@ class Form:
         """The nested dataclass to parse."""
         fields: list[tuple[str, Any, Any]] = []
 
-        def add_box(name: str, box: type, title: str) -> None:
+        def add_box(name: str, box: Any, title: str) -> None:
             note = tyro.conf.arg(name=title)
             hint = Annotated[box, tyro.conf.OmitArgPrefixes, note]
             fields.append((name, hint, _factory(box)))
@@ -65,7 +65,8 @@ class Form:
         for part in self.named:
             metavar = None if part in self.names else "NAME"
             note = tyro.conf.arg(name=part, metavar=metavar, help=PARTS_HELP[part])
-            hint = Annotated[self.names.get(part, str), note]
+            names: Any = self.names.get(part, str)
+            hint = Annotated[names, note]
             fields.append((part, hint, DEFAULT_PARTS[part]))
         return dataclasses.make_dataclass("Names", fields, frozen=True)
 
@@ -185,8 +186,8 @@ def _loose(hint: Any) -> Any:
     if origin is Annotated:
         return _loose(arguments[0])
     if origin is tuple:
-        count = ... if Ellipsis in arguments else len(arguments)
-        return tuple[str, ...] if count is ... else tuple[(str,) * count]
+        words: Any = (str, ...) if Ellipsis in arguments else (str,) * len(arguments)
+        return tuple[words]
     if origin in (Union, types.UnionType):
         arms = [arm for arm in map(_loose, arguments) if arm is not str]
         return arms[0] if arms else str

@@ -17,6 +17,7 @@ import tyro
 
 from neuroevo.config import tyro_private
 from neuroevo.config.recorded import NEW_NAMES
+from neuroevo.config.schema import PARTS
 from neuroevo.errors import UserError, did_you_mean
 
 
@@ -254,6 +255,12 @@ def unknown_option(flag: str, known: Collection[str]) -> str:
         flag, new = f"--{flag.lstrip('-')}", f"--{new.replace('_', '-')}"
         return f"unknown option {flag}: expected {new}, its name since version 0.2"
     part, dot, _ = flag.partition(".")
+    offered = [name for name in PARTS if name in known]
+    if part[2:] in PARTS and offered and part[2:] not in offered:
+        *some, last = offered
+        return (
+            f"unknown option {flag}: expected options of {', '.join(some)} and {last}"
+        )
     siblings = [other for other in flags if dot and other.startswith(f"{part}.")]
     listed = siblings[:12] + ["…"] * (len(siblings) > 12)
     wanted = ", ".join(listed) or "an option that --help lists"

@@ -33,7 +33,9 @@ def locate(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         return found
     for part, option in FILES.items():
         options = found.get(part)
-        name = options.get(option) if isinstance(options, Mapping) else None
+        if not isinstance(options, Mapping):
+            continue
+        name = options.get(option)
         if isinstance(name, str) and (folder / name).is_file():
             found[part] = {**options, option: str((folder / name).absolute())}
     return found

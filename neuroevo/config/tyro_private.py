@@ -6,9 +6,10 @@ boxes is decided by `tyro._experimental_options`. Both are documented as unstabl
 so ``pyproject.toml`` pins tyro to ``>=1.0.17,<1.1``.
 """
 
+import dataclasses
 import os
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import tyro
 from tyro import _errors
@@ -17,7 +18,8 @@ from tyro._errors import on_parse_error
 __all__ = ["Problem", "adapt_to_terminal", "on_parse_error", "problem_in"]
 
 
-class Problem(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Problem:
     """A mistake in a command line.
 
     Attributes:
