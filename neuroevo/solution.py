@@ -94,13 +94,17 @@ class Solution:
         return jax.jit(self.parts.encoding.decode)(self.genome, start)
 
     @switches.pinned()
-    def record(self, seed: int = 0, policies: int = 1) -> list[Trajectory]:
+    def record(
+        self, seed: int = 0, policies: int = 1, *, keep: int | None = None
+    ) -> list[Trajectory]:
         """Return an episode, to be shown, of each of several policies.
 
         Args:
             seed: of the first one; the policies are those of ``decode(seed)``,
                 ``decode(seed + 1)`` and so on.
             policies: how many there are.
+            keep: about how many steps of an episode to keep, evenly spaced; None for
+                all. Rewards are kept of all.
 
         Raises:
             UserError: if the parameters of a policy are not finite.
@@ -111,7 +115,8 @@ class Solution:
             (4,)
         """
         policies = ranges.argument("policies", policies, ranges.Count)
-        record, state, first = self.parts.task.record, self.answer.task, drawn(seed)
+        record = functools.partial(self.parts.task.record, keep=keep)
+        state, first = self.answer.task, drawn(seed)
         return [
             record(self._act, self._decode_finite(s), state, keys.recording(s))
             for s in range(first, first + policies)

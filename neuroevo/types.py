@@ -202,12 +202,13 @@ class Outcome(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """One recorded episode of T steps, as numpy arrays; for rendering only."""
+    """One recorded episode of T steps, K of them kept; numpy arrays, to be shown."""
 
-    observations: Any  # (T, *observation) as the environment gave them
-    actions: Any  # (T, *action) as the environment received them
+    observations: Any  # (K, *observation) as the environment gave them
+    actions: Any  # (K, *action) as the environment received them
     rewards: Any  # (T,)
-    states: EnvState  # pytree of (T, …): the environment's state before each step
+    states: EnvState  # pytree of (K, …): the environment's state before each step
+    numbers: Any  # (K,) which steps they are, from 0, in order; the last is T - 1
 
 
 class Group(NamedTuple):
@@ -289,12 +290,20 @@ class UpdateTask(Protocol):
 class Record(Protocol):
     """Return the trajectory of one episode of the policy with these `params`.
 
-    It is called outside of compiled programs: an episode takes as long, and as much
-    memory, as it has steps. It compiles once for each `act`.
+    It is called outside of compiled programs: an episode takes as long as it has steps.
+    It compiles once for each `act`. To bound its memory, `keep` thins the steps out
+    evenly to at most twice as many, and the last one; None keeps all.
     """
 
     def __call__(
-        self, act: ActWith, params: Params, state: TaskState, key: Key, /
+        self,
+        act: ActWith,
+        params: Params,
+        state: TaskState,
+        key: Key,
+        /,
+        *,
+        keep: int | None = None,
     ) -> Trajectory: ...
 
 

@@ -122,6 +122,28 @@ def test_a_recording_costs_what_the_episode_takes(length):
     np.testing.assert_array_equal(steps.states[0], np.arange(length))
 
 
+@pytest.mark.parametrize("keep", [1, 5, 300])
+@pytest.mark.parametrize("length", [1, SEGMENT + 1, 1000])
+def test_a_long_recording_is_thinned_out(length, keep):
+    """Its memory does not grow with the episode; what is kept is as in the whole."""
+
+    def step(key, state, action):
+        return state + 1, jnp.zeros(2), 1.0 * state, state + 1 >= action
+
+    environment = Environment(
+        Spec((2,), Discrete(9999)), lambda key: (0, jnp.zeros(2)), step, 10**6
+    )
+    task = make_task(environment, NoNormalization().build((2,)))
+    steps = task.record(lasting, length, (), KEYS[0], keep=keep)
+    np.testing.assert_array_equal(steps.rewards, np.arange(length))
+    kept = len(steps.numbers)
+    assert min(keep, length) <= kept <= 2 * keep + 1
+    assert steps.numbers[-1] == length - 1
+    np.testing.assert_array_equal(steps.states, steps.numbers)
+    assert len(steps.observations) == len(steps.actions) == kept
+    assert len({*np.diff(steps.numbers[:-1])}) <= 1  # evenly spaced
+
+
 def lasting(length, observation, key):
     return length
 

@@ -209,7 +209,7 @@ def swing():
     made = SimpleNamespace(environment=SimpleNamespace(spec=Spec((1,), Box((1,)))))
     solution = SimpleNamespace(config=resolved, parts=made)
     angles, ones = np.array([[0.0], [0.3], [0.9]]), np.ones((3, 1))
-    steps = Trajectory(angles, ones, ones[:, 0], angles)
+    steps = Trajectory(angles, ones, ones[:, 0], angles, np.arange(3))
     return recording.Recording(solution, steps, 3, 3.0, range(3), 0, [3.0])
 
 

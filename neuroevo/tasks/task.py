@@ -150,19 +150,59 @@ def make_record(dynamics: Dynamics) -> Record:
     segment = jax.jit(functools.partial(_segment, dynamics), static_argnums=0)
 
     def record(
-        act: ActWith, params: Params, task_state: TaskState, key: Key
+        act: ActWith,
+        params: Params,
+        task_state: TaskState,
+        key: Key,
+        *,
+        keep: int | None = None,
     ) -> Trajectory:
         drawn = rollout.split(key[None])
         moves = Moves(drawn.act, drawn.step)
-        now, t, parts = begin(task_state, drawn.reset), 0, []
+        now, t, kept = begin(task_state, drawn.reset), 0, _Kept(keep)
         while t < dynamics.max_steps and now.alive.all():
             now, end, steps = segment(act, params, task_state, moves, now, t)
             count, t = int(end) - t, int(end)
-            parts.append([_to_host(x)[:count] for x in jax.tree.leaves(steps)])
-        leaves = [_concatenate(xs) for xs in zip(*parts, strict=True)]
-        return jax.tree.unflatten(jax.tree.structure(steps), leaves)
+            kept.add(jax.tree.map(lambda x, count=count: _to_host(x)[:count], steps))
+        return kept.trajectory()
 
     return record
+
+
+class _Kept:
+    """Steps of an episode: all, or every k-th such that they are at most `2 * most`."""
+
+    def __init__(self, most: int | None):
+        self.most, self.every = most, 1
+        self.parts: list[Trajectory] = []
+        self.rewards: list[np.ndarray] = []
+
+    def add(self, steps: Trajectory) -> None:
+        """Take further steps."""
+        self.rewards.append(steps.rewards)
+        self.last = _take(steps, slice(-1, None))
+        self.parts.append(self._thin(steps))
+        while self.most and sum(len(part.numbers) for part in self.parts) > (
+            2 * self.most
+        ):
+            self.every *= 2
+            self.parts = [self._thin(part) for part in self.parts]
+
+    def _thin(self, steps: Trajectory) -> Trajectory:
+        return _take(steps, np.flatnonzero(steps.numbers % self.every == 0))
+
+    def trajectory(self) -> Trajectory:
+        """Return what was kept, with the last step."""
+        parts, end = self.parts, self.last.numbers
+        if not np.isin(end, self.parts[-1].numbers).all():
+            parts = [*parts, self.last]
+        whole = jax.tree.map(lambda *xs: _concatenate(xs), *parts)
+        return whole._replace(rewards=np.concatenate(self.rewards))
+
+
+def _take(steps: Trajectory, which: Any) -> Trajectory:
+    """Return some of the steps, with their rewards only."""
+    return jax.tree.map(lambda x: x[which], steps)
 
 
 def _to_host(x: Array) -> Any:
@@ -194,7 +234,7 @@ def _segment(
 
     def step(now: Episodes, t: Array) -> tuple[Episodes, Trajectory]:
         after, (action, reward) = dynamics.advance(own, task_state, moves, t, now)
-        taken = Trajectory(now.observation, action, reward, now.state)
+        taken = Trajectory(now.observation, action, reward, now.state, t[None])
         return after, trees.take(taken, 0)
 
     def going(carry):

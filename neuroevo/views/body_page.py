@@ -20,12 +20,16 @@ def make_page(recording: Recording, fps: float = 25) -> str:
     returns = np.cumsum(recording.trajectory.rewards)
     frames = []
     for t, pose in zip(recording.shown, poses, strict=True):
+        number = recording.trajectory.numbers[t]
         title = (
-            f"{recording.name}, step {t + 1}: return {format_value(returns[t])}, "
+            f"{recording.name}, step {number + 1}: return "
+            f"{format_value(returns[number])}, "
             f"x {pose.subtree_com[0][0]:.1f} m"
         )
         meshes = [_mesh(shape, pose) for shape in shapes]
-        frames.append(go.Frame(data=meshes, name=str(t + 1), layout={"title": title}))
+        frames.append(
+            go.Frame(data=meshes, name=str(number + 1), layout={"title": title})
+        )
     figure = go.Figure(
         data=[_mesh(shape, poses[0], whole=True) for shape in shapes],
         frames=frames,

@@ -15,10 +15,10 @@ class Recording(NamedTuple):
 
     Attributes:
         solution: what was recorded.
-        trajectory: as recorded.
+        trajectory: as recorded, with the steps that are shown and perhaps more.
         length: steps that the episode lasted.
         result: its undiscounted return.
-        shown: the steps that have a frame, in order.
+        shown: which of the kept steps have a frame, in order.
         seed: of the policy.
         results: the returns of all the policies.
     """
@@ -54,15 +54,16 @@ def record(
         solution: what the policies are decoded from.
         seed: of the first policy; those of the others follow.
         policies: how many.
-        frames: how many to show at most: every k-th step of a long episode.
+        frames: how many to show at most: every k-th step of a long episode. No more
+            than twice as many are held in memory.
     """
-    found = solution.record(seed, policies)
+    found = solution.record(seed, policies, keep=frames)
     results = [float(trajectory.rewards.sum()) for trajectory in found]
     middle = int(np.argsort(results, kind="stable")[(policies - 1) // 2])
     trajectory = found[middle]
-    length = len(trajectory.rewards)
-    every = -(-length // frames)
-    shown = range((length - 1) % every, length, every)  # the last step is one of them
+    length, kept = len(trajectory.rewards), len(trajectory.numbers)
+    every = -(-kept // frames)
+    shown = range((kept - 1) % every, kept, every)  # the last step is one of them
     result = results[middle]
     return Recording(
         solution, trajectory, length, result, shown, seed + middle, results

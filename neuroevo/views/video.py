@@ -65,11 +65,12 @@ def draw_frames(
     from matplotlib.figure import Figure
 
     config, spec = recording.solution.config, recording.solution.parts.environment.spec
-    scale = float(np.abs(recording.trajectory.observations[: recording.length]).max())
+    scale = float(np.abs(recording.trajectory.observations).max())
     scene = make_scene(config, spec, states=True, scale=scale, renderer=renderer)
     steps, returns = recording.trajectory, np.cumsum(recording.trajectory.rewards)
     name_action = _action_names(config, spec)
     for t in recording.shown:
+        number = steps.numbers[t]
         figure = Figure(figsize=_INCHES, dpi=_DPI)
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_axes(scene.place)
@@ -79,8 +80,8 @@ def draw_frames(
         scene.draw(axes, np.asarray(steps.observations[t]), state)
         axes.set_anchor("C")
         action = name_action(np.asarray(steps.actions[t]))
-        said = f"{action}   return {format_value(returns[t])}"
-        figure.text(0.02, 0.93, f"{recording.name}   step {t + 1}", va="center")
+        said = f"{action}   return {format_value(returns[number])}"
+        figure.text(0.02, 0.93, f"{recording.name}   step {number + 1}", va="center")
         figure.text(0.98, 0.93, said, va="center", ha="right")
         canvas.draw()
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
