@@ -14,6 +14,7 @@ import pytest
 import tyro
 from jax.flatten_util import ravel_pytree
 
+from neuroevo.config import ranges
 from neuroevo.errors import UserError
 from neuroevo.strategies import evosax as strategies
 from neuroevo.strategies import evosax_algorithms, evosax_options
@@ -65,14 +66,18 @@ class Harness:
         self.init = quickly(self.strategy.init)
 
         @quickly
-        def generation(state, key, mask, value):
+        def generation(state, key, mask, values):
             ask_key, tell_key = jax.random.split(key)
             population, asked = self.strategy.ask(ask_key, state)
-            fitness = jnp.where(mask, value, jax.vmap(fitness_of)(population))
+            fitness = jnp.where(mask, values, jax.vmap(fitness_of)(population))
             state = self.strategy.tell(tell_key, population, fitness, asked)
-            return state, asked, population, self.strategy.center(state)
+            return state, population, self.strategy.center(state)
 
-        self.generation = lambda *args, value=np.nan: generation(*args, value)
+        def run_generation(state, key, mask, value=np.nan):
+            values = np.broadcast_to(np.float32(value), self.population)
+            return generation(state, key, mask, values)
+
+        self.generation = run_generation
         self.compiled = generation._cache_size
         self.healthy = jnp.zeros(self.population, bool)
 
@@ -82,7 +87,7 @@ class Harness:
         for key, mask in zip(
             jax.random.split(jax.random.key(seed + 1), len(masks)), masks, strict=True
         ):
-            state, _, _, center = self.generation(state, key, mask, value=value)
+            state, _, center = self.generation(state, key, mask, value)
             centers.append(center)
         return state, centers
 
@@ -142,12 +147,65 @@ def test_failures_do_not_poison(name, value):
         assert (np.isfinite(after) | ~np.isfinite(before)).all()
 
 
+@pytest.mark.parametrize("told", [0, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_learned_from_failures_alone(name):
+def test_nothing_is_learned_from_equal_fitness(name, told):
+    """Neither from failures alone: the search goes on as if nothing had happened."""
     run = harness(name)
-    state, _ = run.run([run.healthy] * 2)
-    told, asked, _, _ = run.generation(state, jax.random.key(5), ~run.healthy)
-    jax.tree.map(np.testing.assert_array_equal, told, asked)
+    state, _ = run.run([run.healthy] * told)
+    if name == "NoiseReuseES":  # else it would ask for the same candidates once more
+        inner = state.evosax.replace(inner_step_counter=jnp.zeros((), jnp.int32))
+        state = state._replace(evosax=inner)
+    key = jax.random.key(7)
+    _, expected, _ = run.generation(state, key, run.healthy)
+    center = run.strategy.center(state)
+    candidates = []
+    for i, each in enumerate(keys_of(0, 60)):
+        value = np.nan if i % 20 == 7 else -200.0
+        state, population, now = run.generation(state, each, ~run.healthy, value)
+        jax.tree.map(np.testing.assert_array_equal, now, center)
+        candidates.append(np.ravel(population["w"]))
+    assert len(np.unique(candidates, axis=0)) == 60  # it keeps looking elsewhere
+    _, population, _ = run.generation(state, key, run.healthy)
+    jax.tree.map(functools.partial(assert_close, rtol=1e-4), population, expected)
+
+
+assert_close = np.testing.assert_allclose
+
+
+keys_of = functools.cache(
+    lambda seed, n: list(jax.random.split(jax.random.key(seed), n))
+)
+
+
+def wander(run, values, seed):
+    """Return how far center and log of spread go in 60 generations of given fitness."""
+    state, _ = run.run([run.healthy] * 2, seed=seed)
+    spreads = []
+    for key, value in zip(keys_of(seed, 60), values, strict=True):
+        state, population, center = run.generation(state, key, ~run.healthy, value)
+        spreads.append(population)
+    first, last = (
+        np.concatenate([np.reshape(leaf, (run.population, -1)) for leaf in leaves], 1)
+        for leaves in (jax.tree.leaves(spreads[0]), jax.tree.leaves(spreads[-1]))
+    )
+    ratio = last.var(axis=0).mean() / first.var(axis=0).mean()
+    return np.linalg.norm(ravel_pytree(center)[0]), np.log(ratio) / 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ties_move_the_search_no_more_than_random_ranks(name):
+    """Fitness that has nothing to do with the genome: half of it equal, or none."""
+    run, rng = harness(name), np.random.default_rng(0)
+    ranks = [rng.permuted(np.tile(np.arange(run.population), (60, 1)), axis=1)] * 4
+    ranks = [rng.permuted(each, axis=1) for each in ranks]
+    ties = [np.maximum(each, run.population // 2) for each in ranks]
+    free = np.array([wander(run, each, i) for i, each in enumerate(ranks)])
+    tied = np.array([wander(run, each, i) for i, each in enumerate(ties)])
+    assert tied[:, 0].mean() < 2 * free[:, 0].max()
+    low, high = free[:, 1].min(), free[:, 1].max()
+    slack = 0.5 + high - low
+    assert low - slack < tied[:, 1].mean() < high + slack
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -168,7 +226,7 @@ def test_starts_from_the_genome_with_the_given_std(name):
     for seed in range(8):
         if name in evosax_options.POPULATION_BASED or "SV" in name:
             state = run.init(jax.random.key(seed), start)
-        _, _, population, _ = run.generation(state, jax.random.key(seed), run.healthy)
+        _, population, _ = run.generation(state, jax.random.key(seed), run.healthy)
         spreads.append(jax.vmap(lambda g: ravel_pytree(g)[0])(population) - 3.0)
     measured = np.sqrt(np.mean(np.concatenate(spreads) ** 2))
     # Largest radius; part of the noise is in a subspace; the means have their own.
@@ -347,11 +405,28 @@ def test_fitness_shaping_and_weight_decay_are_used():
 
 def test_failures_rank_strictly_last():
     inf = jnp.inf
-    for values in ([0.0, jnp.nan, 1.0], [-3e38, inf, 2.0], [1e-38, -inf, 5.0]):
-        ranked, informative = strategies._finite(jnp.array(values))
-        assert informative and np.isfinite(ranked).all()
+    for values in ([0.0, jnp.nan, 1.0], [-3e38, inf, 2.0], [1e-37, -inf, 5.0]):
+        ranked = strategies._finite(jnp.array(values))
+        assert np.isfinite(ranked).all()
         assert (ranked[1] < ranked[jnp.array([0, 2])]).all()
-    assert not strategies._finite(jnp.array([jnp.nan, inf]))[1]
+    failures = strategies._finite(jnp.array([jnp.nan, inf]))
+    assert failures[0] == failures[1]
+
+
+def test_ties_are_broken_at_random_and_by_very_little():
+    values = jnp.array([0.0, -0.0, 0.0, -200.0, -200.0, 1e-39, 3.0, -1e-37, 1e15])
+    values = jnp.concatenate([values, 7.0 + jnp.arange(20.0)])
+    break_ties = jax.jit(jax.vmap(strategies._break_ties, (0, None)))
+    keys = jax.random.split(jax.random.key(0), 400)
+    broken = np.asarray(break_ties(keys, values))
+    for each in broken:
+        assert len(set(each.tolist())) == len(values)
+    assert_close(broken, np.broadcast_to(values, broken.shape), rtol=1e-6, atol=1e-36)
+    tied, single = np.r_[0:6], np.r_[6:29]
+    np.testing.assert_array_equal(broken[:, single] - np.asarray(values)[single], 0)
+    first = broken[:, [0, 1, 2, 5]].argmin(axis=1)
+    assert np.bincount(first).min() > 60  # of 100
+    assert tied.size + single.size == values.size
 
 
 @pytest.mark.parametrize("name", ["SNES", "PSO", "RandomSearch"])
@@ -416,20 +491,41 @@ def test_matrix_adaptation_solves_an_ellipsoid(name):
         ("SV_CMA_ES", {}, 18, "in 4s: 18; the nearest are 16 and 20"),
         ("SV_Open_ES", {"num_populations": 2}, 6, "nearest are 4 and 8"),
         ("GESMR_GA", {"num_groups": 5}, 15, "the nearest are 11 and 16"),
-        ("SNES", {"std": 0.0}, 16, "std must be positive"),
-        ("Open_ES", {"learning_rate": -1.0}, 16, "learning_rate must be positive"),
-        ("Rm_ES", {"m": 0}, 16, "m must be positive"),
-        ("GuidedES", {"alpha": 1.5}, 16, r"alpha must be in \[0, 1\]"),
-        ("SimpleGA", {"elite_ratio": 2.0}, 16, r"elite_ratio must be in \[0, 1\]"),
         ("DifferentialEvolution", {"num_diff": 17}, 16, "must not exceed the popul"),
-        ("SNES", {"std": 1e39}, 16, "std must be finite"),
         ("SNES", {}, 2**24 + 1, "at most 16777216, got 16777217"),
     ],
 )
-def test_mistakes_are_told_by_build(name, options, population, message):
+def test_build_reports_mistakes(name, options, population, message):
     with pytest.raises(UserError, match=message) as error:
         strategies.config(name)(**options).build(population)
     assert "\n" not in str(error.value) and name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("SNES", {"std": 0.0}, "std: expected a number greater than 0"),
+        ("SNES", {"std": 1e39}, "std: expected a number greater than 0"),
+        ("SNES", {"std": np.nan}, "std: expected a number greater than 0"),
+        ("Open_ES", {"learning_rate": -1.0}, "learning_rate: expected a number gre"),
+        ("Rm_ES", {"m": 0}, "m: expected an integer of at least 1, got 0"),
+        ("GuidedES", {"alpha": 1.5}, "alpha: expected a number from 0 to 1"),
+        (
+            "SimpleGA",
+            {"elite_ratio": 2.0},
+            "elite_ratio: expected a number from 0 to 1",
+        ),
+        ("CMA_ES", {"c_mean": -np.inf}, "c_mean: expected a number from"),
+    ],
+)
+def test_options_have_ranges(name, options, message):
+    with pytest.raises(UserError, match=f"strategy.{message}"):
+        ranges.check(strategies.config(name)(**options), "strategy")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_are_in_range(name):
+    ranges.check(strategies.config(name)(**OPTIONS.get(name, {})))
 
 
 @pytest.mark.parametrize(
@@ -444,7 +540,7 @@ def test_mistakes_are_told_by_build(name, options, population, message):
         ("EvoTF_ES", {}, 10_000, "GB"),
     ],
 )
-def test_mistakes_about_the_genome_are_told_while_tracing(name, options, size, message):
+def test_tracing_reports_mistakes_about_the_genome(name, options, size, message):
     strategy = strategies.config(name)(**options).build(16)
     genome = jax.ShapeDtypeStruct((size,), jnp.float32)
     with pytest.raises(UserError, match=message):

@@ -10,8 +10,15 @@ kinds of algorithm, with different ways to start; here they look the same:
 * *population-based*: the first `ask` returns the given genome and normal variations of
   it, from whose fitness the algorithm then starts. The center is the best member.
 
-A non-finite fitness counts as just below the worst finite one of its generation, and
-a generation without any finite fitness leaves the state as it was.
+A non-finite fitness counts as just below the worst finite one of its generation.
+
+Equal fitness says nothing about which candidate is better. A generation in which it is
+all equal (or nowhere finite) leaves the search as it was, its schedules and counters
+included: the next `ask` draws from the same distribution. Among some candidates of
+equal fitness, algorithms that rank them take them in random order, so that ties select
+at random; evosax would give all of them the weight of their mean rank, under which the
+weights no longer sum to one and the standard deviation decays. Algorithms that weigh
+fitness itself (those with the option ``fitness_shaping``) weigh equals equally.
 """
 
 import dataclasses
@@ -28,8 +35,16 @@ from neuroevo.strategies.evosax_options import POPULATION_BASED, Options
 from neuroevo.types import Array, Genome, Key, Strategy, StrategyState
 
 _RELATIVE = {"RandomSearch", "DiffusionEvolution"}  # they search around the origin
-_UNSORTED = {"MA_ES", "LM_MA_ES"}  # they weigh `z` as if the best came first
+# What `ask` changes in evosax's state, to be put back where nothing was learned. (What
+# other algorithms change there, the next `ask` replaces.)
+_CHANGED_BY_ASK = {
+    "GESMR_GA": ("population", "fitness"),
+    "PersistentES": ("pert_accum",),
+    "PSO": ("velocity",),
+    "SAMR_GA": ("std",),
+}
 _MOST_FITNESS = 1e15  # in magnitude
+_SUBNORMAL = 2**23 - 1  # float32: the number of positive subnormal values
 
 
 def names() -> list[str]:
@@ -82,6 +97,7 @@ class State(NamedTuple):
     start: Genome  # where the search began; it also gives the genome's structure
     told: Array  # () bool: whether evosax has seen a fitness
     leader: Array  # () int32: the sub-population that did best last (Stein variational)
+    before: dict[str, Array]  # what the last `ask` changed in evosax's state
 
 
 class _Search:
@@ -93,6 +109,7 @@ class _Search:
         self.relative = options.name in _RELATIVE
         self.population_based = options.name in POPULATION_BASED
         self.parts = getattr(options, "num_populations", None)
+        self.ranks = not hasattr(options, "fitness_shaping")
         # evosax's objects depend on the genome's size, known from the first trace on.
         self.evosax = functools.cache(
             functools.partial(
@@ -102,33 +119,36 @@ class _Search:
 
     def init(self, key: Key, genome: Genome) -> StrategyState:
         start = jax.tree.map(_strong, genome)
-        flat = self._flatten(start)
-        evosax_options.check_size(self.options, self.population, flat.size)
-        algorithm, params = self.evosax(flat.size)
-        origin = jnp.zeros_like(flat) if self.relative else flat
+        origin = self._origin(start)
+        evosax_options.check_size(self.options, self.population, origin.size)
+        algorithm, params = self.evosax(origin.size)
         key, noise_key = jax.random.split(key)
-        rows = self.parts or self.population
-        noise = jax.random.normal(noise_key, (rows, flat.size)).at[0].set(0.0)
-        around = origin + self.options.std * noise  # the first is the origin itself
-        if self.population_based:
-            state = algorithm.init(key, around, jnp.zeros(rows), params)
+        if self.population_based:  # replaced by the first population and its fitness
+            nothing = jnp.zeros(self.population)
+            state = algorithm.init(key, nothing[:, None] + origin, nothing, params)
+        elif self.parts:
+            means = self._around(noise_key, origin, self.parts)
+            state = algorithm.init(key, means, params)
         else:
-            state = algorithm.init(key, around if self.parts else origin, params)
+            state = algorithm.init(key, origin, params)
         if self.options.name.startswith("iAMaLGaM"):
             # evosax starts from the identity whatever the standard deviation.
             state = state.replace(C=state.C * state.std**2)
+        state = jax.tree.map(_strong, state)
         told, leader = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
-        return State(jax.tree.map(_strong, state), start, told, leader)
+        return State(state, start, told, leader, self._changed_by_ask(state))
 
     def ask(self, key: Key, state: State) -> tuple[Genome, State]:
         algorithm, params = self._evosax_of(state)
         old = state.evosax
-        candidates, new = algorithm.ask(key, old, params)
-        if self.population_based:  # `init` left the first population there
-            candidates = jnp.where(state.told, candidates, old.population)
+        candidates, new = evosax_algorithms.ask(algorithm, key, old, params)
+        if self.population_based:
+            first = self._around(key, self._origin(state.start), self.population)
+            candidates = jnp.where(state.told, candidates, first)
             new = _where(state.told, new, old)
         population = jax.vmap(functools.partial(self._unflatten, state))(candidates)
-        return population, state._replace(evosax=_like(new, old))
+        new = _like(new, old)
+        return population, state._replace(evosax=new, before=self._changed_by_ask(old))
 
     def tell(
         self, key: Key, population: Genome, fitness: Array, state: State
@@ -138,26 +158,29 @@ class _Search:
         decay = self.options.weight_decay
         if decay:  # relative to size, unlike evosax's, so that it suits any genome
             fitness = fitness - decay * jnp.mean(flat**2, axis=-1)
-        fitness, informative = _finite(fitness)
+        fitness = _finite(fitness)
+        informative = jnp.min(fitness) < jnp.max(fitness)
+        if self.ranks:
+            tie_key, key = jax.random.split(key)
+            fitness = _break_ties(tie_key, fitness)
         if self.relative:
             flat = flat - self._flatten(state.start)
 
         old = state.evosax
         leader = state.leader
-        if self.options.name in _UNSORTED:
-            order = jnp.argsort(-fitness)
-            flat, fitness = flat[order], fitness[order]
-            old = old.replace(z=old.z[order])
         if self.parts:
             flat = flat.reshape(self.parts, -1, flat.shape[-1])
             scores = jnp.mean(fitness.reshape(self.parts, -1), axis=-1)
             leader = jnp.argmax(scores).astype(jnp.int32)
-        new, _ = algorithm.tell(key, flat, -fitness, old, params)  # evosax minimizes
+        # evosax minimizes.
+        new = evosax_algorithms.tell(algorithm, key, flat, -fitness, old, params)
         if self.population_based:
             first = algorithm.init(key, flat, -fitness, params)
             new = _where(state.told, new, first)
-        new = State(_like(new, old), state.start, jnp.ones((), bool), leader)
-        return _where(informative & ~_breaks(new, state), new, state)
+        told = State(
+            _like(new, old), state.start, jnp.ones((), bool), leader, state.before
+        )
+        return _where(informative & ~_breaks(told, state), told, self._unlearned(state))
 
     def center(self, state: State) -> Genome:
         inner = state.evosax
@@ -170,6 +193,26 @@ class _Search:
             members, fitness = inner.population, inner.fitness
         best = self._unflatten(state, members[jnp.argmin(fitness)])
         return _where(state.told, best, state.start)
+
+    def _origin(self, start: Genome) -> Array:
+        flat = self._flatten(start)
+        return jnp.zeros_like(flat) if self.relative else flat
+
+    def _around(self, key: Key, origin: Array, count: int) -> Array:
+        """Return `origin` and normal variations of it, `count` in all."""
+        noise = jax.random.normal(key, (count, origin.size)).at[0].set(0.0)
+        return origin + self.options.std * noise
+
+    def _changed_by_ask(self, state: Any) -> dict[str, Array]:
+        names = _CHANGED_BY_ASK.get(self.options.name, ())
+        return {name: getattr(state, name) for name in names}
+
+    def _unlearned(self, state: State) -> State:
+        """Return the state as it was before the last `ask`."""
+        inner = state.evosax.replace(**state.before)
+        if self.options.name == "NoiseReuseES":  # or it asks for the same ones again
+            inner = inner.replace(inner_step_counter=jnp.zeros((), jnp.int32))
+        return state._replace(evosax=_like(inner, state.evosax))
 
     def _evosax_of(self, state: State) -> tuple[Any, Any]:
         return self.evosax(sum(leaf.size for leaf in jax.tree.leaves(state.start)))
@@ -184,20 +227,45 @@ class _Search:
         return _like(unravel(origin + flat if self.relative else flat), state.start)
 
 
-def _finite(fitness: Array) -> tuple[Array, Array]:
-    """Put non-finite values just below the finite ones; also tell if there are any.
+def _finite(fitness: Array) -> Array:
+    """Return the fitness with non-finite values just below the finite ones.
 
     Finite ones are bounded, so that the sum of their squares is finite, too.
     """
     fitness = fitness.astype(jnp.float32)
-    limits = jnp.finfo(fitness.dtype)
     finite = jnp.isfinite(fitness)
     fitness = jnp.clip(fitness, -_MOST_FITNESS, _MOST_FITNESS)
-    worst = jnp.min(fitness, where=finite, initial=limits.max)
-    # The next number below may be subnormal, which many devices take for zero.
-    below = jnp.minimum(jnp.nextafter(worst, -jnp.inf), worst - limits.tiny)
-    below = jnp.maximum(below, limits.min)
-    return jnp.where(finite, fitness, below), jnp.any(finite)
+    worst = jnp.min(fitness, where=finite, initial=_MOST_FITNESS)
+    return jnp.where(finite, fitness, _from_level(_level(worst) - 1))
+
+
+def _break_ties(key: Key, fitness: Array) -> Array:
+    """Put equal values in a random order, by the smallest steps that floats allow.
+
+    Different values keep their order.
+    """
+    levels = _level(fitness)
+    order = jnp.lexsort((jax.random.bits(key, fitness.shape), levels))
+    places = jnp.arange(fitness.size, dtype=jnp.int32)
+    levels = jax.lax.cummax(levels[order] - places) + places
+    return jnp.zeros_like(fitness).at[order].set(_from_level(levels))
+
+
+def _level(x: Array) -> Array:
+    """Return the place of a float32 among all, int32, with 0 at zero.
+
+    Subnormal numbers are left out, as many devices take them for zero.
+    """
+    bits = jax.lax.bitcast_convert_type(jnp.abs(x), jnp.int32)
+    return jnp.where(x < 0, -1, 1) * jnp.maximum(bits - _SUBNORMAL, 0)
+
+
+def _from_level(level: Array) -> Array:
+    """Return the float32 at a place, the inverse of `_level`."""
+    size = jnp.abs(level)
+    bits = jnp.where(size > 0, size + _SUBNORMAL, 0).astype(jnp.int32)
+    x = jax.lax.bitcast_convert_type(bits, jnp.float32)
+    return jnp.where(level < 0, -x, x)
 
 
 def _breaks(new: Any, old: Any) -> Array:

@@ -1,6 +1,12 @@
-"""evosax's algorithm objects, made from options."""
+"""evosax's algorithms, made from options and corrected where evosax 0.3.2 is wrong.
 
+`make` returns an algorithm and its parameters; `ask` and `tell` are the algorithm's own
+but for MA_ES, LM_MA_ES and Rm_ES.
+"""
+
+import copy
 import dataclasses
+import functools
 import inspect
 import math
 from typing import Any
@@ -10,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.strategies.evosax_options import Options, particular
+from neuroevo.types import Array, Key
 
 # How std reaches evosax where it is not simply the spread of the first population:
 # xNES multiplies by it twice, ASEBO and GuidedES take the length of a whole step, and
@@ -69,8 +76,8 @@ def make(options: Options, population: int, dims: int) -> Any:
         for key in given.keys() & set(particular(name)) & vars(algorithm).keys():
             setattr(algorithm, key, given[key])
         params = algorithm.default_params
-        if name == "LM_MA_ES":  # or it ends in NaN for more than 2 candidates a number
-            params = params.replace(c_c=jnp.minimum(params.c_c, 1.0))
+        if name == "LM_MA_ES":
+            params = _limit_memory(params)
         values = given | dict.fromkeys(_STD_FIELDS, to_std(options.std, dims))
         fields = {field.name for field in dataclasses.fields(params)}
         params = params.replace(**{k: values[k] for k in values.keys() & fields})
@@ -96,3 +103,80 @@ def _make_optimizer(options: Any) -> Any:
         options.learning_rate, 1, options.learning_rate_decay
     )
     return optax.chain(direction, optax.scale_by_learning_rate(rate))
+
+
+def ask(algorithm: Any, key: Key, state: Any, params: Any) -> tuple[Array, Any]:
+    """Return the candidates of the next generation, (population, dims), and a state."""
+    if type(algorithm).__name__ != "Rm_ES":
+        return algorithm.ask(key, state, params)
+    # evosax draws one step along the evolution paths for all candidates together, so
+    # that selection cannot act on it: each candidate takes a step of its own.
+    keys = jax.random.split(key, algorithm.population_size)
+    one = _alone(algorithm)
+    return jax.vmap(lambda key: one.ask(key, state, params)[0][0])(keys), state
+
+
+def tell(
+    algorithm: Any,
+    key: Key,
+    population: Array,
+    fitness: Array,
+    state: Any,
+    params: Any,
+) -> Any:
+    """Return the state that the fitness of a population, to be minimized, leads to."""
+    name = type(algorithm).__name__
+    if name in {"MA_ES", "LM_MA_ES"}:  # they weigh `z` as if the best came first
+        order = jnp.argsort(fitness)
+        population, fitness = population[order], fitness[order]
+        state = state.replace(z=state.z[order])
+    new, _ = algorithm.tell(key, population, fitness, state, params)
+    if name == "Rm_ES":
+        new = _rank_success(algorithm, fitness, state, params, new)
+    return new
+
+
+@functools.cache
+def _alone(algorithm: Any) -> Any:
+    """Return the algorithm with a population of one."""
+    one = copy.copy(algorithm)
+    one.population_size = 1
+    return one
+
+
+def _rank_success(
+    algorithm: Any, fitness: Array, old: Any, params: Any, new: Any
+) -> Any:
+    """Return the state `new` of Rm_ES with the paper's rule for the step size.
+
+    The rule (section III-C of Li & Zhang, 2017) ranks the elites of two generations
+    together. evosax hands it the recombination weights in place of their fitness, which
+    are the same in every generation, so that the step size falls to its lower limit.
+    """
+    count = algorithm.num_elites
+    elites = jnp.sort(fitness)[:count]
+    both = jnp.concatenate([old.fitness_elites_sorted, elites])
+    ranks = jax.scipy.stats.rankdata(both)
+    rate = params.weights[:count] @ (ranks[:count] - ranks[count:]) / count
+    rate = jnp.where(old.generation_counter == 0, params.q_star, rate)
+    smoothed = old.cumulative_rank_rate
+    smoothed += params.c_std * (rate - params.q_star - smoothed)
+    return new.replace(
+        cumulative_rank_rate=smoothed,
+        std=algorithm.update_std(old.std, smoothed, params),
+        fitness_elites_sorted=elites,
+    )
+
+
+def _limit_memory(params: Any) -> Any:
+    """Return the parameters of LM_MA_ES without vectors that remember nothing.
+
+    The i-th vector's rate of forgetting, 4^-i population / dims, is meant for far more
+    dimensions than candidates. Where it reaches one, the vector is the last step alone:
+    several of these stretch every candidate along it again and again, and the search
+    diverges; above two it ends in NaN.
+    """
+    remembers = params.c_c < 1
+    return params.replace(
+        c_c=jnp.minimum(params.c_c, 1.0), c_d=jnp.where(remembers, params.c_d, 0.0)
+    )

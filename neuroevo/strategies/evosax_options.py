@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
+from annotated_types import Ge, Gt, Interval, Le
 from typing_extensions import Doc
 
 from neuroevo.errors import UserError
@@ -201,6 +201,9 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "use_antithetic_sampling": (bool, "Sample mirrored pairs of candidates."),
     "use_negative_weights": (bool, "Also learn from the worst half (active CMA)."),
 }
+_POSITIVE = {"std", "std_decay", "learning_rate", "learning_rate_decay"}
+_SHARES = {"elite_ratio", "crossover_rate"}
+_LARGEST = 1e30  # a float32 can hold its multiples, too
 _DEFAULTS = {"num_populations": 4}  # of the others: None, evosax's own value
 
 
@@ -223,7 +226,8 @@ def fields(name: str) -> Iterator[tuple[str, Any, Any]]:
     """Yield name, annotated type and default of each option of algorithm `name`."""
 
     def field(key: str, kind: Any, default: Any, help: str) -> tuple[str, Any, Any]:
-        return key, Annotated[kind, Doc(help)], default
+        optional = kind if default is not None else kind | None
+        return key, Annotated[optional, Doc(help), *_range(name, key, kind)], default
 
     yield field("std", float, 0.1, "Initial standard deviation of the search.")
     help = "Fitness lost per mean square of the genome."
@@ -245,36 +249,31 @@ def fields(name: str) -> Iterator[tuple[str, Any, Any]]:
         yield field("fitness_shaping", shapings, _SHAPINGS[name], help)
     for key in particular(name):
         kind, help = OPTIONS.get(f"{name}.{key}") or OPTIONS[key]
-        default = _DEFAULTS.get(key)
-        yield field(key, kind if default is not None else kind | None, default, help)
+        yield field(key, kind, _DEFAULTS.get(key), help)
+
+
+def _range(name: str, key: str, kind: Any) -> tuple[Any, ...]:
+    """Return the range of an option, as annotations of its type."""
+    if kind is int:
+        return (Ge(1),)
+    if key in _SHARES or (name, key) == ("GuidedES", "alpha"):
+        return (Interval(ge=0, le=1),)
+    if key in _POSITIVE:
+        return Gt(0), Le(_LARGEST)
+    return (Interval(ge=-_LARGEST, le=_LARGEST),) if kind is float else ()
 
 
 _LEAST = {"ESMC": 4, "DifferentialEvolution": 4}  # of the population; 2 for all others
 _EVEN = GRADIENT_ES | {"CR_FM_NES"}
 _SQUARE = {"ASEBO", "CMA_ES", "iAMaLGaM_Full", "MA_ES", "SV_CMA_ES", "xNES"}
 _CUBIC = {"MA_ES", "xNES"}  # they hold a matrix for every candidate
-_POSITIVE = {"std", "std_decay", "learning_rate", "learning_rate_decay"}
-_SHARES = {"elite_ratio", "crossover_rate"}
 _MOST_CANDIDATES = 2**24
-_LARGEST = float(np.finfo(np.float32).max)
 _MOST_FLOATS = 20_000**2  # in one array of a strategy: 1.6 GB
 
 
 def check(options: Options, population: int) -> None:
-    """Raise a UserError for what is wrong without knowing the genome."""
+    """Raise a UserError if the options are at odds with each other or `population`."""
     name = options.name
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        positive = field.name in _POSITIVE or (
-            isinstance(value, int) and not isinstance(value, bool)
-        )
-        if positive and not value > 0:
-            raise UserError(f"{name}: {field.name} must be positive, not {value}")
-        if isinstance(value, float) and abs(value) > _LARGEST:
-            raise UserError(f"{name}: {field.name} must be finite, not {value}")
-        share = field.name in _SHARES or (name, field.name) == ("GuidedES", "alpha")
-        if share and value is not None and not 0 <= value <= 1:
-            raise UserError(f"{name}: {field.name} must be in [0, 1], not {value}")
     groups = getattr(options, "num_groups", None) or 1
     if (population - 1) % groups:
         nearest = (population - 1) // groups * groups + 1
