@@ -2,12 +2,15 @@
 
 import gc
 import hashlib
+import os
 import platform
 from pathlib import Path
 from typing import Literal
 
 import jax
 import platformdirs
+
+from neuroevo.run import cache_repair
 
 _LARGEST = 2 * 1024**3  # bytes on disk; the programs used least recently go first
 
@@ -24,10 +27,14 @@ def use_cache(folder: Path | Literal["auto"] | None) -> None:
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+            cache_repair.complete(folder)
     except OSError:  # a home that cannot be written to: compile every time
         folder = None
-    # With a limit JAX locks the folder, so that processes can share it.
-    jax.config.update("jax_compilation_cache_max_size", _LARGEST)
+    cache_repair.install()
+    # With a limit JAX locks the folder, so that processes can share it. To look for
+    # what to drop, jax 0.10 needs the name of the user, who may have none.
+    most = _LARGEST if _has_name() else -1
+    jax.config.update("jax_compilation_cache_max_size", most)
     jax.config.update("jax_compilation_cache_dir", folder and str(folder.absolute()))
 
 
@@ -36,11 +43,29 @@ def cache_in_use() -> str | None:
     return jax.config.values["jax_compilation_cache_dir"]
 
 
-def default_folder() -> Path:
+def _has_name() -> bool:
+    """Return whether the system knows the user that this process belongs to."""
+    try:
+        import pwd
+
+        pwd.getpwuid(os.getuid())
+        return True
+    except (ImportError, KeyError):  # not on Windows; no such user
+        return False
+
+
+def default_folder() -> Path | None:
     """Return the user's cache folder for programs that this processor can run.
 
-    Machines of a cluster may share a home and differ in their instructions.
+    Machines of a cluster may share a home and differ in their instructions. None if the
+    user has no home.
     """
+    try:
+        cache = platformdirs.user_cache_path("neuroevo")
+    except RuntimeError:
+        return None
+    if not cache.is_absolute():  # as older versions say the same
+        return None
     try:
         facts = (
             Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0].splitlines()
@@ -49,7 +74,7 @@ def default_folder() -> Path:
     except OSError:
         features = [platform.processor()]
     digest = hashlib.sha256("\n".join(features).encode()).hexdigest()[:8]
-    return platformdirs.user_cache_path("neuroevo") / f"{platform.machine()}-{digest}"
+    return cache / f"{platform.machine()}-{digest}"
 
 
 def make_room(share: float = 0.5) -> None:
