@@ -27,7 +27,7 @@ LAYERS = [
     r"neuroevo\.tasks(\..*)?",
     r"neuroevo\.config(\..*)?",
     r"neuroevo\.store(\..*)?",
-    r"neuroevo\.run\.(parts|checks|build|tuning|compilation|switches)",
+    r"neuroevo\.run\.(cache_repair|parts|checks|build|tuning|compilation|switches)",
     r"neuroevo\.(solution|loading)",
     r"neuroevo\.run(\..*)?",
     r"neuroevo\.(studies|views|terminal)(\..*)?",
