@@ -9,12 +9,13 @@ from neuroevo import multihost as processes
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import read_layers
+from neuroevo.loading import Source
 from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
 from neuroevo.run.signals import Interrupted
 from neuroevo.solution import Solution
-from neuroevo.store import policy_file, zoo
-from neuroevo.store.directory import CONFIG, check_run, is_run, resume_config
+from neuroevo.store import policy_file
+from neuroevo.store.directory import CONFIG, Which, check_run, is_run, resume_config
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
 from neuroevo.studies import merge as merging
@@ -28,7 +29,7 @@ def evolve(
     preset: str | None = None,
     config_file: str | Path | None = None,
     run_dir: str | Path | None = None,
-    start: str | Path | None = None,
+    start: Source | None = None,
     resume: bool = False,
     display: bool | None = None,
     debug_nans: bool = False,
@@ -42,8 +43,8 @@ def evolve(
         preset: name of a preset to start from.
         config_file: YAML file with options; wins over the preset.
         run_dir: where to keep metrics, checkpoints and results; None keeps none.
-        start: a genome to begin the search at: a file, a run directory or
-            ``"zoo:NAME"``. What it says of its parts are the lowest options.
+        start: a genome to begin the search at: a genome file, a run directory,
+            ``"zoo:NAME"``, a run or a solution. Its parts are the lowest options.
         resume: continue the run in `run_dir` if there is one, with the options that it
             was started with; parts made in Python must be given again.
         display: show the run on stderr, or do not; by default one line of progress
@@ -88,9 +89,10 @@ def evolve(
         written = {k: v for k, v in written.items() if k not in custom}
         layers.append(config.Layer(str(path / CONFIG), written))
     first = None if resume else loading.read_start(start)
-    layers += loading.start_layers(first)
-    layers += read_layers(preset, config_file)
-    layers.append(config.Layer("evolve", options))
+    given = [*read_layers(preset, config_file), config.Layer("evolve", options)]
+    if first:
+        custom = loading.made_parts(first, given, custom=custom)
+    layers += [*loading.start_layers(first), *given]
     run = launch(
         config.resolve(layers, custom=custom),
         path,
@@ -106,32 +108,40 @@ def evolve(
     return run
 
 
-def load(path: str | Path, **options: Any) -> Solution:
-    """Return the solution in a genome file, or the best one of a run directory.
+def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
+    """Return the solution that a genome file or a run holds.
 
-    ``"zoo:NAME"`` is a genome that comes with the package. Options override what the
-    file says, or say what it does not; see `evolve`. Of a merged file, ``env`` chooses
-    one of the environments.
+    Args:
+        source: a genome file, a run directory, ``"zoo:NAME"`` for a genome that comes
+            with the package, or a run or solution in Python.
+        which: of a run, ``"best"`` for its center with the best held-out return, or
+            ``"center"`` for its last one.
+        **options: parts and settings as for `evolve`. They override what the file says,
+            or say what it does not. Of a merged file, ``env`` chooses one of the
+            environments.
 
     Raises:
-        UserError: if the file does not fit them.
+        UserError: if the genome does not fit them.
 
     Example:
         >>> solution = neuroevo.load("zoo:cartpole-d2")
         >>> solution.genome["states"].shape
         (2, 4)
-        >>> neuroevo.load("runs/first").config.names["env"]
-        'CartPole-v1'
+        >>> neuroevo.load("runs/first", which="center").which
+        'center'
     """
     custom, options = parts_in(options)
+    if not custom and not options:
+        solution = loading.in_memory(source, which)
+        if solution is not None:
+            return solution
     layers = [config.Layer("load", options)]
-    return loading.make_solution(
-        *loading.read_solution(zoo.locate(path), layers, custom=custom)
-    )
+    found = loading.read_solution(source, layers, custom=custom, which=which)
+    return loading.make_solution(*found)
 
 
 def merge(
-    *genomes: str | Path,
+    *genomes: Source,
     out: str | Path | None = None,
     preset: str | None = None,
     config_file: str | Path | None = None,
@@ -140,7 +150,7 @@ def merge(
     """Merge data sets that were evolved in different environments into one.
 
     Args:
-        *genomes: at least two genome files, run directories or names of the zoo.
+        *genomes: at least two, each as for `load`.
         out: a new file to write the merged genome to, if any.
         preset: name of a preset to take options of the encoding and policy from.
         config_file: YAML file to take such options from; wins over the preset.
@@ -167,7 +177,7 @@ def merge(
 
 
 def transfer(
-    genome: str | Path | Solution,
+    genome: Source,
     *,
     widths: Sequence[int] = transferring.WIDTHS,
     depths: Sequence[int] | None = None,
@@ -184,7 +194,7 @@ def transfer(
     """Train fresh policies of many kinds from one genome, and measure each kind.
 
     Args:
-        genome: a genome file, a run directory, ``"zoo:NAME"``, or a solution.
+        genome: a data set, as for `load`.
         widths: units of each hidden layer.
         depths: numbers of hidden layers.
         activations: nonlinearities of the hidden layers.
@@ -196,12 +206,14 @@ def transfer(
         seed: of the policies and episodes, those of `Solution.evaluate`; None for new
             ones.
         picture: a new file for a heat map, its format by its suffix; none if None.
-        **options: the parts, as for `load`, where `genome` is not a solution.
+        **options: parts and settings, as for `load`.
 
     What is None is the genome's own. The kinds are all combinations.
 
     Returns:
-        What `measure` does.
+        ``env``, ``policies``, ``episodes``, ``seed``, ``axes``: the values of each
+        setting by its name; and ``rows``: for each combination its values, and what
+        `neuroevo.returns.summarize` makes of its returns.
 
     Raises:
         UserError: for a mistake, before anything is compiled or written.
@@ -225,13 +237,11 @@ def transfer(
         transferring.check_count(name, count)
     if picture is not None:
         heat_map.check_path(Path(picture))
-    if isinstance(genome, Solution):
-        grid, solution = transferring.make_grid(genome.config, **values), genome
-    else:
-        layers = [config.Layer("transfer", options)]
-        resolved, file = loading.read_solution(zoo.locate(genome), layers)
-        grid = transferring.make_grid(resolved, **values)
-        solution = loading.make_solution(resolved, file)
+    custom, options = parts_in(options)
+    layers = [config.Layer("transfer", options)]
+    resolved, file = loading.read_solution(genome, layers, custom=custom)
+    grid = transferring.make_grid(resolved, **values)
+    solution = loading.make_solution(resolved, file)
     result = transferring.measure(
         solution, grid, policies=policies, episodes=episodes, seed=seed
     )
@@ -240,9 +250,7 @@ def transfer(
     return result
 
 
-def save_policy(
-    solution: Solution, path: str | Path, *, seed: int = 0
-) -> dict[str, Any]:
+def save_policy(genome: Source, path: str | Path, *, seed: int = 0) -> dict[str, Any]:
     """Train a policy from a genome and write it to a file; return its description.
 
     An ``.npz`` is a genome file of the direct encoding, which every command that takes
@@ -250,15 +258,16 @@ def save_policy(
     under ``neuroevo`` in its metadata.
 
     Args:
-        solution: the genome, with what decodes it.
+        genome: as for `load`.
         path: a new file with one of these suffixes.
         seed: which of the policies: that of ``decode(seed)``.
 
     Raises:
-        UserError: if `path` cannot be written.
+        UserError: if `path` cannot be written, or if the policy's parameters are not
+            finite.
 
     Example:
-        >>> about = neuroevo.save_policy(run.best, "policy.npz", seed=3)
+        >>> about = neuroevo.save_policy(run, "policy.npz", seed=3)
         >>> about["trained_from"]["seed"]
         3
         >>> sorted(np.load("policy.npz").keys())[:2]
@@ -266,16 +275,16 @@ def save_policy(
     """
     path = Path(path)
     policy_file.check(path)
-    arrays, meta = solution.trained(seed)
+    arrays, meta = load(genome).trained(seed)
     policy_file.write(path, arrays, meta)
     return meta
 
 
-def save_metrics(runs: Sequence[str | Path], path: str | Path) -> None:
-    """Write the metrics of several runs as one table to a file.
+def save_metrics(runs: str | Path | Sequence[str | Path], path: str | Path) -> None:
+    """Write the metrics of runs as one table to a file.
 
     Args:
-        runs: run directories.
+        runs: a run directory, or several.
         path: a new file, .csv or .parquet.
 
     Raises:
@@ -286,7 +295,7 @@ def save_metrics(runs: Sequence[str | Path], path: str | Path) -> None:
         >>> open("metrics.csv").readline().split(",")[:3]
         ['run', 'generation', 'env_steps']
     """
-    paths = [Path(run) for run in runs]
+    paths = [Path(each) for each in ([runs] if isinstance(runs, str | Path) else runs)]
     for run in paths:
         check_run(run)
     write_table(collect_metrics(paths), Path(path))

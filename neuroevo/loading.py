@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from neuroevo import devices
 from neuroevo.config import resolve as config
@@ -14,16 +17,83 @@ from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file, zoo
 from neuroevo.store.directory import CHUNKS, Which, read_genome
+from neuroevo.store.genome_file import GenomeFile
 from neuroevo.traits import EncodingTraits, traits
 from neuroevo.types import Genome
 
 
-def read_start(path: str | Path | None) -> genome_file.GenomeFile | None:
+class LiveRun(Protocol):
+    """A run in Python."""
+
+    @property
+    def best(self) -> Solution:
+        """The center with the best held-out return so far."""
+
+    @property
+    def center(self) -> Solution:
+        """The strategy's present center."""
+
+
+# What a genome may be given as: a genome file, a run directory, "zoo:NAME", or a
+# solution or run in Python.
+Source = str | Path | Solution | LiveRun
+
+
+class UnregisteredPart(UserError):
+    """A genome cannot be decoded without a part that was made in Python."""
+
+
+def in_memory(source: Source, which: Which = "best") -> Solution | None:
+    """Return the solution that `source` is or has, or None if it names a file.
+
+    Raises:
+        UserError: if it is nothing of the kind.
+    """
+    if which not in ("best", "center"):
+        raise unknown("which", str(which), ("best", "center"))
+    if isinstance(source, str | Path):
+        return None
+    if isinstance(source, Solution):
+        return source
+    if isinstance(source, type) or not hasattr(type(source), which):
+        raise UserError(
+            'expected a genome file, a run directory, "zoo:NAME", a run or a solution, '
+            f"got {source!r:.60}"
+        )
+    return getattr(source, which)
+
+
+def read_source(source: Source, which: Which = "best") -> GenomeFile:
+    """Return a genome, wherever it is.
+
+    Args:
+        source: where it is.
+        which: of a run, its center with the best held-out return, or the last one.
+
+    Raises:
+        UserError: if there is none.
+    """
+    solution = in_memory(source, which)
+    if solution is None:
+        return read_genome(zoo.locate(source), which)
+    arrays = {name: np.asarray(array) for name, array in solution.arrays().items()}
+    described = solution.config.to_dict()
+    meta = {name: described[name] for name in CHUNKS} | dict(solution.meta())
+    made = {
+        part: options
+        for part, options in solution.config.parts.items()
+        if not _is_registered(part, solution.config.names[part], options)
+    }
+    meta["which"] = solution.which
+    return GenomeFile(Path("the genome in memory"), arrays, meta, made)
+
+
+def read_start(source: Source | None) -> GenomeFile | None:
     """Return the genome that a run is to start from, if any."""
-    return read_genome(zoo.locate(path)) if path else None
+    return None if source is None else read_source(source)
 
 
-def start_layers(file: genome_file.GenomeFile | None) -> list[config.Layer]:
+def start_layers(file: GenomeFile | None) -> list[config.Layer]:
     """Return what the genome to start from says of its parts, as a layer.
 
     Its states mean what they do under the statistics that are in the file: these stay
@@ -31,62 +101,115 @@ def start_layers(file: genome_file.GenomeFile | None) -> list[config.Layer]:
     """
     if file is None:
         return []
-    values = {part: file.meta[part] for part in config.PARTS if part in file.meta}
+    named = config.PARTS.keys() - file.made.keys()
+    values = {part: file.meta[part] for part in named if part in file.meta}
     if genome_file.statistics(file.arrays):
         values["normalization"] = "constant"
     return [config.Layer(str(file.path), values)]
 
 
 def read_solution(
-    path: Path,
+    source: Source,
     layers: Sequence[config.Layer],
     arguments: Sequence[str] = (),
     *,
     command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
     which: Which = "best",
-) -> tuple[config.Config, genome_file.GenomeFile]:
-    """Return a genome file and the configuration to decode it with; see `configure`."""
-    file = read_genome(path, which)
+) -> tuple[config.Config, GenomeFile]:
+    """Return a genome and the configuration to decode it with; see `configure`."""
+    file = read_source(source, which)
     return configure(file, layers, arguments, command=command, custom=custom)
 
 
 def configure(
-    file: genome_file.GenomeFile,
+    file: GenomeFile,
     layers: Sequence[config.Layer] = (),
     arguments: Sequence[str] = (),
     *,
     command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
-) -> tuple[config.Config, genome_file.GenomeFile]:
+) -> tuple[config.Config, GenomeFile]:
     """Return the configuration to decode the genome in `file` with, and that file.
 
     The configuration is the file's own, overridden by `layers` and `arguments`. Where
     these name the environment of a merged file, the file is what concerns that one.
+
+    Raises:
+        UnregisteredPart: if a part was made in Python, and nothing replaces it.
+        UserError: if the options are none.
     """
-    names: Mapping[str, str] | None = None
-    if tasks := genome_file.split(file):
-        names = read(command, arguments).names
-        name, layers, names = config.take_name("env", layers, names)
+    names: Mapping[str, str] = read(command, arguments).names if arguments else {}
+    chosen: Mapping[str, str] | None = None
+    if environments := genome_file.split(file):
+        name, layers, chosen = config.take_name("env", layers, names)
         if name is None:
             raise UserError(
-                f"{file.path}: merged from several tasks; expected one of them as env: "
-                f"{', '.join(tasks)}"
+                f"{file.path}: merged from several environments; expected one of them "
+                f"as env: {', '.join(environments)}"
             )
-        if name not in tasks:
-            raise unknown(f"env of {file.path}", str(name), tasks)
-        file = tasks[name]
-    named = config.PARTS.keys() - (custom or {}).keys()
-    named |= {*CHUNKS}
+        if name not in environments:
+            raise unknown(f"env of {file.path}", str(name), environments)
+        file = environments[name]
+    layers = list(map(config.without_settings, layers))
+    custom = made_parts(file, layers, names, custom)
+    named = {*config.PARTS, *CHUNKS} - custom.keys()
     own = {name: file.meta[name] for name in named if name in file.meta}
-    layers = [config.Layer(str(file.path), own), *map(config.without_settings, layers)]
+    layers = [config.Layer(str(file.path), own), *layers]
     resolved = config.resolve(
-        layers, arguments, command=command, custom=custom, names=names
+        layers, arguments, command=command, custom=custom, names=chosen
     )
     return resolved, file
 
 
-def make_solution(resolved: config.Config, file: genome_file.GenomeFile) -> Solution:
+def made_parts(
+    file: GenomeFile,
+    layers: Sequence[config.Layer],
+    names: Mapping[str, str] = MappingProxyType({}),
+    custom: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return `custom` with the genome's own parts that were made in Python.
+
+    Raises:
+        UnregisteredPart: if one was, and is neither here nor replaced by another, which
+            `layers` or `names` (of a command line) name.
+    """
+    made = dict(custom or {})
+    for part in config.PARTS.keys() - made.keys():
+        if config.take_name(part, layers, names)[0] is not None:
+            continue
+        if part in file.made:
+            made[part] = file.made[part]
+            continue
+        described = file.meta.get(part)
+        name = described.get("name") if isinstance(described, Mapping) else described
+        if isinstance(name, str) and not _is_known(part, name):
+            raise UnregisteredPart(
+                f"{file.path}: its {part} {name!r} is not registered: it was made in "
+                f"Python, or its package is not installed; expected it as {part}=... "
+                f"in Python, such as neuroevo.load({str(file.path)!r}, {part}=...)"
+            )
+    return made
+
+
+def _is_known(part: str, name: str) -> bool:
+    """Return whether a part of this name is registered, even if it is broken."""
+    try:
+        config.PARTS[part].get(name)
+    except UserError:
+        return name in config.PARTS[part].names()
+    return True
+
+
+def _is_registered(part: str, name: str, options: Any) -> bool:
+    """Return whether `options` are those of the registered part `name`."""
+    try:
+        return isinstance(options, config.PARTS[part].get(name))
+    except UserError:
+        return False
+
+
+def make_solution(resolved: config.Config, file: GenomeFile) -> Solution:
     """Return the genome in `file` with the parts that decode and evaluate it."""
     return finish(*prepare(resolved, file))
 
@@ -101,7 +224,7 @@ class Prepared(NamedTuple):
 
 
 @switches.pinned()
-def prepare(resolved: config.Config, file: genome_file.GenomeFile) -> Prepared:
+def prepare(resolved: config.Config, file: GenomeFile) -> Prepared:
     """Return the parts that decode and evaluate the genome in `file`, and the genome.
 
     Nothing is compiled, and the configuration is made to fit the file.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neuroevo import registry
+from neuroevo.config.ranges import plain
 from neuroevo.config.resolve import PARTS
 from neuroevo.errors import UserError
 from neuroevo.traits import PartTraits, traits
@@ -36,7 +37,7 @@ def parts_in(
         for part, value in options.items()
         if part in PARTS and not isinstance(value, str | Mapping)
     }
-    return custom, {k: v for k, v in options.items() if k not in custom}
+    return custom, {k: plain(v) for k, v in options.items() if k not in custom}
 
 
 def loggers_in(

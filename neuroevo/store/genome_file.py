@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -22,11 +23,19 @@ OBSERVATION_ARRAYS = ("obs_mean", "obs_var")
 
 
 class GenomeFile(NamedTuple):
-    """The content of a genome file; `meta` is empty in a file without one."""
+    """The content of a genome file, or what it would be for a genome in memory.
+
+    Attributes:
+        path: the file.
+        arrays: by name.
+        meta: the description; empty in a file without one.
+        made: parts of a genome in memory that were made in Python.
+    """
 
     path: Path
     arrays: Mapping[str, np.ndarray]
     meta: Mapping[str, Any]
+    made: Mapping[str, Any] = MappingProxyType({})
 
 
 def save(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:

@@ -21,8 +21,7 @@ from neuroevo.policies.networks import CNN
 from neuroevo.run import switches
 from neuroevo.solution import Solution, drawn
 from neuroevo.spaces import Discrete, Spec
-from neuroevo.store import genome_file, zoo
-from neuroevo.store.directory import read_genome
+from neuroevo.store import genome_file
 from neuroevo.store.files import check_new_file
 from neuroevo.store.genome_file import GenomeFile
 
@@ -92,16 +91,16 @@ def network_layers(layers: Sequence[config.Layer]) -> list[config.Layer]:
     ]
 
 
-def read_genomes(paths: Sequence[str | Path]) -> list[GenomeFile]:
+def read_genomes(sources: Sequence[loading.Source]) -> list[GenomeFile]:
     """Return the content of the genomes to merge.
 
     Raises:
         UserError: if one is no data set, or does not say what it takes to decode it.
     """
-    if len(paths) < 2:
-        raise UserError(f"expected at least two genomes to merge, got {len(paths)}")
-    files = [read_genome(zoo.locate(path)) for path in paths]
-    for path, arrays, meta in files:
+    if len(sources) < 2:
+        raise UserError(f"expected at least two genomes to merge, got {len(sources)}")
+    files = [loading.read_source(each) for each in sources]
+    for path, arrays, meta, _ in files:
         if meta.keys() & {"tasks", "spec"}:
             raise UserError(
                 f"{path}: merged already; expected the genomes that it was merged from"
