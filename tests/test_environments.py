@@ -52,6 +52,14 @@ def test_every_option_has_a_text_of_its_own(name):
         assert name not in text  # no "option of CartPole-v1"
 
 
+def test_every_environment_says_what_it_asks_for():
+    summaries = dict(registry.envs.summaries())
+    assert tables.ABOUT.keys() == tables.PARAMS.keys()
+    assert brax_tables.ABOUT.keys() == brax_tables.OPTIONS.keys()
+    assert len(set(summaries.values())) >= len(summaries) - 1  # two mountain cars
+    assert all(len(text) <= 70 for text in summaries.values())
+
+
 @pytest.mark.parametrize("family", ["gymnax", "brax"])
 @pytest.mark.parametrize(
     "option", ["max_steps_in_episode", "episode_length", "action_repeat"]
@@ -359,7 +367,7 @@ MADE = {
 def test_an_environment_registered_at_run_time(register, factory):
     register("Mine-v0", factory)
     assert "Mine-v0" in registry.envs.names()
-    assert ("Mine-v0", "Mine-v0 of gymnax.") in registry.envs.summaries()
+    assert ("Mine-v0", "Mine-v0, registered with gymnax.") in registry.envs.summaries()
     options = registry.envs.get("Mine-v0")
     defaults = defaults_of(options)
     assert defaults == {"max_steps_in_episode": 7, "pull": 0.5}

@@ -41,7 +41,7 @@ def make_options(
             traits.
     """
     fields = [
-        (key, Annotated[option.kind or _kind_of(option.default), Doc(option.help)])
+        (key, Annotated[option.kind or _kind_of(option.default), _doc(option.help)])
         for key, option in options.items()
     ]
     defaults = {key: option.default for key, option in options.items()}
@@ -61,6 +61,11 @@ def option_of(default: Any, help: str) -> Option | None:
     values = default if isinstance(default, tuple) else (default,)
     simple = values and all(isinstance(x, bool | int | float | str) for x in values)
     return Option(default, help) if simple else None
+
+
+def _doc(text: str) -> Doc:
+    """Return an option's text as a sentence, like those of other parts' options."""
+    return Doc(f"{text[0].upper()}{text[1:]}.")
 
 
 def _kind_of(default: Any) -> Any:

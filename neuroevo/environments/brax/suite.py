@@ -44,7 +44,7 @@ def config(name: str) -> type:
     own = tables.OPTIONS.get(name)
     options = tables.common_options(name) | (_read(name) if own is None else own)
     namespace = {
-        "__doc__": f"{name} of brax.",
+        "__doc__": tables.ABOUT.get(name, f"{name}, registered with brax."),
         "__module__": __name__ if own is not None else _module_of(name),
         "suggests": _SUGGESTS,
         "slow": True,  # as physics engines are on a CPU

@@ -74,6 +74,21 @@ def _start(noise: float, positions: str) -> dict[str, Option]:
     }
 
 
+# What an environment asks for, in a line.
+ABOUT: dict[str, str] = {
+    "ant": "Make a robot with four legs run forward.",
+    "fast": "Go fast: a dummy without physics, for tests.",
+    "halfcheetah": "Make a planar robot with two legs run forward.",
+    "hopper": "Make a planar robot with one leg hop forward without falling.",
+    "humanoid": "Make a humanoid robot run forward without falling.",
+    "humanoidstandup": "Make a humanoid robot stand up from the ground.",
+    "inverted_pendulum": "Balance a pole on a cart, with a continuous force.",
+    "inverted_double_pendulum": "Balance two poles, one on the other, on a cart.",
+    "pusher": "Push a cylinder to a place with a robot arm.",
+    "reacher": "Reach for a target with a planar arm of two joints.",
+    "walker2d": "Make a planar robot with two legs walk forward without falling.",
+}
+
 # Options of the constructors, besides the common ones, in their order.
 OPTIONS: dict[str, dict[str, Option]] = {
     "ant": {

@@ -44,7 +44,7 @@ def config(name: str) -> type:
     arguments = tables.ARGUMENTS.get(name, {})
     params = tables.PARAMS.get(name) or _read_params(name)
     namespace = {
-        "__doc__": f"{name} of gymnax.",
+        "__doc__": tables.ABOUT.get(name, f"{name}, registered with gymnax."),
         "__module__": __name__,
         "suggests": {},
         "build": functools.partialmethod(_build, name, frozenset(arguments)),

@@ -24,6 +24,35 @@ def _count(default: int, text: str) -> Option:
     return Option(default, text, AtLeastOne)
 
 
+# What an environment asks for, in a line.
+ABOUT: dict[str, str] = {
+    "CartPole-v1": "Balance a pole on a cart; 1 for each step, up to 500.",
+    "Pendulum-v1": "Swing a pendulum up and hold it there; penalties of up to 16.3.",
+    "Acrobot-v1": "Swing the lower of two links over a line; -1 for each step.",
+    "MountainCar-v0": "Rock a weak car up a hill; -1 for each step.",
+    "MountainCarContinuous-v0": "Rock a weak car up a hill; 100 less the fuel.",
+    "Asterix-MinAtar": "Collect gold and avoid enemies on a 10 x 10 board.",
+    "Breakout-MinAtar": "Break bricks with a ball on a 10 x 10 board.",
+    "Freeway-MinAtar": "Cross a road as often as possible on a 10 x 10 board.",
+    "Seaquest-MinAtar": "Rescue divers from submarines on a 10 x 10 board.",
+    "SpaceInvaders-MinAtar": "Shoot aliens before they land on a 10 x 10 board.",
+    "Catch-bsuite": "Catch a falling ball with a paddle; 1 or -1.",
+    "DeepSea-bsuite": "Dive to the right against a small cost, to find a treasure.",
+    "MemoryChain-bsuite": "Remember bits that were shown at the start.",
+    "UmbrellaChain-bsuite": "Take an umbrella or not; the weather decides in the end.",
+    "DiscountingChain-bsuite": "Choose among rewards that come after different delays.",
+    "SimpleBandit-bsuite": "Pull the best of several arms with fixed rewards.",
+    "FourRooms-misc": "Walk through four rooms to a goal.",
+    "MetaMaze-misc": "Find the goal of a maze again and again, seeing little of it.",
+    "PointRobot-misc": "Move a point to a goal that is not shown, on a half circle.",
+    "BernoulliBandit-misc": "Find the better of two arms that pay 1 or nothing.",
+    "GaussianBandit-misc": "Find out whether an arm pays more than one that pays 0.",
+    "Reacher-misc": "Reach for a goal with an arm of several joints.",
+    "Swimmer-misc": "Swim to a goal and keep away from urchins.",
+    "Pong-misc": "Play a board game of two paddles and a ball.",
+    "FrozenLake-misc": "Cross a frozen lake without falling into a hole.",
+}
+
 # --- options of the constructor -------------------------------------------------------
 
 _MINIMAL = {
