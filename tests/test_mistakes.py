@@ -193,7 +193,7 @@ RANGES = {
     "--policy.hidden 8 0": [
         "policy.hidden: expected values that are each an integer of"
     ],
-    "--normalization running --normalization.clip 0": ["normalization.clip must be"],
+    "--normalization running --normalization.clip 0": ["normalization.clip: expected"],
     "--env.max-steps-in-episode 0": [
         "env.max_steps_in_episode: expected an integer of"
     ],

@@ -59,10 +59,11 @@ def script(shell: str, commands: Mapping[str, Command]) -> str:
         Annotated[_kind(command), tyro.conf.subcommand(name)]
         for name, command in commands.items()
     ]
+    any_command: Any = functools.reduce(operator.or_, kinds)
     written = io.StringIO()
     with contextlib.redirect_stdout(written), contextlib.suppress(SystemExit):
         tyro.cli(
-            functools.reduce(operator.or_, kinds),
+            any_command,
             args=["--tyro-print-completion", shell],
             prog="neuroevo",
             config=(tyro.conf.HelptextFromCommentsOff,),

@@ -16,7 +16,7 @@ from neuroevo.config.schema import Machine
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Machine, Measured, Json, Files, Chosen, Genome):
+class Options(Machine, Json, Measured, Files, Chosen, Genome):
     """Options of ``evaluate``."""
 
 

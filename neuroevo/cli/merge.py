@@ -33,7 +33,7 @@ class Written:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Machine, Measured, Json, Files, Written, Genomes):
+class Options(Machine, Json, Measured, Files, Written, Genomes):
     """Options of ``merge``."""
 
 

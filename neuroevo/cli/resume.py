@@ -49,7 +49,7 @@ class Devices:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Processes, Distributed, Devices, NewLimits, Debugging, Quiet, Resumed):
+class Options(Processes, Distributed, Devices, Quiet, NewLimits, Debugging, Resumed):
     """Options of ``resume``."""
 
 

@@ -28,7 +28,7 @@ class Beginning:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Processes, Distributed, Settings, Debugging, Quiet, Beginning, Files):
+class Options(Processes, Distributed, Quiet, Settings, Debugging, Beginning, Files):
     """Options of ``train``."""
 
 

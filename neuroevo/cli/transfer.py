@@ -51,7 +51,7 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Machine, Measured, Grid, Json, Picture, Files, Chosen, Genome):
+class Options(Machine, Json, Measured, Grid, Picture, Files, Chosen, Genome):
     """Options of ``transfer``."""
 
     episodes: Count = 4
