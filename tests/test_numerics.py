@@ -8,7 +8,7 @@ import pytest
 import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
-from neuroevo.core import trees
+from neuroevo.core import keys, trees
 from neuroevo.run import debugging, loop
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
@@ -138,7 +138,7 @@ def test_whatever_breaks_the_candidate_fails_alone():
 )
 def test_the_first_broken_value_is_found(what, found):
     run = make_run("nothing", what, "the genome")
-    run.state = run.engine.init(run._search_key)
+    run.state = run.engine.init(keys.search(0))
     state = run.state._replace(generation=jnp.int32(6))
     message = debugging.explain(run.config.settings, run.parts, state)
     assert message.startswith("generation 7, candidate 1")
@@ -150,7 +150,7 @@ def test_the_first_broken_value_is_found(what, found):
 
 def test_nothing_is_found_where_there_is_nothing():
     run = make_run("nothing")
-    run.state = run.engine.init(run._search_key)
+    run.state = run.engine.init(keys.search(0))
     message = debugging.explain(run.config.settings, run.parts, run.state)
     assert "the strategy makes numbers that are not finite" in message
 
