@@ -20,7 +20,12 @@ class Drawn:
     out: Path | None = None
     """New file to write, .png, .svg or .pdf."""
     metric: Literal[
-        "center_return", "fitness_mean", "fitness_max", "fitness_std", "failures"
+        "center_return",
+        "fitness_mean",
+        "fitness_max",
+        "fitness_std",
+        "failures",
+        "spread",
     ] = "center_return"
     """What to compare several runs by."""
     x: Literal["generation", "env_steps", "seconds"] = "env_steps"

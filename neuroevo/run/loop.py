@@ -129,6 +129,7 @@ class _Session:
         if self.directory and self.directory.due(self.run.generation):
             self.checkpoint(self.directory)
         self.show.update(rows)
+        self.warn(self.run.watch.news())
         if self.run.failed and not self.failure_shown:
             self.failure_shown = True
             self.warn([_describe_failures(self.run)])

@@ -65,6 +65,7 @@ def metrics(
             "fitness_std": float(log.fitness_std[i]),
             "fitness_max": float(log.fitness_max[i]),
             "failures": int(log.failures[i]),
+            "spread": float(log.spread[i]),
             "center_return": float(log.center_return[i]),
         }
         rows.append(jsonable(row))

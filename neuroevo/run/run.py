@@ -10,6 +10,7 @@ from neuroevo.config.resolve import Config
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, checks, switches, tuning
+from neuroevo.run.watch import Watch
 from neuroevo.solution import Solution, without_seeds
 from neuroevo.store.checkpoints import from_host
 from neuroevo.store.directory import RunDirectory, Which
@@ -41,6 +42,7 @@ class Run:
         summary: the results, as in ``summary.json``; empty before the end.
         signal: the number of the signal that asked the run to end, or None.
         collapse: whether the center has fallen far below its best.
+        watch: whether candidates still differ, in numbers and in fitness.
         best_generation: in which the best center was found, or None.
         ended_before: which limit the run had reached before this session, in which
             nothing was done; or None.
@@ -77,6 +79,7 @@ class Run:
         self.metrics: list[dict[str, Any]] = []
         self._keep_metrics = keep_metrics
         self.collapse = Collapse()
+        self.watch = Watch()
         self.best_generation: int | None = None
         self.failed = 0
         self.counters = Counters()
@@ -114,6 +117,7 @@ class Run:
                 self.metrics.append({**row, "center_return": center_return})
             self.failed += row.get("failures") == self.config.settings.population
             self.collapse.update(center_return, row.get("fitness_std"))
+            self.watch.update(row)
             if center_return is not None and center_return == self.collapse.best:
                 self.best_generation = row["generation"]  # among equals the later
 

@@ -19,6 +19,7 @@ METRICS = {
     "fitness_max": "best fitness",
     "fitness_std": "standard deviation of fitness",
     "failures": "candidates without a finite fitness",
+    "spread": "standard deviation of the candidates",
 }
 _POINTS = 200  # of a curve of several runs, where it has to be interpolated
 _PARTS = ("env", "encoding", "policy", "normalization", "strategy")

@@ -1,0 +1,64 @@
+"""Whether a search still has something to learn from, by the metrics of its run."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from neuroevo.core.spread import has_collapsed
+
+_FLAT_GENERATIONS = 10  # of equal fitness in a row, before it is worth a word
+
+
+class Watch:
+    """Notices, once each, that candidates are all alike, or all equally good.
+
+    >>> watch = Watch()
+    >>> watch.update({"generation": 1, "spread": 0.1, "fitness_std": 3.0})
+    >>> watch.update({"generation": 2, "spread": 5e-8, "fitness_std": 2.0})
+    >>> [message] = watch.news()
+    >>> message[:60]
+    'the candidates have become all alike: in generation 2 they d'
+    >>> watch.news()
+    []
+    """
+
+    def __init__(self) -> None:
+        self._initial = math.nan  # spread of the first generation
+        self._flat = 0  # generations of equal fitness in a row
+        self._said: set[str] = set()
+        self._news: list[str] = []
+
+    def update(self, row: Mapping[str, Any]) -> None:
+        """Take in the metrics of a generation."""
+        generation, spread = row["generation"], row.get("spread")
+        if spread is not None:
+            if math.isnan(self._initial):
+                self._initial = spread
+            if has_collapsed(spread, self._initial):
+                self._say(
+                    "spread",
+                    f"the candidates have become all alike: in generation {generation} "
+                    f"they differ by {spread:.2g}, at the start by {self._initial:.2g}"
+                    ", so that nothing new can be found; expected a larger std of the "
+                    "strategy, a lower limit to it, or another strategy",
+                )
+        equal = row.get("fitness_std") == 0 and not row.get("failures")
+        self._flat = self._flat + 1 if equal else 0
+        if self._flat >= _FLAT_GENERATIONS:
+            self._say(
+                "flat",
+                f"all candidates of {self._flat} generations in a row had the same "
+                f"fitness, {row.get('fitness_mean'):g}: unless the task is solved, "
+                "expected a larger std of the strategy, or a reward that tells "
+                "candidates apart; until they differ, the search stays where it is",
+            )
+
+    def news(self) -> list[str]:
+        """Return what was noticed since the last call."""
+        news, self._news = self._news, []
+        return news
+
+    def _say(self, kind: str, message: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            self._news.append(message)
