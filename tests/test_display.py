@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from neuroevo.run.events import Header, Silent
-from neuroevo.terminal.console import make_console, to_ascii
+from neuroevo.terminal.console import make_console
 from neuroevo.terminal.display import make_display, make_line
+from neuroevo.terminal.encoding import to_ascii, tolerate
 from neuroevo.terminal.formatting import (
     format_count,
     format_duration,
@@ -438,6 +439,17 @@ def test_a_run_is_shown_without_unicode(display, encoding):
     if display != "line":
         assert "64 candidates x 4 policies x 2 episodes" in found
         assert r"runs/\xfc" in found
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+def test_a_stream_takes_any_text(encoding):
+    """Surrogates stand for bytes in file names that are no UTF-8."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+    tolerate(stream)
+    print("1 ± 2 → ü \udcfc ▁█ 文", file=stream)
+    shown = stream.buffer.getvalue().decode(encoding)
+    assert "1 " in shown and "\\udcfc" in shown
+    assert encoding == "utf-8" or "\\u6587" in shown
 
 
 def test_an_ascii_panel_is_in_line():

@@ -10,6 +10,7 @@ import neuroevo
 from neuroevo.cli.commands import COMMANDS, load, usage
 from neuroevo.config.command import read
 from neuroevo.errors import ProcessError, UserError, unknown
+from neuroevo.terminal.encoding import tolerate
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # XLA's compiler warns of slow compilations and the like: not for our users' eyes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    _tolerate_narrow_encodings()
+    tolerate(sys.stdout, sys.stderr)
     try:
         code = _dispatch(words)
     except UserError as error:
@@ -57,15 +58,6 @@ def _dispatch(words: list[str]) -> int:
             command = load(name)
             return command.run(read(command.COMMAND, rest))
     raise unknown("command", words[0], COMMANDS)
-
-
-def _tolerate_narrow_encodings() -> None:
-    """Let stdout and stderr replace what their encoding lacks, rather than fail."""
-    streams = [sys.stdout, sys.stderr]
-    if not all((each.encoding or "").lower().startswith("utf") for each in streams):
-        from neuroevo.terminal.console import tolerate
-
-        tolerate(*streams)
 
 
 def _is_distributed() -> bool:

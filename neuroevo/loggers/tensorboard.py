@@ -33,8 +33,8 @@ class TensorBoard:
         writer = EventsWriter(str(folder / "events"), f".{session.generation}")
         time_of = clock()
 
-        def write(step: int, now: float, figures: Iterable[tuple[str, float]]) -> None:
-            for name, value in figures:
+        def write(step: int, now: float, values: Iterable[tuple[str, float]]) -> None:
+            for name, value in values:
                 summary = summaries.scalar(name, value)
                 writer.write_event(Event(wall_time=now, step=step, summary=summary))
 

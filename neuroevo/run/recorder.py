@@ -1,4 +1,4 @@
-"""The loggers of a run, each told every generation once."""
+"""The loggers of a run: each is given every generation once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ class Recorder:
 
     How far each of them has come is kept in the run directory, so that the run's next
     session leaves no generation out and repeats none: what is computed again has been
-    logged, with the same figures.
+    logged, with the same numbers.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Recorder:
         for name, logger in list(self._open.items()):
             known = self._known[name]
             repeated = known.get("finished") == known["generation"]
-            told = {} if summary is not None and repeated else summary
-            problems += self._attempt(name, logger.finish, told)
-            if told and name in self._open:
+            given = {} if summary is not None and repeated else summary
+            problems += self._attempt(name, logger.finish, given)
+            if given and name in self._open:
                 known["finished"] = known["generation"]
         self._write()
         self._open.clear()

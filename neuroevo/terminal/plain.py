@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Self
 
 from neuroevo.run.events import Header
-from neuroevo.terminal.console import to_ascii
+from neuroevo.terminal.encoding import fit
 from neuroevo.terminal.formatting import format_count, format_duration, format_value
 from neuroevo.terminal.tracker import Metrics, Tracker, facts
 
@@ -63,7 +63,7 @@ class PlainDisplay:
         self._say("  ".join(progress(self._tracker, self._tracker.row["seconds"])))
 
     def _say(self, line: str) -> None:
-        print(_fit(line, self._stream), file=self._stream, flush=True)
+        print(fit(line, self._stream), file=self._stream, flush=True)
 
 
 class LineDisplay:
@@ -106,7 +106,7 @@ class LineDisplay:
         """Write a warning above the line; other notes are left out."""
         if warning:
             line, self._shown = self._shown, self._erase()
-            print(_fit(f"warning: {message}", self._stream), file=self._stream)
+            print(fit(f"warning: {message}", self._stream), file=self._stream)
             self._write(line)
 
     def _report(self) -> None:
@@ -124,7 +124,7 @@ class LineDisplay:
         return ""
 
     def _write(self, line: str) -> None:
-        line = _fit(line, self._stream)[: self._width]
+        line = fit(line, self._stream)[: self._width]
         self._stream.write("\r" + line.ljust(len(self._shown)))
         self._stream.flush()
         self._shown = line
@@ -154,9 +154,3 @@ def progress(tracker: Tracker, elapsed: float) -> list[str]:
 def whole_seconds(seconds: float) -> str:
     """Format a time without parts of a second."""
     return format_duration(max(0, round(seconds)))
-
-
-def _fit(line: str, stream: IO[str]) -> str:
-    """Return `line` in what `stream` can hold."""
-    encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
-    return line if encoding.startswith("utf") else to_ascii(line)

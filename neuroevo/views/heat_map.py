@@ -55,7 +55,7 @@ def draw_heat_map(
     titles: tuple[str, str],
     title: str,
 ) -> None:
-    """Draw (R, C) values as colored cells with the figures in them.
+    """Draw (R, C) values as colored cells with the numbers in them.
 
     The colors are those of cividis, which the color-blind see like others do (Nuñez,
     Anderton and Renslow, PLOS ONE 13, 2018). A cell that is not finite is gray.

@@ -9,7 +9,7 @@ from neuroevo.terminal.formatting import format_count
 from neuroevo.views import curves
 from neuroevo.views.colors import color
 
-_STYLES = ("-", "--", "-.", ":")  # told apart without colors, too
+_STYLES = ("-", "--", "-.", ":")  # to be distinguished without colors, too
 _RC: Any = {
     "font.size": 8,
     "axes.spines.top": False,
