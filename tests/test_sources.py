@@ -12,6 +12,7 @@ import toy
 
 import neuroevo
 from neuroevo import loading
+from neuroevo.cli import main as cli
 from neuroevo.errors import UserError
 
 OPTIONS = {k: v for k, v in toy.CARTPOLE.items() if k != "env"} | {
@@ -141,6 +142,34 @@ def test_a_part_made_in_python_is_asked_for(call, run):
         call("run")
     assert "env 'Environment' is not registered" in str(error.value)
     assert "neuroevo.load('run/best.npz', env=...)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "out", "err"),
+    [
+        (
+            "inspect run",
+            0,
+            "2 state-action pairs",
+            "env 'Environment' is not registered",
+        ),
+        ("report run --out page.html", 0, "page.html", "neuroevo.load('run/best.npz'"),
+        ("metrics run", 0, "center_return", ""),
+        ("plot run --out curves.png", 0, "curves.png", ""),
+        ("evaluate run", 2, "", "neuroevo.load('run/best.npz', env=...)"),
+        ("render run", 2, "", "neuroevo.load('run/best.npz', env=...)"),
+    ],
+)
+def test_commands_show_what_needs_no_part_made_in_python(
+    line, code, out, err, run, capsys
+):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(line.split())
+    printed = capsys.readouterr()
+    assert (ended.value.code or 0) == code, printed.err
+    assert out in printed.out
+    assert err in printed.err
+    assert printed.err.count("\n") == bool(err)
 
 
 @pytest.mark.parametrize(

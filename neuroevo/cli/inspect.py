@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from neuroevo.cli.common import Cache, Chosen, Files, Genome, read_solution
+from neuroevo.cli.common import Cache, Chosen, Files, Genome, read_solution, say
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.errors import UserError
 
@@ -34,7 +34,10 @@ COMMAND = Command(
 
 def run(line: Line) -> int:
     """Show a genome, and return the exit code."""
-    resolved, file, options = read_solution(COMMAND, line)
+    try:
+        resolved, file, options = read_solution(COMMAND, line)
+    except UserError as error:
+        return _show_raw(line, error)
     from neuroevo import loading
     from neuroevo.terminal import genomes
     from neuroevo.terminal.console import make_console
@@ -69,4 +72,23 @@ def run(line: Line) -> int:
             solution, found, renderer=options.renderer, kind=kind
         )
         options.picture.write_bytes(picture)
+    return 0
+
+
+def _show_raw(line: Line, error: UserError) -> int:
+    """Show what needs no part that was made in Python; raise any other `error`."""
+    from neuroevo import loading
+    from neuroevo.terminal import genomes
+    from neuroevo.terminal.console import make_console
+
+    if not isinstance(error, loading.UnregisteredPart) or line.options.picture:
+        raise error
+    options, console = line.options, make_console()
+    file = loading.read_source(options.genome, options.which)
+    if targets := file.arrays.keys() & {"actions", "labels", "action_logits"}:
+        shown = {name: file.arrays[name] for name in ("states", *targets)}
+        genomes.render_dataset(shown, console, max_rows=len(shown["states"]))
+    else:
+        genomes.render_arrays(file.arrays, console)
+    say(f"without the names of features and actions: {error}")
     return 0

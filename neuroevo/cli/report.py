@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from neuroevo.cli.common import Runs, read_records
+from neuroevo.cli.common import Runs, read_records, say
 from neuroevo.config.command import Command, Line
 from neuroevo.errors import UserError
 
@@ -65,7 +65,11 @@ def _about(record: "RunRecord", episode: bool) -> str:
 
     solution = recorded = None
     if (record.path / BEST).exists():
-        found = loading.read_solution(record.path, [])
-        solution = loading.make_solution(*found)
-        recorded = recording.record(solution) if episode else None
+        try:
+            found = loading.read_solution(record.path, [])
+        except loading.UnregisteredPart as error:
+            say(f"the report has no pairs and no episode: {error}")
+        else:
+            solution = loading.make_solution(*found)
+            recorded = recording.record(solution) if episode else None
     return report.make_report(record, solution, recorded)
