@@ -12,7 +12,8 @@ from compilations import counting_compilations
 from neuroevo.environments.gymnax import suite as gymnax
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
-from neuroevo.tasks.task import SEGMENT, make_task, random_act
+from neuroevo.tasks.recording import SEGMENT
+from neuroevo.tasks.task import make_task, random_act
 from neuroevo.types import Environment, Group
 
 LIMIT = 9
