@@ -162,13 +162,6 @@ def test_a_default_run_goes_where_nothing_is(tmp_path):
         assert run.path == tmp_path / "r-s0-4"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_default_run_that_cannot_be_written_is_refused(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="no permission to write"):
-        RunDirectory.claim(tmp_path / "r-s0", None)
-
-
 # ---------------------------------------------------------------- what a run depends on
 
 
@@ -254,7 +247,7 @@ def test_a_run_of_version_0_1_is_read(old):
 
 def test_old_names_are_those_of_old_files_alone(tmp_path):
     (tmp_path / "my.yaml").write_text(OLD_CONFIG.replace("0.1.0", "0.2.0"))
-    with pytest.raises(UserError, match="policies"):
+    with pytest.raises(UserError, match="seeds"):
         resolve(read_layers(None, tmp_path / "my.yaml"))
 
 
@@ -284,15 +277,13 @@ assert read_config(path)["title"] == "Größe ± 🧬"
 record = read_record(path)
 assert record.summary == {"title": "±", "return": None}, record.summary
 assert record.environment["title"] == "±"
-write_table([{"run": str(path), "x": "±"}], path.with_name("ö.csv"))
+write_table([{"run": str(path), "x": "±"}], Path(sys.argv[2]))
 """
 
 
 def test_files_are_utf_8_wherever_a_run_takes_place(tmp_path):
-    """In the C locale, with an ASCII terminal, without a home, for an unknown user."""
-    here = {
-        name: os.environ[name] for name in ("PATH", "PYTHONPATH") & os.environ.keys()
-    }
+    """In the C locale, with an ASCII terminal, and without a home."""
+    kept = {"PATH", "PYTHONPATH"} & os.environ.keys()
     bare = {
         "LC_ALL": "C",
         "PYTHONUTF8": "0",
@@ -300,12 +291,14 @@ def test_files_are_utf_8_wherever_a_run_takes_place(tmp_path):
         "PYTHONIOENCODING": "ascii",
         "JAX_PLATFORMS": "cpu",
     }
+    script = tmp_path / "anywhere.py"
+    script.write_text(ANYWHERE, "utf-8")
     ended = subprocess.run(
-        [sys.executable, "-c", ANYWHERE, os.fsencode(tmp_path / "ü")],
-        env=here | bare,
+        [sys.executable, script, tmp_path / "ü", tmp_path / "ö.csv"],
+        env={name: os.environ[name] for name in kept} | bare,
         capture_output=True,
-        cwd=tmp_path,
     )
+    script.unlink()
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert {path.name for path in tmp_path.iterdir()} == {"ü", "ö.csv"}
     text = (tmp_path / "ü" / CONFIG).read_text("utf-8")
