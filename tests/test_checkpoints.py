@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 from stored import assert_same_run, evolve, rewind
 
@@ -188,6 +189,16 @@ def test_a_run_is_continued_as_what_it_was(damaged):
             restore(run, path, **changes)
     free = {"generations": 9, "devices": 2, "final_policies": 1, "target": 3.0}
     assert restore(run, path, **free) == (5, [])
+
+
+def test_other_switches_of_jax_are_no_damage(damaged):
+    """As JAX_ENABLE_X64 would have it, had it not been fixed."""
+    run, path = damaged
+    wide = run.state._replace(best_return=np.float64(run.state.best_return))
+    with RunDirectory(path, run.config.settings.checkpoint) as directory:
+        with pytest.raises(UserError, match="best_return of its state is float64"):
+            directory.restore(wide, run.config.to_dict())
+    assert kept(path) == {4, 5}
 
 
 def test_a_run_without_a_checkpoint_starts_over(finished, damaged):

@@ -73,6 +73,24 @@ def test_a_run_that_started_at_a_genome_resumes_without_it(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_run_resumes_without_the_file_that_it_was_normalized_by(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    np.savez("stats.npz", obs_mean=np.full(2, 0.5), obs_var=np.full(2, 4.0))
+    options = {"normalization": {"name": "constant", "file": "stats.npz"}}
+    evolve("run", 1, **options)
+    Path("stats.npz").unlink()
+    moved = Path("run").rename(tmp_path / "moved").absolute()
+    monkeypatch.chdir(tmp_path)
+    env = {"env": TINY["env"]}
+    run = neuroevo.evolve(run_dir=moved, generations=2, resume=True, **env)
+    assert [row["generation"] for row in run.metrics] == [1, 2]
+    with np.load(moved / "genome.npz", allow_pickle=False) as file:
+        assert file["obs_mean"].tolist() == [0.5, 0.5]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
