@@ -84,8 +84,9 @@ def kind_of(path: Path, expected: str) -> str | None:
             address of a remote file.
     """
     if _REMOTE.match(str(path)):
+        address = _REMOTE.sub(r"\1://", str(path))
         raise UserError(
-            f"{path}: neuroevo reads and writes local files; expected {expected} in a "
+            f"{address}: neuroevo reads and writes local files; expected {expected} in a "
             "local folder (a mounted one, say)"
         )
     try:

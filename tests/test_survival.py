@@ -24,13 +24,8 @@ from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.run import compilation, signals
 from neuroevo.run.launch import launch as train
-from neuroevo.store.directory import (
-    is_run,
-)
+from neuroevo.store.directory import is_run
 from neuroevo.store.metrics import METRICS, read_metrics
-
-TESTS = Path(__file__).parent
-
 
 # -------------------------------------------------------------------- kills and signals
 
@@ -165,8 +160,8 @@ def check_survives(environment, path, kinds, signals=()):
     return dict(happened) | {"generations": generations}
 
 
-def test_five_kills_and_two_signals_lose_nothing(environment, tmp_path):
-    kinds = [STARTING, "saving", "running", STARTING, "saving"]
+def test_three_kills_and_two_signals_lose_nothing(environment, tmp_path):
+    kinds = ["saving", STARTING, "running"]
     signals = [signal.SIGINT, signal.SIGTERM]
     happened = check_survives(environment, tmp_path, kinds, signals)
     assert happened["in a checkpoint"]
@@ -229,6 +224,14 @@ def test_a_second_signal_interrupts_python(tmp_path):
 # ------------------------------------------------------------------------------ storage
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of 6 generations that nothing happened to."""
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    evolve(path, 6)
+    return path
+
+
 def mount(*arguments):
     """Mount a file system, or skip the test."""
     try:
@@ -259,7 +262,7 @@ def fill(disk, left):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("left", [0, 16384])  # for metrics, and the checkpoint's begin
-def test_a_full_disk_ends_the_run_in_one_line(finished, tmp_path, left, capfd):
+def test_a_full_disk_ends_the_run_in_one_line(whole, tmp_path, left, capfd):
     with small_disk(tmp_path / "disk", "4m") as disk:
 
         def callback(row):
@@ -280,11 +283,11 @@ def test_a_full_disk_ends_the_run_in_one_line(finished, tmp_path, left, capfd):
             evolve(disk / "run", 6, resume=True)
         (disk / "ballast").unlink()
         evolve(disk / "run", 6, resume=True)
-        assert_same_run(finished[2], disk / "run")
+        assert_same_run(whole, disk / "run")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_disk_that_becomes_read_only_ends_the_run_in_one_line(finished, tmp_path):
+def test_a_disk_that_becomes_read_only_ends_the_run_in_one_line(whole, tmp_path):
     path, read_only = tmp_path / "run", tmp_path / "read-only"
     read_only.mkdir()
 
@@ -303,7 +306,7 @@ def test_a_disk_that_becomes_read_only_ends_the_run_in_one_line(finished, tmp_pa
         for mounted in (path, read_only):
             subprocess.run(["umount", "-l", mounted], check=False)
     evolve(path, 6, resume=True)
-    assert_same_run(finished[2], path)
+    assert_same_run(whole, path)
 
 
 def test_a_directory_that_disappears_ends_the_run_in_one_line(tmp_path):

@@ -84,6 +84,8 @@ class _Taken(UserError):
 
 def is_run(path: Path) -> bool:
     """Return whether `path` is a run directory."""
+    if kind_of(path, "a run directory") != "a directory":
+        return False
     return kind_of(path / CONFIG, "a run") == "a file"
 
 
