@@ -86,8 +86,8 @@ def kind_of(path: Path, expected: str) -> str | None:
     if _REMOTE.match(str(path)):
         address = _REMOTE.sub(r"\1://", str(path))
         raise UserError(
-            f"{address}: neuroevo reads and writes local files; expected {expected} in a "
-            "local folder (a mounted one, say)"
+            f"{address}: neuroevo reads and writes local files; expected {expected} in "
+            "a local folder (a mounted one, say)"
         )
     try:
         mode = path.stat().st_mode
