@@ -92,6 +92,17 @@ class EncodingTraits(PartTraits):
 
 
 @dataclasses.dataclass(frozen=True)
+class NormalizationTraits(PartTraits):
+    """What options of a normalization may have.
+
+    Attributes:
+        var_floor: the smallest variance to divide by, in squared observation units.
+    """
+
+    var_floor: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class LoggerTraits(PartTraits):
     """What options of a logger may have.
 

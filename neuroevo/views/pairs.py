@@ -10,7 +10,7 @@ from neuroevo.config.schema import Config
 from neuroevo.solution import Solution
 from neuroevo.spaces import Box
 from neuroevo.terminal.formatting import format_signed
-from neuroevo.traits import EnvironmentTraits, traits
+from neuroevo.traits import EnvironmentTraits, NormalizationTraits, traits
 
 
 class Pairs(NamedTuple):
@@ -94,7 +94,7 @@ def denormalize(
 ) -> np.ndarray | None:
     """Return states in the environment's units, or None where these are not known."""
     if "obs_mean" in arrays:
-        floor = getattr(config.parts["normalization"], "var_floor", 0)
+        floor = traits(NormalizationTraits, config.parts["normalization"]).var_floor
         return (
             states * np.sqrt(np.maximum(arrays["obs_var"], floor)) + arrays["obs_mean"]
         )

@@ -87,9 +87,8 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
         action_repeat: environment steps for each action; their rewards are summed.
 
     Example:
-        >>> import brax.envs
-        >>> wrap(brax.envs.get_environment("fast")).spec
-        Spec(observation=(2,), action=Box(shape=(1,)))
+        >>> config("fast")(episode_length=10, action_repeat=2).build().max_steps
+        5
     """
 
     def reset(key):
