@@ -7,7 +7,9 @@ import pytest
 from stored import SEARCHES, TINY, assert_same_run, evolve, rewind
 
 import neuroevo
+from neuroevo.config.resolve import resolve
 from neuroevo.errors import UserError
+from neuroevo.loading import start_layers
 from neuroevo.registry import encodings
 from neuroevo.store import genome_file
 from neuroevo.store.directory import RunDirectory, check_new
@@ -109,12 +111,14 @@ def test_a_start_that_does_not_fit_leaves_nothing_behind(tmp_path, change, expec
     assert not (tmp_path / "second").exists()
 
 
-def test_labels_that_an_encoding_fixes_must_be_those_of_the_start(tmp_path):
-    path = tmp_path / "g.npz"
+def test_a_search_has_the_labels_of_its_start(tmp_path):
     states = np.zeros((2, 4), np.float32)
-    genome_file.save(path, {"states": states, "labels": np.array([1, 0])}, {})
-    with pytest.raises(UserError, match=r"its labels are not those .*\[0, 1\]"):
-        neuroevo.evolve(env="CartPole-v1", start=path, generations=1)
+    for labels in ([1, 0], [0, 0]):
+        arrays = {"states": states, "labels": np.array(labels)}
+        genome_file.save(tmp_path / "g.npz", arrays, {"env": "CartPole-v1"})
+        file = genome_file.load(tmp_path / "g.npz")
+        run = neuroevo.Run(resolve(start_layers(file)), None, file)  # compiles nothing
+        assert run.parts.encoding.constants["labels"].tolist() == labels
 
 
 # ------------------------------------------------------------------------ the beginning
