@@ -21,6 +21,7 @@ from neuroevo.config import resolve as config
 from neuroevo.environments.brax.bodies import Bodies
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
+from neuroevo.store import genome_file
 from neuroevo.store.directory import BEST, CONFIG, SUMMARY
 from neuroevo.store.metrics import METRICS
 from neuroevo.store.record import read_record
@@ -290,7 +291,9 @@ def test_a_recording_is_an_episode_of_the_policy(run):
     assert recorded.result == sorted(recorded.results)[1] and len(recorded.shown) <= 7
     assert recorded.result == recorded.length == recorded.trajectory.rewards.sum()
     (again,) = solution.record(recorded.seed)
-    np.testing.assert_array_equal(again.actions, recorded.trajectory.actions)
+    kept = recorded.trajectory.numbers
+    np.testing.assert_array_equal(again.actions[kept], recorded.trajectory.actions)
+    assert kept[recorded.shown[-1]] == recorded.length - 1 and len(kept) <= 15
     gif = Image.open(io.BytesIO(video.make_gif(recorded, fps=10)))
     assert gif.n_frames == len(recorded.shown) and gif.size == (480, 320)
     assert gif.info["duration"] == 100
@@ -457,6 +460,44 @@ def test_a_genome_without_its_environment_is_shown_as_far_as_it_is_known(run):
     html = report.make_report(read_record(run), arrays, note="no pictures")
     assert html.count("<figcaption>") == 2 and "no pictures" in html
     assert html.count('<img src="data:image/png') == 0 and "s0 " in html
+
+
+@pytest.fixture(scope="module")
+def homemade(run):
+    """The run, as it would be with an environment made in Python."""
+    path = run.with_name("homemade")
+    shutil.copytree(run, path)
+    text = (path / CONFIG).read_text()
+    (path / CONFIG).write_text(text.replace("name: CartPole-v1", "name: Environment"))
+    file = genome_file.load(path / BEST)
+    (path / BEST).unlink()
+    meta = {**file.meta, "env": {"name": "Environment"}}
+    genome_file.save(path / BEST, file.arrays, meta)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("report {}", "report.html"),
+        ("inspect {}", "2 state-action pairs"),
+        ("plot {} --out x.png", "x.png"),
+        ("metrics {}", "fitness_mean"),
+    ],
+)
+def test_what_needs_no_environment_comes_anyway(command, shown, homemade, run_cli):
+    code, out, err = run_cli(command.format(homemade))
+    assert code == 0 and shown in out
+    assert err.count("\n") <= 1 and (not err or "neuroevo.load(" in err)
+
+
+@pytest.mark.parametrize(
+    "command", ["evaluate {}", "render {}", "inspect {} --picture p.png"]
+)
+def test_what_needs_the_environment_says_how_to_give_it(command, homemade, run_cli):
+    code, out, err = run_cli(command.format(homemade))
+    assert code == 2 and not out and err.count("\n") == 1
+    assert "made in Python" in err and "neuroevo.load(" in err and "env=" in err
 
 
 def test_pages_fit_a_phone(pages):

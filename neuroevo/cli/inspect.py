@@ -1,12 +1,16 @@
 """``neuroevo inspect``: show the pairs of a data set."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from neuroevo.cli.common import Cache, Chosen, Files, Genome, read_solution, say
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.errors import UserError
+
+if TYPE_CHECKING:
+    from neuroevo.views.pairs import Pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +43,7 @@ def run(line: Line) -> int:
     except UserError as error:
         return _show_raw(line, error)
     from neuroevo import loading
-    from neuroevo.terminal import genomes
-    from neuroevo.terminal.console import make_console
+    from neuroevo.store.files import atomic_write
     from neuroevo.views import heat_map, pair_pictures, pairs
 
     if options.picture is not None:
@@ -50,10 +53,39 @@ def run(line: Line) -> int:
                 f"{file.path}: expected a data set to draw, it has no states"
             )
     solution = loading.make_solution(resolved, file)
-    found, console = pairs.read_pairs(solution), make_console()
+    found = pairs.read_pairs(solution)
+    _show(file.arrays, found)
+    if found is not None and options.picture is not None:
+        kind = options.picture.suffix.removeprefix(".")
+        picture = pair_pictures.make_picture(
+            solution, found, renderer=options.renderer, kind=kind
+        )
+        atomic_write(options.picture, picture)
+    return 0
+
+
+def _show_raw(line: Line, error: UserError) -> int:
+    """Show what needs no part that was made in Python; raise any other `error`."""
+    from neuroevo import loading
+    from neuroevo.views import pairs
+
+    if not isinstance(error, loading.UnregisteredPart) or line.options.picture:
+        raise error
+    file = loading.read_source(line.options.genome, line.options.which)
+    _show(file.arrays, pairs.plain_pairs(file.arrays))
+    say(f"without the names of features and actions: {error}")
+    return 0
+
+
+def _show(arrays: Mapping[str, Any], found: "Pairs | None") -> None:
+    """Print the pairs of a data set, or the arrays of another genome."""
+    from neuroevo.terminal import genomes
+    from neuroevo.terminal.console import make_console
+
+    console = make_console()
     if found is None:
-        genomes.render_arrays(file.arrays, console)
-        return 0
+        genomes.render_arrays(arrays, console)
+        return
     known = found.observations is not None
     states = found.states if found.observations is None else found.observations
     genomes.render_dataset(
@@ -66,29 +98,3 @@ def run(line: Line) -> int:
         order=found.order.tolist(),
         units=known,
     )
-    if options.picture is not None:
-        kind = options.picture.suffix.removeprefix(".")
-        picture = pair_pictures.make_picture(
-            solution, found, renderer=options.renderer, kind=kind
-        )
-        options.picture.write_bytes(picture)
-    return 0
-
-
-def _show_raw(line: Line, error: UserError) -> int:
-    """Show what needs no part that was made in Python; raise any other `error`."""
-    from neuroevo import loading
-    from neuroevo.terminal import genomes
-    from neuroevo.terminal.console import make_console
-
-    if not isinstance(error, loading.UnregisteredPart) or line.options.picture:
-        raise error
-    options, console = line.options, make_console()
-    file = loading.read_source(options.genome, options.which)
-    if targets := file.arrays.keys() & {"actions", "labels", "action_logits"}:
-        shown = {name: file.arrays[name] for name in ("states", *targets)}
-        genomes.render_dataset(shown, console, max_rows=len(shown["states"]))
-    else:
-        genomes.render_arrays(file.arrays, console)
-    say(f"without the names of features and actions: {error}")
-    return 0

@@ -58,18 +58,19 @@ def run(line: Line) -> int:
 
 
 def _about(record: "RunRecord", episode: bool) -> str:
-    """Return a page about one run."""
+    """Return a page about one run: without its parts, all that needs none of them."""
     from neuroevo import loading
-    from neuroevo.store.directory import BEST
+    from neuroevo.store.directory import BEST, read_genome
     from neuroevo.views import recording, report
 
-    solution = recorded = None
-    if (record.path / BEST).exists():
-        try:
-            found = loading.read_solution(record.path, [])
-        except loading.UnregisteredPart as error:
-            say(f"the report has no pairs and no episode: {error}")
-        else:
-            solution = loading.make_solution(*found)
-            recorded = recording.record(solution) if episode else None
+    if not (record.path / BEST).exists():
+        return report.make_report(record, None)
+    try:
+        found = loading.read_solution(record.path, [])
+    except loading.UnregisteredPart as error:
+        note = f"no drawings and no episode: {error}"
+        say(note)
+        return report.make_report(record, read_genome(record.path).arrays, note=note)
+    solution = loading.make_solution(*found)
+    recorded = recording.record(solution) if episode else None
     return report.make_report(record, solution, recorded)
