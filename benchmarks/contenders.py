@@ -32,7 +32,7 @@ def neuroevo(run, generations, quick):
 
     def advance(state, generations):
         limits = np.int32(generations), np.int32(2**31 - 1), np.float32(np.inf)
-        return run.engine.advance(state, engine.Limits(*limits))
+        return run.engine.advance(state, engine.Budget(*limits))
 
     def start(seed):
         return jax.block_until_ready(run.engine.init(keys.search(seed)))

@@ -84,7 +84,7 @@ def test_plain_formulation_agrees_on_the_same_genomes(case):
 def test_first_generation_is_the_same_one():
     run = make_run(DIRECT, {"env": Walk()})
     key = jax.random.key(3)
-    limits = engine.Limits(np.int32(1), np.int32(2**31 - 1), np.float32(np.inf))
+    limits = engine.Budget(np.int32(1), np.int32(2**31 - 1), np.float32(np.inf))
     _, _, report = run.engine.advance(run.engine.init(key), limits)
 
     init, generation = plain.make_generation(run)

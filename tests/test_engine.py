@@ -49,7 +49,7 @@ def make_run(**changes):
 
 
 def limits(generations, steps=10**9, target=np.inf):
-    return engine.Limits(np.int32(generations), np.int32(steps), np.float32(target))
+    return engine.Budget(np.int32(generations), np.int32(steps), np.float32(target))
 
 
 def advance(run, generations, **kwargs):

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices
-from neuroevo.core import evaluation, trees
-from neuroevo.core import keys as random
+from neuroevo.core import evaluation, keys, trees
 from neuroevo.core.evaluation import Evaluator
+from neuroevo.core.keys import SearchKeys
 from neuroevo.core.layout import Block
 from neuroevo.core.spread import spread
 from neuroevo.types import (
@@ -61,7 +61,7 @@ class State(NamedTuple):
     streak: Array  # int32: center evaluations in a row that met the target
 
 
-class Limits(NamedTuple):
+class Budget(NamedTuple):
     """When `advance` returns; traced, so that no value recompiles it."""
 
     generations: Array  # int32: generations of this call, at most `LOG_SIZE`
@@ -97,7 +97,7 @@ class Engine(NamedTuple):
     """
 
     init: Callable[..., State]
-    advance: Callable[[State, Limits], tuple[State, Array, Report]]
+    advance: Callable[[State, Budget], tuple[State, Array, Report]]
     center: Callable[[State], Answer]
     evaluate: Callable[..., Outcome]
 
@@ -147,14 +147,14 @@ def make_engine(
     )
 
 
-def _init(search: _Search, keys: random.Search, genome: Genome | None = None) -> State:
+def _init(search: _Search, drawn: SearchKeys, genome: Genome | None = None) -> State:
     encoding, _, task, _ = search.evaluator
-    genome = encoding.init(keys.genome) if genome is None else genome
-    task_state = task.init(keys.warm_up)
+    genome = encoding.init(drawn.genome) if genome is None else genome
+    task_state = task.init(drawn.warm_up)
     return State(
-        key=keys.run,
+        key=drawn.run,
         generation=jnp.int32(0),
-        strategy=search.strategy.init(keys.strategy, genome),
+        strategy=search.strategy.init(drawn.strategy, genome),
         task=task_state,
         best=Answer(genome, task_state),
         best_return=jnp.float32(-jnp.inf),
@@ -167,32 +167,36 @@ def _center(strategy: Strategy, state: State) -> Answer:
 
 
 def _evaluate(
-    evaluator: Evaluator, episodes: int, genomes: Genome, task: TaskState, keys: Key
+    evaluator: Evaluator,
+    episodes: int,
+    genomes: Genome,
+    task: TaskState,
+    policy_keys: Key,
 ) -> Outcome:
     count = jax.tree.leaves(genomes)[0].shape[0]
-    blocks = [Block(np.arange(count), len(keys))]
+    blocks = [Block(np.arange(count), len(policy_keys))]
     (outcomes,) = evaluation.evaluate(
-        evaluator, blocks, trees.take, genomes, keys, episodes, task
+        evaluator, blocks, trees.take, genomes, policy_keys, episodes, task
     )
     return outcomes
 
 
 def _advance(
-    search: _Search, state: State, limits: Limits
+    search: _Search, state: State, budget: Budget
 ) -> tuple[State, Array, Report]:
     """Run generations until a limit is met."""
 
     def unfinished(carry):
         done, steps, state, _ = carry
         return (
-            (done < limits.generations)
-            & (steps < limits.env_steps)
+            (done < budget.generations)
+            & (steps < budget.env_steps)
             & (state.streak < TARGET_STREAK)
         )
 
     def step(carry):
         done, steps, state, log = carry
-        state, report = _generation(search, state, limits.target)
+        state, report = _generation(search, state, budget.target)
         log = jax.tree.map(lambda xs, x: xs.at[done].set(x), log, report)
         return done + 1, steps + report.steps, state, log
 
@@ -206,16 +210,16 @@ def _advance(
 
 def _generation(search: _Search, state: State, target: Array) -> tuple[State, Report]:
     """Ask for candidates, evaluate them, and tell the strategy."""
-    keys = random.generation(state.key, state.generation)
+    drawn = keys.generation(state.key, state.generation)
     alone = functools.partial(devices.alone, state.generation >= 0)
     center_due = state.generation % search.plan.center_every == 0
 
     ask = functools.partial(_ask, search.strategy)
-    candidates, asked = alone(ask, keys.ask, state.strategy)
-    outcomes = _evaluate_all(search, candidates, keys.evaluation, state, center_due)
+    candidates, asked = alone(ask, drawn.ask, state.strategy)
+    outcomes = _evaluate_all(search, candidates, drawn.evaluation, state, center_due)
     tell = functools.partial(_tell, search)
     return alone(
-        tell, keys.tell, candidates, outcomes, asked, state, target, center_due
+        tell, drawn.tell, candidates, outcomes, asked, state, target, center_due
     )
 
 
@@ -246,7 +250,7 @@ def _evaluate_all(
         ],
         pick,
         candidates,
-        random.policy_keys(key, plan.policies + plan.center_policies),
+        keys.policy_keys(key, plan.policies + plan.center_policies),
         plan.episodes,
         state.task,
         active=1 + center_due,

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from neuroevo import devices
-from neuroevo.core import keys as random
-from neuroevo.core import trees
+from neuroevo.core import keys, trees
 from neuroevo.core.layout import Block, Layout, lay_out
 from neuroevo.types import (
     Action,
@@ -87,9 +86,9 @@ def evaluate(
         None if active is None else jnp.asarray(ends)[active]
         for ends in (layout.group_ends, layout.key_ends)
     )
-    of_policies = jax.vmap(random.of_policy)(policy_keys)
+    of_policies = jax.vmap(keys.of_policy)(policy_keys)
     starts = devices.share_each(
-        lambda keys, i: encoding.start(keys[i]),
+        lambda each, i: encoding.start(each[i]),
         of_policies.start,
         len(policy_keys),
         count_keys,
@@ -132,9 +131,9 @@ def _load(
     params, valid = jax.tree.map(
         lambda x: x.reshape(-1, width, *x.shape[1:]), (params, valid)
     )
-    keys = given.episodes[key_of[groups]]
-    keys = jax.vmap(random.episode_keys, (0, None))(keys, episodes)
-    return Group(params, keys, valid)
+    of_groups = given.episodes[key_of[groups]]
+    episode_keys = jax.vmap(keys.episode_keys, (0, None))(of_groups, episodes)
+    return Group(params, episode_keys, valid)
 
 
 def act_with(policy: Policy) -> ActWith:

@@ -65,7 +65,7 @@ def fresh_seed() -> int:
     return secrets.randbits(32)
 
 
-class Search(NamedTuple):
+class SearchKeys(NamedTuple):
     """The root keys of a search."""
 
     genome: Key
@@ -74,10 +74,10 @@ class Search(NamedTuple):
     run: Key
 
 
-def search(seed: int) -> Search:
+def search(seed: int) -> SearchKeys:
     """Return the keys of the search that a run with `seed` makes."""
     genome, strategy = stream("genome", seed), stream("strategy", seed)
-    return Search(genome, strategy, warm_up(seed), stream("run", seed))
+    return SearchKeys(genome, strategy, warm_up(seed), stream("run", seed))
 
 
 def warm_up(seed: int) -> Key:
@@ -85,7 +85,7 @@ def warm_up(seed: int) -> Key:
     return stream("warm-up", seed)
 
 
-class Generation(NamedTuple):
+class GenerationKeys(NamedTuple):
     """The keys of one generation."""
 
     ask: Key
@@ -93,9 +93,9 @@ class Generation(NamedTuple):
     evaluation: Key
 
 
-def generation(run: Key, number: Array | int) -> Generation:
+def generation(run: Key, number: Array | int) -> GenerationKeys:
     """Return the keys of generation `number`, counted from 0, of a search."""
-    return Generation(*jax.random.split(jax.random.fold_in(run, number), 3))
+    return GenerationKeys(*jax.random.split(jax.random.fold_in(run, number), 3))
 
 
 def evaluation(seed: int) -> Key:
@@ -108,16 +108,16 @@ def policy_keys(evaluation: Key, count: int) -> Key:
     return jax.random.split(evaluation, count)
 
 
-class Policy(NamedTuple):
+class PolicyKeys(NamedTuple):
     """The keys of one policy of an evaluation."""
 
     start: Key  # of its decoding
     episodes: Key
 
 
-def of_policy(key: Key) -> Policy:
+def of_policy(key: Key) -> PolicyKeys:
     """Return the keys that a policy's key leads to."""
-    return Policy(*jax.random.split(key))
+    return PolicyKeys(*jax.random.split(key))
 
 
 def episode_keys(episodes: Key, count: int) -> Key:
@@ -125,7 +125,7 @@ def episode_keys(episodes: Key, count: int) -> Key:
     return jax.random.split(episodes, count)
 
 
-class Episode(NamedTuple):
+class EpisodeKeys(NamedTuple):
     """The keys of one episode."""
 
     reset: Key
@@ -133,9 +133,9 @@ class Episode(NamedTuple):
     step: Key  # of all steps of the environment, see `at_step`
 
 
-def of_episode(key: Key) -> Episode:
+def of_episode(key: Key) -> EpisodeKeys:
     """Return the keys that an episode's key leads to."""
-    return Episode(*jax.random.split(key, 3))
+    return EpisodeKeys(*jax.random.split(key, 3))
 
 
 def at_step(key: Key, step: Array | int) -> Key:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neuroevo.core import keys as random
-from neuroevo.core import trees
+from neuroevo.core import keys, trees
+from neuroevo.core.keys import EpisodeKeys
 from neuroevo.types import (
     Act,
     Action,
@@ -156,7 +156,7 @@ def _advance(
     dynamics: Dynamics, act: ActWith, state: TaskState, now: Slots, wanted: Array
 ) -> Slots:
     """Take steps until `wanted` slots are free."""
-    impl = random.IMPLEMENTATION
+    impl = keys.IMPLEMENTATION
     moves = Moves(*jax.random.wrap_key_data(now.moves.swapaxes(0, 1), impl=impl))
     step = jax.vmap(functools.partial(_step, dynamics, act, state))
 
@@ -200,7 +200,7 @@ def _outcomes(dynamics: Dynamics, now: Slots) -> Outcome:
     return outcomes._replace(returns=returns)
 
 
-def split(keys: Key) -> random.Episode:
-    """Return the keys of episodes, each of the shape of `keys`."""
-    episodes = jax.vmap(random.of_episode)(keys.reshape(-1))
-    return jax.tree.map(lambda key: key.reshape(keys.shape), episodes)
+def split(episodes: Key) -> EpisodeKeys:
+    """Return what the keys of episodes lead to, each of the shape of `episodes`."""
+    drawn = jax.vmap(keys.of_episode)(episodes.reshape(-1))
+    return jax.tree.map(lambda key: key.reshape(episodes.shape), drawn)

@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import engine, trees
-from neuroevo.core import keys as random
+from neuroevo.core import engine, keys, trees
 from neuroevo.core.evaluation import act_with
 from neuroevo.run.parts import Parts
 from neuroevo.types import Genome, Key, Params, Trajectory
@@ -55,17 +54,17 @@ def _subjects(settings: Any, parts: Parts, state: engine.State) -> Iterator[_Sub
     """Yield the candidates of the generation after `state`, and the center if due."""
     strategy = parts.strategy
     assert strategy is not None, "a run has a strategy"
-    drawn = random.generation(state.key, state.generation)
+    drawn = keys.generation(state.key, state.generation)
     count = settings.policies + settings.center_policies
-    keys = random.policy_keys(drawn.evaluation, count)
+    policies = keys.policy_keys(drawn.evaluation, count)
     population, _ = jax.jit(strategy.ask)(drawn.ask, state.strategy)
     take = jax.jit(trees.take)
     for i in range(settings.population):
         candidate = functools.partial(take, population, i)
-        yield _Subject(f"candidate {i}", candidate, keys[: settings.policies])
+        yield _Subject(f"candidate {i}", candidate, policies[: settings.policies])
     if int(state.generation) % settings.center_every == 0:
         center = functools.partial(jax.jit(strategy.center), state.strategy)
-        yield _Subject("the center", center, keys[settings.policies :])
+        yield _Subject("the center", center, policies[settings.policies :])
 
 
 def _values(
@@ -78,12 +77,12 @@ def _values(
         genome = subject.genome()
         yield subject.name, _not_finite("its genome", genome)
         for i, key in enumerate(subject.policy_keys):
-            name, policy = f"{subject.name}, policy {i}", random.of_policy(key)
+            name, policy = f"{subject.name}, policy {i}", keys.of_policy(key)
             begun = start(policy.start)
             params = decode(genome, begun)
             found = _not_finite("its decoded parameters", params)
             yield name, found and found + _origin(parts, genome, begun, params)
-            episodes = random.episode_keys(policy.episodes, settings.episodes)
+            episodes = keys.episode_keys(policy.episodes, settings.episodes)
             for j, episode in enumerate(episodes):
                 trajectory = record(act, params, state.task, episode)
                 yield f"{name}, episode {j}", _first_step(trajectory)

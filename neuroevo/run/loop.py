@@ -232,13 +232,13 @@ def limit_reached(run: Run) -> str | None:
     return "target" if int(run.state.streak) >= engine.TARGET_STREAK else None
 
 
-def call_limits(settings: Any, counters: Counters, generations: int) -> engine.Limits:
+def call_limits(settings: Any, counters: Counters, generations: int) -> engine.Budget:
     """Return the limits of one compiled call of so many generations."""
     steps = _INT32_MAX
     if settings.max_env_steps is not None:
         steps = min(steps, max(settings.max_env_steps - counters.env_steps, 0))
     target = np.inf if settings.target is None else settings.target
-    return engine.Limits(np.int32(generations), np.int32(steps), np.float32(target))
+    return engine.Budget(np.int32(generations), np.int32(steps), np.float32(target))
 
 
 class _Pace:

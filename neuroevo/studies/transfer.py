@@ -26,7 +26,7 @@ import numpy as np
 from neuroevo import devices
 from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
-from neuroevo.core import keys as random
+from neuroevo.core import keys
 from neuroevo.errors import UserError, unknown
 from neuroevo.policies import networks as policies
 from neuroevo.policies.imitation import Training
@@ -132,9 +132,11 @@ def measure(
         for values in itertools.product(*grid.values())
     ]
     seed = drawn(seed)
-    keys = random.policy_keys(random.evaluation(seed), policies)
+    policy_keys = keys.policy_keys(keys.evaluation(seed), policies)
     by_depth = itertools.groupby(rows, key=lambda row: row["depth"])
-    returns = [_play(solution, list(some), keys, episodes) for _, some in by_depth]
+    returns = [
+        _play(solution, list(some), policy_keys, episodes) for _, some in by_depth
+    ]
     described = map(summarize, itertools.chain(*returns))
     return {
         "env": solution.config.names["env"],
@@ -147,14 +149,14 @@ def measure(
 
 
 def _play(
-    solution: Solution, variants: Sequence[Variant], keys: Key, episodes: int
+    solution: Solution, variants: Sequence[Variant], policy_keys: Key, episodes: int
 ) -> np.ndarray:
     """Return the returns (G, S, E) of G variants, all of one depth, and S keys."""
     hidden = (max(v["width"] for v in variants),) * variants[0]["depth"]
     activations = tuple(dict.fromkeys(v["activation"] for v in variants))
     policy = _player(solution, hidden, activations)
     like = shapes(policy.init)
-    starts = [random.of_policy(key).start for key in keys]
+    starts = [keys.of_policy(key).start for key in policy_keys]
     decode = _make_decoder(solution, like["network"], starts)
 
     def gather(variants: Sequence[Variant], s: int) -> Params:
@@ -174,18 +176,18 @@ def _play(
     engine = _build_engine(solution, policy, size)
     evaluate = functools.partial(engine.evaluate, episodes=episodes)
 
-    returns = np.empty((len(filled), len(keys), episodes))
+    returns = np.empty((len(filled), len(policy_keys), episodes))
     for first in range(0, len(filled), size):
         rows = slice(first, first + size)
-        for s in range(len(keys)):
-            genomes, key = gather(filled[rows], s), keys[s : s + 1]
+        for s in range(len(policy_keys)):
+            genomes, key = gather(filled[rows], s), policy_keys[s : s + 1]
             outcome = evaluate(genomes, solution.answer.task, key)
             returns[rows, s] = outcome.returns[:, 0]
     return returns[: len(variants)]
 
 
 def _make_decoder(
-    solution: Solution, like: Params, keys: Sequence[Key]
+    solution: Solution, like: Params, starts: Sequence[Key]
 ) -> Callable[[Variant, int], Params]:
     """Return ``decode(variant, s)``: a policy from the s-th key, padded as `like`.
 
@@ -224,7 +226,7 @@ def _make_decoder(
     @functools.lru_cache(maxsize=1)  # the next variant often begins with the same
     def begin(program, s):
         start, _ = make_program(*program)
-        return start(keys[s])
+        return start(starts[s])
 
     def decode(variant: Variant, s: int) -> Params:
         hidden = (variant["width"],) * variant["depth"]

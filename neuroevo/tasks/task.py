@@ -5,8 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from neuroevo.core import keys as random
-from neuroevo.core import rollout, trees
+from neuroevo.core import keys, rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
 from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import Normalizer
@@ -62,16 +61,16 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
     # Whether episodes that have ended keep the last observation that the policy saw. Of
     # images that takes a fifth of the time, and games draw them from whole numbers.
     is_vector = len(environment.spec.observation) == 1
-    at_step = jax.vmap(random.at_step, in_axes=(0, None))
+    at_step = jax.vmap(keys.at_step, in_axes=(0, None))
 
-    def begin(task_state: TaskState, keys: Key) -> Episodes:
-        state, observation = jax.vmap(environment.reset)(keys)
+    def begin(task_state: TaskState, resets: Key) -> Episodes:
+        state, observation = jax.vmap(environment.reset)(resets)
         return Episodes(
             state=trees.strong(state),
             observation=jnp.asarray(observation, jnp.float32),
-            alive=jnp.ones(keys.shape, bool),
-            returns=jnp.zeros(keys.shape),
-            lengths=jnp.zeros(keys.shape, jnp.int32),
+            alive=jnp.ones(resets.shape, bool),
+            returns=jnp.zeros(resets.shape),
+            lengths=jnp.zeros(resets.shape, jnp.int32),
             normalizer=normalizer.start(task_state),
         )
 
@@ -120,12 +119,12 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
 
 
 def _evaluate(
-    dynamics: Dynamics, act: Act, task_state: TaskState, keys: Key
+    dynamics: Dynamics, act: Act, task_state: TaskState, episodes: Key
 ) -> Outcome:
-    """Return what one policy achieves in the episodes of `keys`, (E,)."""
+    """Return what one policy achieves in `episodes`, given by their keys (E,)."""
 
     def load(groups: Array) -> Group:
-        return Group(jnp.zeros((1, 1)), keys[None], jnp.ones((1, 1), bool))
+        return Group(jnp.zeros((1, 1)), episodes[None], jnp.ones((1, 1), bool))
 
     def act_alone(params: Params, observation: Observation, key: Key) -> Action:
         return act(observation, key)
@@ -143,8 +142,8 @@ def warm_up(
 
     @jax.jit
     def run(key: Key) -> Stats:
-        keys = random.episode_keys(key, episodes)
-        return task.evaluate(act, task.init(key), keys).stats
+        drawn = keys.episode_keys(key, episodes)
+        return task.evaluate(act, task.init(key), drawn).stats
 
     return run(key)
 
