@@ -522,6 +522,30 @@ def test_brax_options_are_typed():
     assert options().backend == "positional"
 
 
+def test_an_environment_that_a_user_registers_with_brax(monkeypatch):
+    envs = importlib.import_module("brax.envs")
+    fast = type(envs.get_environment("fast"))
+
+    class Faster(fast):
+        def __init__(self, boost=2.0, label=None, backend=None):
+            super().__init__()
+            self.boost = boost
+
+    monkeypatch.setattr(envs, "_envs", dict(envs._envs))
+    envs.register_environment("faster", Faster)
+    assert ("faster", "faster, registered with brax.") in registry.envs.summaries()
+    options = registry.envs.get("faster")
+    assert defaults_of(options) == {
+        "backend": "positional",
+        "episode_length": 1000,
+        "action_repeat": 1,
+        "boost": 2.0,
+    }
+    assert not registry.is_bundled(options())  # it is checked like parts made in Python
+    assert options(boost=3.0).build().spec == Spec((2,), Box((1,)))
+    brax.config.cache_clear()
+
+
 def test_brax_action_repeat():
     once = brax.config("fast")().build()
     twice = brax.config("fast")(action_repeat=2, episode_length=7).build()

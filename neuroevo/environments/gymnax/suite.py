@@ -111,7 +111,7 @@ def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
             key, state, scale(action), params
         )
         if hasattr(env, "is_truncated"):  # gymnax 1; before, it was part of the fourth
-            terminated = terminated | env.is_truncated(state, params)
+            terminated = jnp.logical_or(terminated, env.is_truncated(state, params))
         return state, observe(observation), jnp.asarray(reward, jnp.float32), terminated
 
     _, observation = jax.eval_shape(reset, jax.random.key(0))
