@@ -115,22 +115,22 @@ class Dataset(imitation.Training, _Pairs):
         self, spec: Spec, labels: np.ndarray | None
     ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
         """Return the shapes of what is searched over, and the constants beside it."""
-        discrete = isinstance(spec.action, Discrete)
-        default = max(2, spec.action.n if discrete else 1)
+        action = spec.action
+        default = max(2, action.n if isinstance(action, Discrete) else 1)
         size = default if self.size is None else self.size
         pairs = {"states": (size, *spec.observation)}
-        if not discrete:
-            return pairs | {"actions": (size, *spec.action.shape)}, {}
+        if not isinstance(action, Discrete):
+            return pairs | {"actions": (size, *action.shape)}, {}
         if self.labels == "learned":
-            return pairs | {"action_logits": (size, spec.action.n)}, {}
-        if size < spec.action.n:
+            return pairs | {"action_logits": (size, action.n)}, {}
+        if size < action.n:
             raise UserError(
-                f"encoding.size {size} leaves some of the {spec.action.n} actions "
-                f"without a pair: use --encoding.size {spec.action.n} or "
+                f"encoding.size {size} leaves some of the {action.n} actions "
+                f"without a pair: use --encoding.size {action.n} or "
                 "--encoding.labels learned"
             )
         if labels is None:
-            labels = balanced_labels(size, spec.action.n)
+            labels = balanced_labels(size, action.n)
         return pairs, {"labels": labels}
 
 

@@ -1,11 +1,12 @@
 """Evolve in a few lines of Python: the functions that the package exports."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neuroevo import loading
-from neuroevo import multihost as processes
+from neuroevo import loading, multihost
+from neuroevo.config import ranges
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import read_layers
@@ -79,13 +80,12 @@ def evolve(
         [1, 2]
     """
     path = Path(run_dir) if run_dir is not None else None
-    resume = resume and path is not None
-    resume = resume and processes.from_main(lambda: is_run(path))
     custom, options = parts_in(options)
     loggers, options = loggers_in(log, options)
     layers = []
-    if resume:
-        written = processes.from_main(lambda: resume_config(path))
+    resume = bool(resume and path and multihost.from_main(partial(is_run, path)))
+    if resume and path:
+        written = multihost.from_main(partial(resume_config, path))
         written = {k: v for k, v in written.items() if k not in custom}
         layers.append(config.Layer(str(path / CONFIG), written))
     first = None if resume else loading.read_start(start)
@@ -234,7 +234,7 @@ def transfer(
         "steps": steps,
     }
     for name, count in (("policies", policies), ("episodes", episodes)):
-        transferring.check_count(name, count)
+        ranges.argument(name, count, ranges.Count)
     if picture is not None:
         heat_map.check_path(Path(picture))
     custom, options = parts_in(options)

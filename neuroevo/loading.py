@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -75,7 +75,7 @@ def read_source(source: Source, which: Which = "best") -> GenomeFile:
     """
     solution = in_memory(source, which)
     if solution is None:
-        return read_genome(zoo.locate(source), which)
+        return read_genome(zoo.locate(cast(str | Path, source)), which)
     arrays = {name: np.asarray(array) for name, array in solution.arrays().items()}
     described = solution.config.to_dict()
     meta = {name: described[name] for name in CHUNKS} | dict(solution.meta())

@@ -12,7 +12,8 @@ import numpy as np
 from neuroevo import multihost
 from neuroevo.config import ranges
 from neuroevo.config.resolve import Config
-from neuroevo.core import engine, keys
+from neuroevo.core import keys
+from neuroevo.core.engine import Answer, Engine
 from neuroevo.core.evaluation import act_with
 from neuroevo.core.trees import is_finite
 from neuroevo.errors import UserError
@@ -69,8 +70,8 @@ class Solution:
 
     config: Config
     parts: Parts
-    engine: engine.Engine
-    answer: engine.Answer
+    engine: Engine
+    answer: Answer
     which: Which | None = None
 
     @property

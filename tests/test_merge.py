@@ -239,7 +239,7 @@ def test_decoding_trains_the_wide_policy_on_all_rows(discrete):
     for _ in range(3):
         grads = jax.grad(loss)(params)
         params = jax.tree.map(lambda x, g: x - 1e-2 * g, params, grads)
-    for solution in discrete.tasks.values():
+    for solution in discrete.solutions.values():
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6),
             solution.decode(5),
@@ -249,10 +249,10 @@ def test_decoding_trains_the_wide_policy_on_all_rows(discrete):
 
 def test_a_genome_merged_with_itself_teaches_the_same(folder):
     merged = neuroevo.merge(*[folder / "Pendulum-v1.npz"] * 2)
-    assert list(merged.tasks) == ["Pendulum-v1", "Pendulum-v1-2"]
+    assert list(merged.solutions) == ["Pendulum-v1", "Pendulum-v1-2"]
     assert not merged.disagreements
     alone = merged.own["Pendulum-v1"].decode(1)
-    for solution in merged.tasks.values():
+    for solution in merged.solutions.values():
         assert solution.genome["states"].shape == (4, 3)
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6),
@@ -269,7 +269,7 @@ def test_each_task_is_seen_as_its_genome_saw_it(folder):
     """With its own statistics, which a file keeps, and padded after normalization."""
     genomes = [folder / f"{env}.npz" for env in ("Reacher-misc", "Pendulum-v1")]
     merged = neuroevo.merge(*genomes, out=folder / "continuous.npz")
-    solution = merged.tasks["Pendulum-v1"]
+    solution = merged.solutions["Pendulum-v1"]
     params = solution.decode(0)
     wide = MLP(hidden=(8,)).build(Spec((8,), Box((2,))))
     policy, genome = solution.parts.policy, GENOMES["Pendulum-v1"]
@@ -346,7 +346,7 @@ def test_a_merged_file_describes_its_tasks(discrete, folder):
 def test_files_are_split_as_they_were_joined(discrete):
     files = {
         name: genome_file.GenomeFile("m.npz", solution.arrays(), solution.meta())
-        for name, solution in discrete.tasks.items()
+        for name, solution in discrete.solutions.items()
     }
     files["CartPole-v1"].arrays["obs_mean"] = np.ones(4)
     again = genome_file.split(genome_file.join("m.npz", files))
@@ -372,7 +372,7 @@ def test_every_command_reads_a_merged_file(discrete, run_cli):
     code, out, _ = run_cli("train-policy merged.npz --env CartPole-v1 --out p.npz")
     assert (code, out) == (0, "p.npz\n")
     policy = neuroevo.load("p.npz")
-    params = discrete.tasks["CartPole-v1"].decode(0)
+    params = discrete.solutions["CartPole-v1"].decode(0)
     jax.tree.map(np.testing.assert_array_equal, policy.genome, params)
 
 
@@ -570,8 +570,8 @@ def test_python_must_choose_an_environment(discrete, folder, options):
     with pytest.raises(UserError) as error:
         neuroevo.load(folder / "merged.npz", **options)
     assert str(error.value) == (
-        f"{folder / 'merged.npz'}: merged from several tasks; expected one of them as "
-        "env: CartPole-v1, Acrobot-v1"
+        f"{folder / 'merged.npz'}: merged from several environments; expected one of "
+        "them as env: CartPole-v1, Acrobot-v1"
     )
 
 
@@ -580,7 +580,7 @@ def test_python_is_told_of_mistakes_too(discrete, folder):
         neuroevo.merge(folder / CART)
     with pytest.raises(UserError, match="exists already; expected a new file"):
         neuroevo.merge(folder / CART, folder / ACRO, out=folder / "merged.npz")
-    with pytest.raises(UserError, match="env: each task keeps the environment"):
+    with pytest.raises(UserError, match="env: each genome keeps its environment"):
         neuroevo.merge(folder / CART, folder / ACRO, env="CartPole-v1")
     with pytest.raises(UserError, match="exists already; expected a new file"):
         discrete.save(folder / "merged.npz")

@@ -337,11 +337,11 @@ def test_a_mistake_is_told_in_one_line(line, run_cli, tmp_path, monkeypatch):
 
 def test_mistakes_in_python_are_told_alike(genome, tmp_path):
     for options, message in (
-        ({"widths": 0}, "--widths: expected an integer from 1 to 2^31 - 1, got 0"),
-        ({"widths": [8.5]}, "--widths: expected an integer from 1 to 2^31 - 1"),
-        ({"widths": None}, "--widths: expected one or more values, got none"),
+        ({"widths": 0}, "widths: expected an integer from 1 to 2^31 - 1, got 0"),
+        ({"widths": [8.5]}, "widths: expected an integer, got 8.5"),
+        ({"widths": None}, "widths: expected one or more values, got none"),
         ({"activations": ["tahn"]}, "did you mean 'tanh'?"),
-        ({"episodes": 0}, "--episodes: expected an integer from 1 to 2^31 - 1, got 0"),
+        ({"episodes": 0}, "episodes: expected an integer from 1 to 2^31 - 1, got 0"),
         ({"picture": genome}, "expected a name that ends in .png, .svg or .pdf"),
         ({"wdiths": [3]}, "transfer: unknown option --wdiths"),
     ):

@@ -28,15 +28,13 @@ def head(
         choice: whether to draw actions or to take the most likely one.
     """
     if isinstance(action, Discrete):
-        acts = {"sample": _sample_categorical, "greedy": _argmax}
-        losses = {
+        act = _sample_categorical if choice == "sample" else _argmax
+        return act, {
             "cross_entropy": cross_entropy,
             "cross_entropy_per_class": cross_entropy_per_class,
         }
-    else:
-        acts = {"sample": _sample_gaussian, "greedy": _mean}
-        losses = {"nll": nll, "mse": mse}
-    return acts[choice], losses
+    act_in_box = _sample_gaussian if choice == "sample" else _mean
+    return act_in_box, {"nll": nll, "mse": mse}
 
 
 def _sample_categorical(logits: Array, key: Key) -> Action:

@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 
 from neuroevo import loading
-from neuroevo import spaces as padding
 from neuroevo.config import resolve as config
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN
 from neuroevo.run import switches
-from neuroevo.solution import Solution, drawn
-from neuroevo.spaces import Discrete, Spec
+from neuroevo.solution import Solution, drawn, without_seeds
+from neuroevo.spaces import Discrete, Spec, common_spec, in_words, outputs, pad
 from neuroevo.store import genome_file
 from neuroevo.store.files import check_new_file
 from neuroevo.store.genome_file import GenomeFile
 
 TARGETS = ("actions", "labels", "action_logits")
 IMPOSSIBLE = -1e9  # the logit of an action with probability zero, exactly in float32
-_NETWORK = ("encoding", "policy")  # the parts that all tasks share
+_NETWORK = ("encoding", "policy")  # the parts that all environments share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,29 +34,38 @@ class Merged:
     """A merged data set, and what it was merged from.
 
     Attributes:
-        tasks: the merged genome in each of the environments, by name; a second task of
-            an environment has ``-2`` after the name.
+        solutions: the merged genome in each of the environments, by name; where an
+            environment recurs it has ``-2`` after its name.
         own: the genomes that were merged, by the same names.
         sources: the files of those.
         disagreements: options in which the genomes differ, each with the values that
             they have; the first of these is in force.
     """
 
-    tasks: Mapping[str, Solution]
+    solutions: Mapping[str, Solution]
     own: Mapping[str, Solution]
     sources: Mapping[str, Path]
     disagreements: Mapping[str, Sequence[Any]]
 
+    @without_seeds
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, dict[str, Any]]:
-        """Return what fresh policies achieve in each task; see `Solution.evaluate`.
+        """Return what fresh policies achieve in each environment.
 
-        The s-th policies of all tasks have the same parameters. Under ``own`` is the
-        result of the task's genome on its own, with the same seeds.
+        The s-th policies have the same parameters in all of them.
+
+        Args:
+            policies: number of policies.
+            episodes: number of episodes of each, in each environment.
+            seed: of the policies and episodes; None for new ones at every call.
+
+        Returns:
+            By environment, what `Solution.evaluate` does, and under ``own`` the result
+            of the environment's genome on its own, with the same seed.
         """
         seed, results = drawn(seed), {}
-        for name, solution in self.tasks.items():
+        for name, solution in self.solutions.items():
             own = self.own[name].evaluate(policies, episodes, seed=seed)
             own = {"genome": str(self.sources[name])} | own
             result = solution.evaluate(policies, episodes, seed=seed)
@@ -65,7 +73,7 @@ class Merged:
         return results
 
     def save(self, path: str | Path) -> None:
-        """Write one genome file with all tasks.
+        """Write one genome file for all environments.
 
         Raises:
             UserError: if there is a file, or no such directory.
@@ -74,10 +82,10 @@ class Merged:
         check_new_file(path)
         files = {
             name: GenomeFile(path, solution.arrays(), solution.meta())
-            for name, solution in self.tasks.items()
+            for name, solution in self.solutions.items()
         }
-        _, arrays, meta = genome_file.join(path, files)
-        genome_file.save(path, arrays, meta)
+        joined = genome_file.join(path, files)
+        genome_file.save(path, joined.arrays, joined.meta)
 
 
 def network_layers(layers: Sequence[config.Layer]) -> list[config.Layer]:
@@ -134,8 +142,7 @@ def merge_files(
         UserError: as `merge` does.
     """
     _check_options(layers)
-    first = {part: files[0].meta[part] for part in _NETWORK}
-    shared = [file._replace(meta=file.meta | first) for file in files]
+    shared = [_with_network(file, files[0]) for file in files]
     configs = [
         loading.configure(file, layers, arguments, **options)[0] for file in shared
     ]
@@ -144,37 +151,46 @@ def merge_files(
         dataclasses.replace(loading.configure(file, **options)[0], settings=settings)
         for file in files
     ]
-    own = [loading.prepare(*pair) for pair in zip(own_configs, files, strict=True)]
-    specs = [each.parts.environment.spec for each in own]
-    sources = [file.path for file in files]
+    own = list(map(loading.prepare, own_configs, files))
     names = _names([resolved.names["env"] for resolved in configs])
+    specs = [each.parts.environment.spec for each in own]
     _check_specs(specs, names, configs[0].parts["policy"])
-
-    wide = padding.common_spec(specs)
+    wide = common_spec(specs)
     genomes = [
         {**each.parts.encoding.constants, **genome_file.to_arrays(each.genome)}
         for each in own
     ]
     arrays = concatenate(genomes, specs, wide)
     meta = {"spec": genome_file.from_spec(wide)}
-    tasks = [
-        loading.prepare(
-            resolved,
-            GenomeFile(file.path, arrays | genome_file.statistics(file.arrays), meta),
-        )
-        for resolved, file in zip(configs, files, strict=True)
+    merged = [
+        file._replace(arrays=arrays | genome_file.statistics(file.arrays), meta=meta)
+        for file in files
     ]
-    # The last mistake is told: from here on, there is something to compile.
+    prepared = list(map(loading.prepare, configs, merged))
+    # Nothing can be wrong from here on, where engines are made.
     return Merged(
-        tasks={
-            name: loading.finish(*task) for name, task in zip(names, tasks, strict=True)
-        },
-        own={
-            name: loading.finish(*each) for name, each in zip(names, own, strict=True)
-        },
-        sources=dict(zip(names, sources, strict=True)),
+        solutions=_finish(names, prepared),
+        own=_finish(names, own),
+        sources=dict(zip(names, [file.path for file in files], strict=True)),
         disagreements=_disagreements(own_configs, configs[0], arrays),
     )
+
+
+def _with_network(file: GenomeFile, first: GenomeFile) -> GenomeFile:
+    """Return `file` with what `first` says of the encoding and the policy."""
+    meta = {part: first.meta[part] for part in _NETWORK}
+    made = {part: value for part, value in file.made.items() if part not in _NETWORK}
+    made |= {part: first.made[part] for part in _NETWORK if part in first.made}
+    return file._replace(meta={**file.meta, **meta}, made=made)
+
+
+def _finish(
+    names: Sequence[str], prepared: Sequence[loading.Prepared]
+) -> dict[str, Solution]:
+    """Return solutions by the names of their environments."""
+    return {
+        name: loading.finish(*each) for name, each in zip(names, prepared, strict=True)
+    }
 
 
 def concatenate(
@@ -208,19 +224,19 @@ def _padded(
 ) -> np.ndarray:
     """Return the rows of all `sets`, each padded to `shape`."""
     rows = [row for rows in sets for row in np.asarray(rows, np.float32)]
-    return np.stack([padding.pad(row, shape, value) for row in rows])
+    return np.stack([pad(row, shape, value) for row in rows])
 
 
 def _logits(genome: Mapping[str, Any], spec: Spec) -> np.ndarray:
     """Return (D, n) logits of the probabilities of a genome's actions."""
     if "action_logits" in genome:
         return np.asarray(genome["action_logits"])
-    chosen = np.asarray(genome["labels"])[:, None] == np.arange(spec.action.n)
+    chosen = np.asarray(genome["labels"])[:, None] == np.arange(*outputs(spec))
     return np.where(chosen, 0.0, IMPOSSIBLE)
 
 
 def _names(envs: Sequence[str]) -> list[str]:
-    """Return a name for each task: its environment, with -2, -3, … where it recurs."""
+    """Return unique names of environments, with -2, -3, … where one recurs."""
     names = []
     for i, env in enumerate(envs):
         before = envs[:i].count(env)
@@ -235,8 +251,8 @@ def _check_options(layers: Sequence[config.Layer]) -> None:
         part = option.partition("=")[0].partition(".")[0]
         if part in config.PARTS and part not in _NETWORK:
             raise UserError(
-                f"{option}: each task keeps the environment and normalization of its "
-                f"genome; expected options of {' and '.join(_NETWORK)}"
+                f"{option}: each genome keeps its environment and "
+                f"normalization; expected options of {' and '.join(_NETWORK)}"
             )
 
 
@@ -244,8 +260,8 @@ def _check_specs(specs: Sequence[Spec], names: Sequence[str], policy: Any) -> No
     """Raise a UserError unless one `policy` can serve all `specs`."""
     first, name = specs[0], names[0]
     for spec, other in zip(specs[1:], names[1:], strict=True):
-        both = f"{name} has {padding.in_words(first)}, and {other} has "
-        both += padding.in_words(spec)
+        both = f"{name} has {in_words(first)}, and {other} has "
+        both += in_words(spec)
         if type(spec.action) is not type(first.action):
             raise UserError(f"discrete and continuous actions cannot be merged: {both}")
         if isinstance(policy, CNN) and spec.observation != first.observation:
@@ -278,9 +294,8 @@ def _network_options(
 ) -> dict[str, Any]:
     """Return the options of encoding and policy by dotted name."""
     encoding = loading.fit(resolved.parts["encoding"], arrays)
-    fitted = dataclasses.replace(
-        resolved, parts=resolved.parts | {"encoding": encoding}
-    ).to_dict()
+    parts = {**resolved.parts, "encoding": encoding}
+    fitted = dataclasses.replace(resolved, parts=parts).to_dict()
     return {
         f"{part}.{option}": value
         for part in _NETWORK

@@ -1,4 +1,4 @@
-"""Other networks, trained on an evolved data set: to whom it teaches the task.
+"""Other networks, trained on an evolved data set: which of them learn from it.
 
 The generalization of "Behaviour Distillation" (HaDES, Lupu et al., ICLR 2024, arXiv
 2406.15042): a data set that was evolved for one network and one way of training also
@@ -14,27 +14,29 @@ import dataclasses
 import functools
 import itertools
 import math
-import numbers
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from annotated_types import Gt, Predicate
 
 from neuroevo import devices
-from neuroevo import spaces as padding
-from neuroevo.config import resolve as config
+from neuroevo.config import ranges
+from neuroevo.config.ranges import Count, CountOrZero
+from neuroevo.config.schema import Config
 from neuroevo.core import keys
 from neuroevo.errors import UserError, unknown
-from neuroevo.policies import networks as policies
 from neuroevo.policies.imitation import Training
+from neuroevo.policies.networks import MLP, Activation, with_activation_in_params
 from neuroevo.policies.restrict import restrict
 from neuroevo.returns import summarize
 from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import count, shapes
 from neuroevo.solution import Solution, drawn
+from neuroevo.spaces import Spec, pad
 from neuroevo.types import Encoding, Key, Params, Policy
 
 # What varies, the slowest first, with the option that has its values.
@@ -48,6 +50,12 @@ AXES = {
 }
 WIDTHS = (64, 128, 256, 512, 1024)
 ACTIVATIONS = ("tanh", "relu")
+_NUMBERS = {
+    "depth": Count,
+    "width": Count,
+    "learning_rate": Annotated[float, Gt(0), Predicate(math.isfinite)],
+    "steps": CountOrZero,
+}
 _TRAINING = ("optimizer", "learning_rate", "steps")  # the encoding's options
 _MOST = 2**26  # numbers in the parameters of the policies that play together
 
@@ -55,7 +63,7 @@ Variant = Mapping[str, Any]  # a value for each of the axes
 Grid = Mapping[str, tuple]  # the values of each axis
 
 
-def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
+def make_grid(resolved: Config, **values: Sequence[Any] | None) -> Grid:
     """Return the values of each axis: those given, or the one in `resolved`.
 
     Args:
@@ -73,7 +81,7 @@ def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
             f"encoding {resolved.names['encoding']} has no {', '.join(lacking)}: "
             "expected a genome that policies are trained on, as with --encoding dataset"
         )
-    if not isinstance(policy, policies.MLP):
+    if not isinstance(policy, MLP):
         raise UserError(
             f"policy {resolved.names['policy']} cannot be made wider or deeper here: "
             "expected --policy mlp"
@@ -81,7 +89,7 @@ def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
     own = {name: getattr(encoding, name) for name in _TRAINING}
     own |= {"depth": max(1, len(policy.hidden)), "activation": policy.activation}
     choices = {
-        "activation": typing.get_args(policies.Activation),
+        "activation": typing.get_args(Activation),
         "optimizer": _choices(encoding, "optimizer"),
     }
     grid = {}
@@ -90,10 +98,10 @@ def make_grid(resolved: config.Config, **values: Sequence[Any] | None) -> Grid:
         given = own.get(axis, ()) if given is None else given
         given = np.atleast_1d(given).tolist()  # plain values, whatever came
         if not given:
-            raise UserError(f"{_flag(option)}: expected one or more values, got none")
+            raise UserError(f"{option}: expected one or more values, got none")
         for value in given:
-            if axis in _RANGES:
-                _check_range(option, value, *_RANGES[axis])
+            if axis in _NUMBERS:
+                ranges.argument(option, value, _NUMBERS[axis])
             elif choices[axis] and value not in choices[axis]:
                 raise unknown(axis, value, choices[axis])
         grid[axis] = tuple(dict.fromkeys(given))
@@ -219,7 +227,7 @@ def _make_decoder(
 
         def decode(genome, start, free):
             params = make_encoding(**free).decode(genome, start)
-            return jax.tree.map(lambda x, to: padding.pad(x, to.shape), params, like)
+            return jax.tree.map(lambda x, to: pad(x, to.shape), params, like)
 
         return make_encoding().start, jax.jit(decode)
 
@@ -240,12 +248,12 @@ def _make_decoder(
 
 
 def _player(
-    solution: Solution, hidden: tuple[int, ...], activations: Sequence[str]
+    solution: Solution, hidden: tuple[int, ...], activations: Sequence[Activation]
 ) -> Policy:
     """Return the policy that acts as any variant that is no wider than `hidden`."""
     spec, own = _spec(solution), solution.parts.environment.spec
     options = dataclasses.replace(solution.config.parts["policy"], hidden=hidden)
-    policy = policies.with_activation_in_params(options, activations, spec)
+    policy = with_activation_in_params(options, activations, spec)
     if spec == own:
         return policy
     return restrict(policy, spec, options.build(own), own)
@@ -269,44 +277,9 @@ def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:
     return build.build_engine(resolved, parts, devices.select(resolved.devices))
 
 
-def _spec(solution: Solution) -> Any:
+def _spec(solution: Solution) -> Spec:
     """Return what the solution's networks are made for."""
     return solution.parts.spec or solution.parts.environment.spec
-
-
-# Checks
-
-
-def _is_count(value: Any, least: int = 1) -> bool:
-    return isinstance(value, numbers.Integral) and least <= value < 2**31
-
-
-_COUNT = (_is_count, "an integer from 1 to 2^31 - 1")
-_RANGES = {
-    "depth": _COUNT,
-    "width": _COUNT,
-    "learning_rate": (
-        lambda x: isinstance(x, numbers.Real) and 0 < x < math.inf,
-        "a finite number greater than 0",
-    ),
-    "steps": (lambda x: _is_count(x, 0), "an integer from 0 to 2^31 - 1"),
-}
-
-
-def _check_range(
-    option: str, value: Any, fits: Callable[[Any], bool], expected: str
-) -> None:
-    if not fits(value):
-        raise UserError(f"{_flag(option)}: expected {expected}, got {value!r}")
-
-
-def check_count(option: str, value: Any) -> None:
-    """Raise a UserError unless `value` is a number of things."""
-    _check_range(option, value, *_COUNT)
-
-
-def _flag(option: str) -> str:
-    return f"--{option.replace('_', '-')}"
 
 
 def _choices(options: Any, name: str) -> tuple[str, ...]:
