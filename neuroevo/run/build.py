@@ -1,7 +1,7 @@
 """From a configuration to the parts of a run: the composition root."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from neuroevo.store.genome_file import GenomeFile
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.task import make_task
 from neuroevo.traits import EnvironmentTraits, traits
-from neuroevo.types import Encoding, Environment, Policy
+from neuroevo.types import Encoding, Environment, Policy, Strategy
 
 
 def set_up_jax(config: Config) -> None:
@@ -126,7 +126,8 @@ def build_engine(
         settings.chunk, settings.decode_chunk, tuning.group_width(config)
     )
     evaluator = evaluation.Evaluator(parts.encoding, parts.policy, parts.task, sizes)
-    return engine.make_engine(evaluator, parts.strategy, engine.Plan(**fields), where)
+    strategy = cast(Strategy, parts.strategy)  # only a search asks for it
+    return engine.make_engine(evaluator, strategy, engine.Plan(**fields), where)
 
 
 def answer(parts: Parts, genome: Any) -> engine.Answer:

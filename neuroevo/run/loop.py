@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import multihost
@@ -62,8 +63,9 @@ def train(
                 break
             rows = session.advance(generations)
             session.report(rows)
-            for row in rows if callback else ():
-                callback(row)
+            if callback:
+                for row in rows:
+                    callback(row)
         session.end(reason)
 
 
@@ -238,7 +240,7 @@ def call_limits(settings: Any, counters: Counters, generations: int) -> engine.B
     if settings.max_env_steps is not None:
         steps = min(steps, max(settings.max_env_steps - counters.env_steps, 0))
     target = np.inf if settings.target is None else settings.target
-    return engine.Budget(np.int32(generations), np.int32(steps), np.float32(target))
+    return engine.Budget(jnp.int32(generations), jnp.int32(steps), jnp.float32(target))
 
 
 class _Pace:

@@ -88,7 +88,7 @@ class Run:
         self.summary: dict[str, Any] = {}
         self.signal: int | None = None
         self.notes: list[str] = []
-        self.state: engine.State | None = None
+        self.state: engine.State  # from `initialize` on
 
     def initialize(self, directory: RunDirectory | None = None) -> None:
         """Start at generation 0, or at the newest checkpoint in `directory`."""
@@ -152,13 +152,22 @@ class Run:
 
     @property
     def genome(self) -> Any:
-        """The genome of the best center."""
+        """The genome of the best center: a pytree of arrays."""
         return self.best.genome
 
     def decode(self, seed: int = 0) -> Any:
-        """Return the parameters of a fresh policy; see `Solution.decode`.
+        """Return the parameters of a fresh policy, decoded from the best center.
 
-        It is decoded from the best center; ``run.center.decode()`` takes the latest.
+        Args:
+            seed: which of the genome's policies; see `Solution.decode`.
+
+        Returns:
+            A pytree of arrays, as `Policy.apply` takes it. ``run.center.decode()``
+            returns that of the latest center.
+
+        Example:
+            >>> run.decode()["hidden_0"]["bias"].shape
+            (4,)
         """
         return self.best.decode(seed)
 
@@ -166,8 +175,20 @@ class Run:
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, Any]:
-        """Return the held-out result of the best center; see `Solution.evaluate`.
+        """Return what fresh policies, decoded from the best center, achieve.
 
-        That of the latest center is ``run.center.evaluate()``.
+        Args:
+            policies: number of policies.
+            episodes: number of episodes of each.
+            seed: of the policies and episodes; None for new ones at every call.
+
+        Returns:
+            The held-out result; see `Solution.evaluate`. That of the latest center is
+            ``run.center.evaluate()``.
+
+        Example:
+            >>> result = run.evaluate(policies=2, episodes=3, seed=1)
+            >>> len(result["return_per_policy"]), result["seed"]
+            (2, 1)
         """
         return self.best.evaluate(policies, episodes, seed=seed)

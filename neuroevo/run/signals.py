@@ -43,7 +43,7 @@ def interruptible(
 
     def repeat(number: int) -> None:
         repeated.append(number)
-        _thread.interrupt_main(number)
+        _thread.interrupt_main(signal.Signals(number))
         if leave:
             leave(number)
 
