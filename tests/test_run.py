@@ -13,6 +13,7 @@ import pytest
 import neuroevo
 from neuroevo.spaces import Box, Spec
 from neuroevo.store import directory as store
+from neuroevo.store.metrics import METRICS, read_metrics
 from neuroevo.types import Encoding, Policy, Strategy
 
 
@@ -25,7 +26,7 @@ def drift(by):
     """A strategy whose center moves by so much in each generation."""
     return lambda population: Strategy(
         init=lambda key, genome: jnp.zeros(1),
-        ask=lambda key, state: (jnp.tile(state, (population, 1)), state),
+        ask=lambda key, state: (state + 1e-3 * jnp.arange(population)[:, None], state),
         tell=lambda key, genomes, fitness, state: state + by,
         center=lambda state: state,
     )
@@ -71,7 +72,7 @@ def finished(tmp_path_factory):
 def test_every_generation_says_whether_the_center_was_evaluated(finished):
     measured = [row["center_return"] is not None for row in finished.metrics]
     assert measured == [True, False, False, True]
-    lines = (finished.path / store.METRICS).read_text().splitlines()
+    lines = (finished.path / METRICS).read_text().splitlines()
     assert ["center_return" in json.loads(line) for line in lines] == measured
 
 
@@ -150,7 +151,7 @@ def test_a_run_that_learned_nothing_is_an_error(tmp_path):
             assert words in str(error.value)
         told = [w for w in warned if "none of the 2 candidates" in str(w.message)]
         assert len(told) == (not resume)  # once, and then there is only the error
-        assert len(store.read_metrics(tmp_path / "run")) == 3
+        assert len(read_metrics(tmp_path / "run")) == 3
         assert not (tmp_path / "run" / store.SUMMARY).exists()
 
 
@@ -158,7 +159,7 @@ def test_generations_that_failed_are_counted():
     options = TINY | {"env": TINY["env"]._replace(step=broken)}
     with pytest.warns(UserWarning, match="none of the 2 candidates") as warned:
         run = neuroevo.evolve(**options)
-    assert run.failed == run.summary["failed_generations"] == 2
+    assert run.watch.failed == run.summary["failed_generations"] == 2
     assert len(warned) == 1
     assert run.best_is_final and np.isfinite(run.summary["best_return_mean"])
 

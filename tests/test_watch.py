@@ -25,6 +25,16 @@ def test_a_collapsed_spread_is_mentioned_once():
     (message,) = news([row(i + 1, each) for i, each in enumerate(spreads)])
     assert "in generation 21 they differ by 9.5e-08, at the start by 0.1" in message
     assert not news([row(i + 1, 1e-3 * 0.5**i) for i in range(15)])
+    assert not news([row(i + 1, 0.0) for i in range(3)]), "a single candidate, say"
+
+
+def test_generations_of_failures_are_counted_and_mentioned_once():
+    watch = Watch(population=4)
+    for i, failures in enumerate([0, 4, 3, 4]):
+        watch.update(row(i + 1, failures=failures))
+    (message,) = watch.news()
+    assert message.startswith("none of the 4 candidates had a finite return in 1 of 2 ")
+    assert watch.failed == 2 and "2 of 4 generations" in watch.failures()
 
 
 def test_generations_of_equal_fitness_are_mentioned_once():

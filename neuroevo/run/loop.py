@@ -83,7 +83,6 @@ class _Session:
         self.run, self.directory, self.show = run, directory, show
         self.recorder, self.debug_nans = recorder, debug_nans
         self.pace = _Pace(run.config.settings)
-        self.failure_shown = False
         self.began = time.monotonic() - run.counters.seconds
 
     def begin(self) -> None:
@@ -126,15 +125,12 @@ class _Session:
         """Write the metrics of further generations, and show them."""
         self.run.take_in(rows)
         if self.directory:
-            self.directory.append_metrics(map(_without_gaps, rows))
+            self.directory.append_metrics(rows)
         self.warn(self.recorder.update(rows))
         if self.directory and self.directory.due(self.run.generation):
             self.checkpoint(self.directory)
         self.show.update(rows)
         self.warn(self.run.watch.news())
-        if self.run.failed and not self.failure_shown:
-            self.failure_shown = True
-            self.warn([_describe_failures(self.run)])
 
     def checkpoint(self, directory: RunDirectory) -> None:
         """Write all that a later session needs."""
@@ -151,8 +147,8 @@ class _Session:
         if reason == INTERRUPTED:
             run.summary = results.summary(run, {}, reason)
             return
-        if 0 < run.generation == run.failed:
-            raise UserError(f"nothing was learned: {_describe_failures(run)}")
+        if 0 < run.generation == run.watch.failed:
+            raise UserError(f"nothing was learned: {run.watch.failures()}")
         evaluations = self.evaluate() if run.config.settings.final_policies else {}
         if directory:
             directory.save_genomes(run.center, run.best)
@@ -179,22 +175,6 @@ class _Session:
         """Show what went wrong without ending the run."""
         for problem in problems:
             self.show.note(problem, warning=True)
-
-
-def _without_gaps(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a line of ``metrics.jsonl``: without what was not evaluated."""
-    return {k: v for k, v in row.items() if k != "center_return" or v is not None}
-
-
-def _describe_failures(run: Run) -> str:
-    """Return in how many generations there was nothing to learn from, and a remedy."""
-    candidates = f"{run.config.settings.population} candidates"
-    return (
-        f"none of the {candidates} had a finite return in {run.failed} of "
-        f"{run.generation} generations; expected one at least: try a smaller learning "
-        "rate of the encoding, a smaller std of the strategy or --normalization "
-        "running (--debug-nans finds the first value that is not finite)"
-    )
 
 
 def _check_finite(

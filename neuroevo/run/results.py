@@ -94,7 +94,7 @@ def summary(
         "best_generation": run.best_generation,
         "best_is_final": run.best_is_final,
         "collapsed": bool(run.collapse),
-        "failed_generations": run.failed,
+        "failed_generations": run.watch.failed,
         "generations": run.generation,
         "env_steps": run.counters.env_steps,
         "seconds": round(run.counters.seconds, 3),

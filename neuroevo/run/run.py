@@ -37,12 +37,12 @@ class Run:
         metrics: a mapping for each generation, as in ``metrics.jsonl``, unless these
             are not kept.
         counters: environment steps and seconds so far.
-        failed: generations in which no candidate had a finite return.
         memory: estimate of the bytes that the run needs.
         summary: the results, as in ``summary.json``; empty before the end.
         signal: the number of the signal that asked the run to end, or None.
         collapse: whether the center has fallen far below its best.
-        watch: whether candidates still differ, in numbers and in fitness.
+        watch: whether candidates still differ, in numbers and in fitness, and in how
+            many generations none had a finite return.
         best_generation: in which the best center was found, or None.
         ended_before: which limit the run had reached before this session, in which
             nothing was done; or None.
@@ -79,9 +79,8 @@ class Run:
         self.metrics: list[dict[str, Any]] = []
         self._keep_metrics = keep_metrics
         self.collapse = Collapse()
-        self.watch = Watch()
+        self.watch = Watch(config.settings.population)
         self.best_generation: int | None = None
-        self.failed = 0
         self.counters = Counters()
         self._best: engine.Answer | None = None  # if a final evaluation chose another
         self.ended_before: str | None = None
@@ -115,7 +114,6 @@ class Run:
             center_return = row.get("center_return")
             if self._keep_metrics:
                 self.metrics.append({**row, "center_return": center_return})
-            self.failed += row.get("failures") == self.config.settings.population
             self.collapse.update(center_return, row.get("fitness_std"))
             self.watch.update(row)
             if center_return is not None and center_return == self.collapse.best:

@@ -10,7 +10,10 @@ _FLAT_GENERATIONS = 10  # of equal fitness in a row, before it is worth a word
 
 
 class Watch:
-    """Notices, once each, that candidates are all alike, or all equally good.
+    """Notices, once each, that candidates are all alike, equally good, or failures.
+
+    Attributes:
+        failed: generations in which no candidate had a finite return.
 
     >>> watch = Watch()
     >>> watch.update({"generation": 1, "spread": 0.1, "fitness_std": 3.0})
@@ -22,7 +25,11 @@ class Watch:
     []
     """
 
-    def __init__(self) -> None:
+    def __init__(self, population: int | None = None) -> None:
+        """Begin with no generation; without a `population` failures are not counted."""
+        self.failed = 0
+        self._population = population
+        self._generations = 0
         self._initial = math.nan  # spread of the first generation
         self._flat = 0  # generations of equal fitness in a row
         self._said: set[str] = set()
@@ -31,10 +38,14 @@ class Watch:
     def update(self, row: Mapping[str, Any]) -> None:
         """Take in the metrics of a generation."""
         generation, spread = row["generation"], row.get("spread")
+        self._generations += 1
+        if self._population and row.get("failures") == self._population:
+            self.failed += 1
+            self._say("failed", self.failures())
         if spread is not None:
             if math.isnan(self._initial):
                 self._initial = spread
-            if has_collapsed(spread, self._initial):
+            if self._initial and has_collapsed(spread, self._initial):
                 self._say(
                     "spread",
                     f"the candidates have become all alike: in generation {generation} "
@@ -52,6 +63,16 @@ class Watch:
                 "expected a larger std of the strategy, or a reward that tells "
                 "candidates apart; until they differ, the search stays where it is",
             )
+
+    def failures(self) -> str:
+        """Return how many generations taught nothing, and what would help."""
+        return (
+            f"none of the {self._population} candidates had a finite return in "
+            f"{self.failed} of {self._generations} generations; expected a smaller "
+            "learning rate of the encoding, a smaller std of the strategy, or "
+            "--normalization running (--debug-nans finds the first value that is not "
+            "finite)"
+        )
 
     def news(self) -> list[str]:
         """Return what was noticed since the last call."""
