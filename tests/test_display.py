@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from neuroevo.cli import main as cli
 from neuroevo.run.events import Header, Silent
 from neuroevo.terminal.console import make_console
 from neuroevo.terminal.display import make_display, make_line
@@ -450,6 +451,28 @@ def test_a_stream_takes_any_text(encoding):
     shown = stream.buffer.getvalue().decode(encoding)
     assert "1 " in shown and "\\udcfc" in shown
     assert encoding == "utf-8" or "\\u6587" in shown
+
+
+COMMANDS = ["", "--version", "completion bash", "train --help", "transfer --help"]
+COMMANDS += [f"list {kind}" for kind in ("encodings", "envs", "strategies", "policies")]
+COMMANDS += ["list presets", "list loggers", "list zoo", "list zoo:cartpole-d2"]
+COMMANDS += ["inspect zoo:cartpole-d2", "inspect zoo:freeway-d3", "evaluate ü.npz"]
+COMMANDS += ["train --env ü", "report ü", "inspect ‘…’", "train --seed ½", "ü"]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_writes_ascii_where_there_is_no_more(line, monkeypatch):
+    """In this process: streams as PYTHONIOENCODING=ascii makes them."""
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True) for _ in range(2)
+    )
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(line.split())
+    assert ended.value.code in (0, 2)
+    shown = (err if ended.value.code else out).buffer.getvalue().decode("ascii")
+    assert shown and "Traceback" not in shown
 
 
 def test_an_ascii_panel_is_in_line():
