@@ -172,8 +172,8 @@ def test_the_loop_ends_with_the_last_episode(longest):
 @pytest.mark.parametrize(
     ("width", "slots", "count"), [(1, 1, 6), (1, 3, 5), (1, 8, 6), (2, 2, 3), (3, 1, 1)]
 )
-def test_playing_rows_of_policies_equals_playing_them_alone(name, width, slots, count):
-    """Six policies, each row with episodes of its own, through few slots or many."""
+def test_playing_groups_equals_playing_policies_alone(name, width, slots, count):
+    """Six policies, each group with episodes of its own, through few slots or many."""
     task = make_task(countdown(), NORMALIZATIONS[name].build((2,)))
     state = task.init(jax.random.key(0))
     weights = jnp.concatenate([WEIGHTS, -WEIGHTS[:1]]).reshape(-1, width, 2, 3)
@@ -201,8 +201,8 @@ def test_playing_rows_of_policies_equals_playing_them_alone(name, width, slots, 
     assert not together.lengths[count:].any()  # nor are the others played
 
 
-def test_a_row_that_has_ended_makes_room():
-    """Of one long row and many short ones, none waits for the long one."""
+def test_a_group_that_has_ended_makes_room():
+    """Of one long group and many short ones, none waits for the long one."""
     long, short, rows, calls = 60, 2, 30, []
 
     def step(key, state, action):  # an action is how long the episode is to be
@@ -224,7 +224,7 @@ def test_a_row_that_has_ended_makes_room():
     lengths = jax.jit(lambda: play(rows, rows, 2).lengths)()
     jax.effects_barrier()
     np.testing.assert_array_equal(lengths[:, 0, 0], [long] + [short] * (rows - 1))
-    # Beside the long row the 29 short ones pass, one after the other.
+    # Beside the long group the 29 short ones pass, one after the other.
     assert len(calls) in (long, 2 * long)  # depending on how jax batches callbacks
 
 

@@ -82,6 +82,18 @@ class Report(NamedTuple):
     diverged: Array  # bool: every candidate, or the new center, is not finite
 
 
+_DTYPES = Report(
+    steps=jnp.int32,
+    fitness_mean=jnp.float32,
+    fitness_std=jnp.float32,
+    fitness_max=jnp.float32,
+    failures=jnp.int32,
+    center_return=jnp.float32,
+    spread=jnp.float32,
+    diverged=jnp.bool_,
+)
+
+
 class Engine(NamedTuple):
     """The compiled functions of a run.
 
@@ -200,8 +212,7 @@ def _advance(
         log = jax.tree.map(lambda xs, x: xs.at[done].set(x), log, report)
         return done + 1, steps + report.steps, state, log
 
-    types = (jnp.int32, *[jnp.float32] * 3, jnp.int32, *[jnp.float32] * 2, bool)
-    log = Report(*(jnp.zeros(LOG_SIZE, dtype) for dtype in types))
+    log = jax.tree.map(lambda dtype: jnp.zeros(LOG_SIZE, dtype), _DTYPES)
     done, _, state, log = jax.lax.while_loop(
         unfinished, step, (jnp.int32(0), jnp.int32(0), state, log)
     )
