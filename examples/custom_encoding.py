@@ -11,10 +11,11 @@ command line's ``--encoding``, its fields being options.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
+from annotated_types import Ge
 from jax.flatten_util import ravel_pytree
 
 import neuroevo
@@ -24,7 +25,7 @@ import neuroevo
 class Subspace:
     """A few numbers, expanded to all weights by a random projection."""
 
-    size: int = 16
+    size: Annotated[int, Ge(1)] = 16
     """Dimensions of the subspace."""
     subspace_seed: int = 0
     """Seed of the initial weights and of the projection."""
@@ -39,8 +40,6 @@ class Subspace:
 
     def build(self, policy: neuroevo.Policy, spec: neuroevo.Spec) -> neuroevo.Encoding:
         """Return the encoding of the parameters of `policy`."""
-        if self.size < 1:
-            raise neuroevo.UserError(f"encoding.size must be at least 1: {self.size}")
 
         def init(key):
             return jnp.zeros(self.size)

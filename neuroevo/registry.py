@@ -65,6 +65,21 @@ class Registry:
                 names.extend(self._names_in(point))
         return names
 
+    def name_of(self, options: Any) -> str | None:
+        """Return the name that the class of `options` is registered under, if any.
+
+        Nothing is loaded for that, and so the members of families have none here.
+
+        Example:
+            >>> from neuroevo.registry import policies
+            >>> policies.name_of(policies.get("mlp")())
+            'mlp'
+        """
+        kind = type(options)
+        value = f"{kind.__module__}:{kind.__qualname__}"
+        points = self._entry_points.items()
+        return next((name for name, point in points if point.value == value), None)
+
     def get(self, name: str) -> type:
         """Return the dataclass of options registered under `name`.
 

@@ -11,9 +11,13 @@ import pytest
 import toy
 
 import neuroevo
+from genomes.dataset import Dataset
 from neuroevo import loading
 from neuroevo.cli import main as cli
+from neuroevo.config import resolve as config
+from neuroevo.config.custom import parts_in
 from neuroevo.errors import UserError
+from neuroevo.policies.networks import MLP
 
 OPTIONS = {k: v for k, v in toy.CARTPOLE.items() if k != "env"} | {
     "env": toy.walk(),
@@ -52,6 +56,15 @@ def test_numpy_options_are_plain_in_the_configuration(run):
     described = run.config.to_dict()
     assert described["policy"]["hidden"] == [3]
     assert (described["population"], described["encoding"]["steps"]) == (4, 1)
+
+
+def test_options_of_a_registered_class_go_by_its_name():
+    """So that the command line can decode what they made."""
+    custom, _ = parts_in({"encoding": Dataset(size=3), "policy": MLP(hidden=(2,))})
+    resolved = config.resolve([], custom=custom)
+    assert resolved.to_dict()["encoding"]["name"] == "dataset"
+    described = resolved.to_dict()["policy"]
+    assert (described["name"], described["hidden"]) == ("mlp", [2])
 
 
 @pytest.mark.parametrize("source", SOURCES)

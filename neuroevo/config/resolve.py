@@ -123,13 +123,15 @@ def _suggestions(
 
 
 def _names_of(custom: Mapping[str, Any]) -> dict[str, str]:
-    """Return what to call parts made in Python."""
+    """Return what to call parts made in Python; registered classes by their names."""
     if not custom:
         return {}
     from neuroevo.traits import PartTraits, traits  # imports JAX
 
     return {
-        part: traits(PartTraits, value).name or type(value).__name__
+        part: PARTS[part].name_of(value)
+        or traits(PartTraits, value).name
+        or type(value).__name__
         for part, value in custom.items()
     }
 
