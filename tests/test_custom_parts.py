@@ -19,7 +19,7 @@ from neuroevo.errors import UserError
 from neuroevo.run import build, checks
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.traits import EnvironmentTraits, traits
-from neuroevo.types import Encoding, Environment, Strategy
+from neuroevo.types import Encoding, Environment, Logger, Strategy
 
 SMALL = {
     "encoding": toy.offset,
@@ -88,7 +88,8 @@ def test_what_fits_is_built():
         ),
     ):
         checks.check_environment(fitting)
-    assert build_with(env=env()).environment.spec == Spec((2,), Box((2,)))
+    for given in (env(), env):
+        assert build_with(env=given).environment.spec == Spec((2,), Box((2,)))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ class NoEnvironment:
         (Host(), ["a Host of gymnasium, which runs in Python and cannot be compiled"]),
         (None, ["a name, options with a build method", "got None"]),
         (3, ["got a int"]),
-        (lambda: toy.walk(), ["got a function"]),
+        (lambda: 3, ["a neuroevo.Environment (spec, reset, step, max_steps)", "a int"]),
         (NoEnvironment(), ["a neuroevo.Environment (spec, reset, step, max_steps)"]),
     ],
 )
@@ -210,6 +211,13 @@ def test_what_is_no_part(part):
     one_line(f"{part}: expected", "got a int", **{part: 3})
     one_line(f"{part}: expected", "got a str", **{part: lambda *_: "nothing"})
     one_line(f"{part}: expected", "not its class", **{part: toy.Walk})
+
+
+def test_a_logger_may_be_a_value_a_function_or_options():
+    logger = Logger(log=lambda rows: None)
+    for given in (logger, [logger], lambda session: logger):
+        (made,) = loggers_in(given, {})[0].values()
+        assert made.build(None) is logger
 
 
 def test_what_is_no_logger():

@@ -57,7 +57,8 @@ def loggers_in(
     for each in loggers:
         if isinstance(each, str):
             continue
-        if not hasattr(each, "build") and not callable(each):
+        buildable = hasattr(each, "build") or callable(each)
+        if not buildable and not isinstance(each, Logger):
             expected = "a name, or a function of a neuroevo.Session that returns a "
             raise _refuse("log", f"{expected}neuroevo.Logger", each)
         made = each if hasattr(each, "build") else _Fixed(each)
@@ -74,9 +75,10 @@ def _buildable(part: str, value: Any) -> Any:
         return value
     if part == "env" and not isinstance(value, Environment):
         adapted = registry.envs.adapt(value)
-        if adapted is None:
+        if adapted is not None:
+            return adapted
+        if not callable(value):  # a function of nothing that returns one will do
             raise _refuse(part, expected, value)
-        return adapted
     if callable(value) or hasattr(value, "_fields"):
         return _Fixed(value)
     raise _refuse(part, expected, value)
