@@ -76,7 +76,11 @@ COMMANDS |= {
     "evaluate --encoding.stepps 3 g.npz": ["did you mean '--encoding.steps'?"],
     "evaluate --encoding datset g.npz": ["g.npz: no such file"],
     "evaluate --policies 2 a.npz b.npz": ["unexpected argument 'b.npz'", "neuroevo ev"],
-    "evaluate a.npz --strategy SNES": ["unknown option --strategy"],
+    "evaluate a.npz --strategy SNES": [
+        "unknown option --strategy: expected options of env, encoding, policy and"
+    ],
+    "evaluate -- a.npz --json": ["unexpected argument '--json'"],
+    "evaluate -- --json": ["--json: no such file; expected a genome"],
     "plot a": ["a: not a run"],
     "plot": ["RUN is missing: expected neuroevo plot RUN [RUN ...] --out"],
     "plot --metric fitnes a": ["--metric: expected center_return", "got 'fitnes'"],
@@ -182,14 +186,14 @@ RANGES = {
     "--encoding.momentum 1": ["a number of at least 0 and less than 1, got 1.0"],
     "--policy.hidden 1e11": ["policy.hidden: expected values that are each an int"],
     "--population 1e9": ["SNES: expected a population of at most 16777216"],
-    "--strategy.std inf": ["SNES: std must be finite, not inf"],
+    "--strategy.std inf": ["strategy.std: expected a number greater than 0"],
     "--encoding.size 0": ["encoding.size: expected an integer from 1 to 2^24, got 0"],
     "--encoding.steps -1": [
         "encoding.steps: expected an integer of at least 0, got -1"
     ],
     "--encoding.init-seed 1e30": ["encoding.init_seed"],
     "--encoding.learning-rate -1": ["encoding.learning_rate: expected a finite number"],
-    "--strategy.std -1": ["std must be positive, not -1.0"],
+    "--strategy.std -1": ["strategy.std: expected a number greater than 0"],
     "--policy.hidden 8 0": [
         "policy.hidden: expected values that are each an integer of"
     ],

@@ -216,8 +216,9 @@ def surplus(
         UserError: with the nearest option.
     """
     rest = list(rest)
+    arguments = words[words.index("--") :] if "--" in words else ()
     for word in rest:
-        if word.startswith("--"):
+        if word.startswith("--") and word not in arguments:
             raise UserError(unknown_option(word.partition("=")[0], known))
     for word in rest:
         after = _before(word, words)
