@@ -291,8 +291,8 @@ def test_plain_lines_are_rare_and_without_escapes():
     lines = text(stream).splitlines()
     assert ESCAPE not in text(stream)
     assert [line for line in lines if line.startswith("generation")][-1] == (
-        "generation 250/300  center 500.0  fitness mean 250.0 max 260.0"
-        "  30 s elapsed, 5 s left  env steps 250k  10k steps/s"
+        "generation 250/300  center 500.0  5 s left  fitness mean 250.0 max 260.0"
+        "  30 s elapsed  env steps 250k  10k steps/s"
     )
     assert sum(line.startswith("generation") for line in lines) == 4  # 0, 10, 20, end
     assert "checkpoint written at generation 250" in lines

@@ -138,13 +138,13 @@ def progress(tracker: Tracker, elapsed: float) -> list[str]:
     center = tracker.curves["center"].last
     if math.isfinite(center):
         parts.append(f"center {format_value(center)}")
+    first = tracker.limit(elapsed)
+    if first and first.seconds_left is not None and first.seconds_left >= 1:
+        parts.append(f"{whole_seconds(first.seconds_left)} left")
     parts.append(f"fitness mean {mean} max {best}")
     if tracker.failures:
         parts.append(f"{format_count(tracker.failures)} failures")
     parts.append(f"{whole_seconds(row['seconds'])} elapsed")
-    first = tracker.limit(elapsed)
-    if first and first.seconds_left is not None and first.seconds_left >= 1:
-        parts[-1] += f", {whole_seconds(first.seconds_left)} left"
     parts.append(f"env steps {format_count(row['env_steps'])}")
     if tracker.steps_per_second:
         parts.append(f"{format_count(tracker.steps_per_second)} steps/s")

@@ -125,7 +125,7 @@ def _commands(run: RunRecord) -> list[tuple[str, str]]:
     return [
         (f"neuroevo train --config {path}/{CONFIG}", "repeat it"),
         (f"neuroevo evaluate {path} --policies 16", "measure it again"),
-        (f"neuroevo resume {path} --generations {generations}", "go on"),
+        (f"neuroevo resume {path} --generations {generations}", "continue it"),
         (f"neuroevo render {path} --out episode.gif", "make a video"),
     ]
 
