@@ -66,7 +66,7 @@ def start() -> None:
     """Start the backend.
 
     Raises:
-        UserError: if JAX has none of those that it was told to use.
+        UserError: if JAX cannot use the platforms that it is set to.
     """
     try:
         jax.devices()

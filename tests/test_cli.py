@@ -48,6 +48,16 @@ def test_evaluate_prints_one_json_object(tiny, run_cli):
     assert result["return_std"] >= 0
 
 
+@pytest.mark.parametrize("limit", ["--generations 1", ""])
+def test_a_run_that_has_reached_its_limit_is_one_line(limit, tiny, run_cli):
+    """What `test_run.py` finds untouched in Python."""
+    before = {file: file.read_bytes() for file in tiny.glob("*.*")}
+    said = run_cli(f"resume {limit} {tiny}")
+    assert (said.code, said.out, said.err.count("\n")) == (0, "", 1)
+    assert "nothing to do: the run has reached its limit (generations)" in said.err
+    assert {file: file.read_bytes() for file in tiny.glob("*.*")} == before
+
+
 def test_a_file_without_description_needs_its_settings_named(
     tiny, run_cli, tmp_path, monkeypatch
 ):

@@ -57,7 +57,7 @@ def test_it_lies_in_the_users_cache_folder(tmp_path, monkeypatch):
     assert folder.startswith(str(tmp_path)) and "neuroevo" in folder
 
 
-def test_jax_may_have_been_told_of_another_one(tmp_path):
+def test_jax_may_be_set_to_another_one(tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path))
     compilation.use_cache("auto")
     assert compilation.cache_in_use() == str(tmp_path)

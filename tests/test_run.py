@@ -149,8 +149,8 @@ def test_a_run_that_learned_nothing_is_an_error(tmp_path):
                 neuroevo.evolve(**options, run_dir=tmp_path / "run", resume=resume)
         for words in ("nothing was learned", "in 3 of 3 generations", "--debug-nans"):
             assert words in str(error.value)
-        told = [w for w in warned if "none of the 2 candidates" in str(w.message)]
-        assert len(told) == (not resume)  # once, and then there is only the error
+        shown = [w for w in warned if "none of the 2 candidates" in str(w.message)]
+        assert len(shown) == (not resume)  # once, and then there is only the error
         assert len(read_metrics(tmp_path / "run")) == 3
         assert not (tmp_path / "run" / store.SUMMARY).exists()
 

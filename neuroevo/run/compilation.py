@@ -18,7 +18,7 @@ _LARGEST = 2 * 1024**3  # bytes on disk; the programs used least recently go fir
 def use_cache(folder: Path | Literal["auto"] | None) -> None:
     """Keep compiled programs in `folder`; call it before anything is compiled.
 
-    ``auto`` means the user's cache folder, unless JAX has been told of another one (by
+    ``auto`` means the user's cache folder, unless JAX is set to another one (by
     ``JAX_COMPILATION_CACHE_DIR``, say). None keeps none.
     """
     if folder == "auto" and cache_in_use() is not None:
