@@ -40,6 +40,18 @@ def first_line(error: BaseException, most: int = 200) -> str:
     return lines[0][:most] if lines else type(error).__name__
 
 
+def type_in_words(value: object) -> str:
+    """Return what `value` is, for the end of a message: ``an int``, ``the class X``."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, value)) or 'nothing'}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 class ProcessError(Exception):
     """The failure of another process of the run, reported in one line."""
 

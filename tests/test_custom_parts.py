@@ -196,8 +196,11 @@ class NoEnvironment:
         (Environment, ["not its class", "got the class Environment"]),
         (Host(), ["a Host of gymnasium, which runs in Python and cannot be compiled"]),
         (None, ["a name, options with a build method", "got None"]),
-        (3, ["got a int"]),
-        (lambda: 3, ["a neuroevo.Environment (spec, reset, step, max_steps)", "a int"]),
+        (3, ["got an int"]),
+        (
+            lambda: 3,
+            ["a neuroevo.Environment (spec, reset, step, max_steps)", "an int"],
+        ),
         (NoEnvironment(), ["a neuroevo.Environment (spec, reset, step, max_steps)"]),
     ],
 )
@@ -208,7 +211,7 @@ def test_what_is_no_environment(value, words):
 @pytest.mark.parametrize("part", ["encoding", "policy", "strategy", "normalization"])
 def test_what_is_no_part(part):
     one_line(f"{part}: expected", "got None", **{part: None})
-    one_line(f"{part}: expected", "got a int", **{part: 3})
+    one_line(f"{part}: expected", "got an int", **{part: 3})
     one_line(f"{part}: expected", "got a str", **{part: lambda *_: "nothing"})
     one_line(f"{part}: expected", "not its class", **{part: toy.Walk})
 

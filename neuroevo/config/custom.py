@@ -6,7 +6,7 @@ from typing import Any
 from neuroevo import registry
 from neuroevo.config.ranges import plain
 from neuroevo.config.resolve import PARTS
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, type_in_words
 from neuroevo.traits import PartTraits, traits
 from neuroevo.types import Encoding, Environment, Logger, Policy, Strategy
 
@@ -86,10 +86,7 @@ def _buildable(part: str, value: Any) -> Any:
 
 def _refuse(part: str, expected: str, value: Any) -> UserError:
     """Return the error for a `value` that is no such part."""
-    if isinstance(value, type):
-        found = f"the class {value.__name__}"
-    else:
-        found = "None" if value is None else f"a {type(value).__name__}"
+    found = type_in_words(value)
     origins = {base.__module__.partition(".")[0] for base in type(value).__mro__}
     if origins & {"gymnasium", "gym"}:
         found += " of gymnasium, which runs in Python and cannot be compiled"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import keys
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, type_in_words
 from neuroevo.run.parts import shapes
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Encoding, Environment, Genome, Policy, Strategy
@@ -33,13 +33,9 @@ def check_part(part: str, value: Any, kind: type) -> None:
         kind: `Environment`, `Policy`, `Encoding` or `Strategy`.
     """
     fields: Sequence[str] = kind._fields  # type: ignore[attr-defined]
-    if isinstance(value, type):
-        found = f"the class {value.__name__}"
-    elif all(hasattr(value, name) for name in fields):
-        return
-    else:
-        found = _type(value)
-    _fail(part, f"a neuroevo.{kind.__name__} ({', '.join(fields)})", found)
+    if isinstance(value, type) or not all(hasattr(value, name) for name in fields):
+        expected = f"a neuroevo.{kind.__name__} ({', '.join(fields)})"
+        _fail(part, expected, type_in_words(value))
 
 
 # --- environments ---------------------------------------------------------------------
@@ -229,7 +225,7 @@ def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:
         results = function(*args)
         for path, leaf in jax.tree_util.tree_leaves_with_path(results):
             if not _is_array(leaf):
-                _fail(name, f"arrays{_at(path)}", _type(leaf))
+                _fail(name, f"arrays{_at(path)}", type_in_words(leaf))
         return results
 
     try:
@@ -303,18 +299,12 @@ def _short(value: Any) -> str:
     """Return the type of an array, ``float32[4]``, or what a value is instead."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype}{list(value.shape)}".replace("[]", "[] (a scalar)")
-    return "None" if value is None else _type(value)
-
-
-def _type(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"a dict of {', '.join(map(str, value)) or 'nothing'}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    return type_in_words(value)
 
 
 def _describe(args: Sequence[Any]) -> str:
     return ", ".join(
-        _short(leaf) if hasattr(leaf, "dtype") else _type(leaf) for leaf in args
+        _short(leaf) if hasattr(leaf, "dtype") else type_in_words(leaf) for leaf in args
     )
 
 
