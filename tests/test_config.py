@@ -1,8 +1,6 @@
 """Configuration: layers, who wins, what is dropped, and what round-trips."""
 
-import contextlib
 import dataclasses
-import io
 import math
 import re
 from typing import Annotated, Literal
@@ -12,8 +10,9 @@ import yaml
 from annotated_types import Ge, Gt, Interval, MinLen, Predicate
 
 from genomes.dataset import Dataset
-from neuroevo.config import ranges
+from neuroevo.config import parsing, ranges
 from neuroevo.config import resolve as config
+from neuroevo.config.forms import Form
 from neuroevo.config.layers import Layer, describe_preset, presets, read_preset
 from neuroevo.config.schema import GROUPS, PARTS, Settings, group_of
 from neuroevo.config.yaml import read_yaml
@@ -37,15 +36,24 @@ def mistake(*arguments, **values):
 # ------------------------------------------------------------------------- every part
 
 
+@dataclasses.dataclass(frozen=True)
+class Nothing:
+    """The options of a command without any."""
+
+
 @pytest.mark.parametrize(("part", "name"), ALL)
-def test_every_part_has_help_and_round_trips(part, name):
-    """Its options are on ``--help``, each with a text, and survive YAML."""
-    help_text = io.StringIO()
-    with contextlib.redirect_stdout(help_text), pytest.raises(SystemExit) as done:
-        resolve(f"--{part}", name, "--help")
+def test_every_part_has_help_and_round_trips(part, name, capsys):
+    """Its options are on ``--help``, each in its own words, and survive YAML."""
+    form = Form(Nothing, parts={part: PARTS[part].get(name)})
+    with pytest.raises(SystemExit) as done:
+        parsing.parse(form.kind, ["--help"], prog="neuroevo train")
     assert done.value.code == 0
-    for field in dataclasses.fields(PARTS[part].get(name)):
-        assert f"--{part}.{field.name.replace('_', '-')} " in help_text.getvalue()
+    text = " ".join(re.sub(r"[│|─-]{2,}(?=\s)|│", " ", capsys.readouterr().out).split())
+    for option in form.options:
+        flag = f"--{option.replace('_', '-')}"
+        found = re.search(rf"{flag}(?:, --\S+)? (.*?)\(default", text)
+        assert found and len(found[1].split()) > 2, f"{flag} is not explained"
+        assert " see " not in found[1], f"{flag} is explained elsewhere"
     resolved = resolve(**{part: name})
     written = yaml.safe_load(yaml.safe_dump(resolved.to_dict()))
     assert resolve(**written) == resolved
