@@ -11,7 +11,7 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from neuroevo.config import forms, parsing
+from neuroevo.config import forms, parsing, ranges
 from neuroevo.config.forms import Form
 from neuroevo.config.schema import PARTS, Settings
 from neuroevo.errors import UserError
@@ -112,6 +112,8 @@ def _read(command: Command, words: tuple[str, ...]) -> Line:
     log = values.pop("log", None)
     log = None if log == (_UNSAID,) else log
     settings = form.settings({"log": log or ()} | values)
+    if not command.parts:  # or `resolve` checks all of them together
+        ranges.check(settings)
     return Line(words, settings, names, log, asks)
 
 

@@ -302,7 +302,8 @@ def expected(hint: Any) -> str:
         many = "" if Ellipsis in arguments else f"{len(arguments)} "
         return f"{many}values that are each {expected(arguments[0])}"
     if origin in (Union, types.UnionType):
-        return " or ".join(expected(arm) for arm in arguments)
+        *some, last = (expected(arm) for arm in arguments)
+        return f"{', '.join(some)} or {last}"
     return _WORDS.get(hint, str(hint))
 
 
