@@ -16,6 +16,7 @@ from neuroevo import loading
 from neuroevo import spaces as padding
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
+from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN, MLP
 from neuroevo.policies.restrict import restrict
@@ -234,7 +235,7 @@ def test_decoding_trains_the_wide_policy_on_all_rows(discrete):
             total -= (x - jnp.log(jnp.exp(x).sum()))[label]
         return total / 6
 
-    init_key, _ = jax.random.split(jax.random.key(5))
+    init_key, _ = jax.random.split(keys.policy(5))
     params = policy.init(init_key)
     for _ in range(3):
         grads = jax.grad(loss)(params)

@@ -20,6 +20,7 @@ from neuroevo import solution
 from neuroevo import spaces as padding
 from neuroevo.cli import main as cli
 from neuroevo.config import resolve as config
+from neuroevo.core import keys
 from neuroevo.policies.imitation import cosine, linear
 from neuroevo.policies.networks import MLP, with_activation_in_params
 from neuroevo.spaces import Box, Discrete, Spec
@@ -136,18 +137,18 @@ def by_plain_loops(one, policies, episodes, seed):
 
     @jax.jit
     def play(key):
-        start_key, play_key = jax.random.split(key)
-        params = encoding.decode(one.genome, encoding.start(start_key))
+        start, episode_key = keys.of_policy(key)
+        params = encoding.decode(one.genome, encoding.start(start))
 
         def act(observation, key):
             return policy.act(policy.apply(params, observation), key)
 
-        _, episode_key = jax.random.split(jax.random.split(play_key, 1)[0])
-        keys = jax.random.split(episode_key, episodes)
-        return task.evaluate(act, one.answer.task, keys).returns
+        episode_keys = keys.episode_keys(episode_key, episodes)
+        return task.evaluate(act, one.answer.task, episode_keys).returns
 
-    key = jax.random.fold_in(one.key, seed)
-    return np.array([play(jax.random.fold_in(key, s)) for s in range(policies)])
+    return np.array(
+        [play(key) for key in keys.policy_keys(keys.evaluation(seed), policies)]
+    )
 
 
 def as_options(row):
@@ -205,9 +206,9 @@ def test_continuous_actions_depths_and_groups(tmp_path, monkeypatch):
     one = neuroevo.load(path, env=toy.walk())
     steps = [1, 2, 3, 4, 8]
     grid = {"widths": [3, 5], "depths": [2, 1], "activations": ["elu"], "steps": steps}
-    whole = neuroevo.transfer(one, **grid, policies=2, episodes=2)
+    whole = neuroevo.transfer(one, **grid, policies=2, episodes=2, seed=0)
     monkeypatch.setattr(transferring, "_MOST", 200)
-    grouped = neuroevo.transfer(one, **grid, policies=2, episodes=2)
+    grouped = neuroevo.transfer(one, **grid, policies=2, episodes=2, seed=0)
     assert [
         (row["depth"], row["width"], row["steps"]) for row in whole["rows"]
     ] == list(itertools.product((2, 1), (3, 5), steps))
