@@ -7,10 +7,10 @@ package that provides a part inherits nothing.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from neuroevo.spaces import Spec
-from neuroevo.types import Bodies
+from neuroevo.types import Array, EnvState
 
 
 class FitTo(Protocol):
@@ -46,6 +46,24 @@ class CheckLogger(Protocol):
     """Raise a `UserError` if a run in `path` cannot be logged; None is nowhere."""
 
     def __call__(self, path: Path | None, /) -> None: ...
+
+
+class Bodies(NamedTuple):
+    """The rigid bodies of an environment, for those who draw them.
+
+    Attributes:
+        model: a ``mujoco.MjModel``, with the shapes of the bodies.
+        coordinates: takes a state of the environment (or many) to its generalized
+            coordinates, as MuJoCo orders them: (…, nq), in m and rad.
+        pose: takes an observation to the coordinates (nq,) that it shows, zero where
+            it does not show the robot's place; None where it leaves the pose open.
+        seconds: how long an environment step takes.
+    """
+
+    model: Any
+    coordinates: Callable[[EnvState], Array]
+    pose: Callable[[Any], Any] | None  # (*observation,) -> (nq,), of numpy
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)

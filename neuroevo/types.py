@@ -1,17 +1,13 @@
 """The parts of a neuroevolution run, as values that hold pure functions.
 
 Each part is a NamedTuple of functions over pytrees, in the manner of optax: anything
-with these fields is a part, whether or not it is registered under a name. Shapes are
-given without batch dimensions unless stated; the engine adds them with ``vmap``. Each
-function's contract is a protocol with the name of what it does; arguments are passed by
-position.
-
-A part that can be chosen by name is made by *options*: a frozen dataclass whose fields
-are the options and whose ``build`` method returns the part. Options may carry further
-attributes, see `neuroevo.traits`.
+with these fields is a part. Shapes have no batch dimensions unless stated; the engine
+adds them with ``vmap``. A protocol states each function's contract; arguments are
+passed by position. A part with a name is made by *options*: a frozen dataclass whose
+``build`` method returns the part; see `neuroevo.traits` for its further attributes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -47,7 +43,7 @@ class InitParams(Protocol):
 
 
 class Apply(Protocol):
-    """Return what the network makes of one observation, of shape (*observation,)."""
+    """Return the network's output for one observation."""
 
     def __call__(self, params: Params, observation: Observation, /) -> Output: ...
 
@@ -170,24 +166,6 @@ class Environment(NamedTuple):
     reset: Reset
     step: Step
     max_steps: int
-
-
-class Bodies(NamedTuple):
-    """The rigid bodies of an environment, for those who draw them.
-
-    Attributes:
-        model: a ``mujoco.MjModel``, with the shapes of the bodies.
-        coordinates: takes a state of the environment (or many) to its generalized
-            coordinates, as MuJoCo orders them: (…, nq), in m and rad.
-        pose: takes an observation to the coordinates (nq,) that it shows, zero where
-            it does not show the robot's place; None where it leaves the pose open.
-        seconds: how long an environment step takes.
-    """
-
-    model: Any
-    coordinates: Callable[[EnvState], Array]
-    pose: Callable[[Any], Any] | None  # (*observation,) -> (nq,), of numpy
-    seconds: float
 
 
 # --- tasks ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import toy
 import neuroevo
 from neuroevo.config import resolve as config
 from neuroevo.config.custom import parts_in
+from neuroevo.core import keys
 from neuroevo.environments.gymnax import suite as gymnax
 from neuroevo.run import loop
 from neuroevo.run.run import Counters, Run
@@ -51,7 +52,7 @@ def trace(**changes):
     custom, options = parts_in(TINY | changes)
     resolved = config.resolve([config.Layer("test", options)], custom=custom)
     run = Run(resolved)
-    state = jax.eval_shape(run.engine.init, jax.random.key(0))
+    state = jax.eval_shape(run.engine.init, keys.search(0))
     limits = loop.call_limits(run.config.settings, Counters(), 2)
     after, _, log = jax.eval_shape(run.engine.advance, state, limits)
     assert jax.tree.structure(after) == jax.tree.structure(state)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from neuroevo.errors import UserError, unknown
-from neuroevo.types import Bodies
+from neuroevo.traits import Bodies
 from neuroevo.views.body_shapes import locate, place, shapes, view, window
 
 RENDERERS = ("outlines", "mujoco")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from neuroevo.environments.brax import tables
-from neuroevo.types import Bodies
+from neuroevo.traits import Bodies
 
 
 def features(name: str, options: Any) -> tuple[str, ...] | None:

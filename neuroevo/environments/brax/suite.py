@@ -22,7 +22,8 @@ from neuroevo.environments.brax import bodies, registered, tables
 from neuroevo.environments.options import Option, make_options, option_of
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
-from neuroevo.types import Bodies, Environment
+from neuroevo.traits import Bodies
+from neuroevo.types import Environment
 
 # Observations mix meters and radians with velocities ten times as large.
 _SUGGESTS = {"normalization": "running"}
