@@ -38,6 +38,10 @@ SWITCHES = {
 }
 
 
+# As in this process, see conftest.py: it may change the last digits.
+OPTIMIZATION = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
+
 def test_results_depend_on_none_of_them(environment, tmp_path):
     """All are set at once, for a process takes half a minute to compile these runs."""
     script = (
@@ -46,7 +50,7 @@ def test_results_depend_on_none_of_them(environment, tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", script, tmp_path / "run"],
-        env=environment | SWITCHES,
+        env=environment | SWITCHES | OPTIMIZATION,
         capture_output=True,
         text=True,
     )
