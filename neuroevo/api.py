@@ -82,17 +82,13 @@ def evolve(
     path = Path(run_dir) if run_dir is not None else None
     custom, options = parts_in(options)
     loggers, options = loggers_in(log, options)
-    layers = []
-    resume = bool(resume and path and multihost.from_main(partial(is_run, path)))
-    if resume and path:
-        written = multihost.from_main(partial(resume_config, path))
-        written = {k: v for k, v in written.items() if k not in custom}
-        layers.append(config.Layer(str(path / CONFIG), written))
+    recorded = _recorded(path, custom) if resume and path else []
+    resume = bool(recorded)
     first = None if resume else loading.read_start(start)
     given = [*read_layers(preset, config_file), config.Layer("evolve", options)]
     if first:
         custom = loading.made_parts(first, given, custom=custom)
-    layers += [*loading.start_layers(first), *given]
+    layers = [*recorded, *loading.start_layers(first), *given]
     run = launch(
         config.resolve(layers, custom=custom),
         path,
@@ -106,6 +102,18 @@ def evolve(
     if run.signal:
         raise Interrupted(run)
     return run
+
+
+def _recorded(path: Path, custom: Mapping[str, Any]) -> list[config.Layer]:
+    """Return the options that the run in `path` was started with, if there is one.
+
+    Parts that are made in Python, now as then, are not among them.
+    """
+    if not multihost.from_main(partial(is_run, path)):
+        return []
+    written = multihost.from_main(partial(resume_config, path))
+    written = {k: v for k, v in written.items() if k not in custom}
+    return [config.Layer(str(path / CONFIG), written)]
 
 
 def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
