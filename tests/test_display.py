@@ -640,7 +640,7 @@ def test_no_number_is_cut_in_any_terminal(name, width, terminal, encoding):
 
 
 @pytest.mark.parametrize("null", [None, math.nan, ...])
-@pytest.mark.parametrize("name", PRINTED.keys() - {"arrays", "dataset"})
+@pytest.mark.parametrize("name", sorted(PRINTED.keys() - {"arrays", "dataset"}))
 def test_results_of_a_failed_run_are_shown(name, null):
     render, value, _ = PRINTED[name]
     stream = console()
