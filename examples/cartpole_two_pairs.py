@@ -21,7 +21,7 @@ def main(
         encoding={"name": "dataset", "size": 2},
         population=population,
         generations=generations,
-        target=495,  # held-out return of the center, met twice in a row
+        target=495,  # held-out return of the center, reached twice in a row
         display=True,
         **options,
     )
@@ -37,8 +37,8 @@ def main(
     result = found.evaluate(policies=policies, episodes=8)
     print(f"\n{policies} fresh networks trained on them:", _show(result))
 
-    # A genome file holds the pairs and how to train on them. What is learned from
-    # them need not be the network that they were evolved with.
+    # A genome file holds the pairs and the options for training on them. Networks of
+    # other architectures can be trained on the same pairs.
     found.save(file)
     larger = neuroevo.load(file, policy=LARGER)
     transferred = larger.evaluate(policies=policies, episodes=8)

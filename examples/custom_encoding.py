@@ -1,12 +1,12 @@
-"""An encoding of one's own: search a random subspace of a network's weights.
+"""A custom encoding: search a random subspace of a network's weights.
 
 python examples/custom_encoding.py
 
 A genome of k numbers is a point in a fixed random k-dimensional subspace through the
 network's initial weights ("Measuring the Intrinsic Dimension of Objective Landscapes",
-Li et al., ICLR 2018, arXiv 1804.08838). Nothing needs to be registered. With an entry
-point in the group ``neuroevo.encodings`` the class below would also be there for the
-command line's ``--encoding``, its fields being options.
+Li et al., ICLR 2018, arXiv 1804.08838). Nothing needs to be registered. An entry point
+in the group ``neuroevo.encodings`` would make the class below available on the command
+line as ``--encoding``, with its fields as options.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class Subspace:
     subspace_seed: int = 0
     """Seed of the initial weights and of the projection."""
 
-    # One seed: decoding draws nothing, so that a second would repeat the first.
+    # One policy: decoding is deterministic, so a second one would repeat the first.
     suggests: ClassVar[Mapping[str, object]] = {
         "strategy": "SNES",
         "strategy.std": 3.0,

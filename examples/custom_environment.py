@@ -1,9 +1,9 @@
-"""An environment of one's own: dock a spacecraft with four state-action pairs.
+"""A custom environment: dock a spacecraft with four state-action pairs.
 
 python examples/custom_environment.py
 
-An environment is a value of two pure functions, for one episode at a time. Batching,
-the time limit, and stopping once all episodes have ended are the engine's business.
+An environment is a value that holds two pure functions for a single episode. The engine
+takes care of batching, of the time limit, and of stopping once all episodes have ended.
 """
 
 import jax
@@ -15,9 +15,9 @@ LIMIT = 4.0  # an episode ends once the craft is farther away than this
 
 
 def docking(max_steps: int = 100) -> neuroevo.Environment:
-    """Return a point mass in the plane, with thrusters, that is to rest at the origin.
+    """Return a point mass in the plane with thrusters, to be brought to rest at (0, 0).
 
-    Every step is worth up to 1, the more the nearer the craft is.
+    Each step gives a reward of up to 1, higher the closer the craft is.
     """
 
     def reset(key):
@@ -25,7 +25,7 @@ def docking(max_steps: int = 100) -> neuroevo.Environment:
         position = jax.random.uniform(position_key, (2,), minval=-2.0, maxval=2.0)
         velocity = 0.1 * jax.random.normal(velocity_key, (2,))
         state = jnp.concatenate([position, velocity])
-        return state, state  # the policy sees all of the state
+        return state, state  # the policy sees the whole state
 
     def step(key, state, action):
         position, velocity = state[:2], state[2:]

@@ -3,8 +3,8 @@
 python examples/hopper.py
 
 The genome is 56 numbers: four states of 11 numbers, four actions of 3. Decoding it
-trains a network with some 270 000 parameters. Stop it with Ctrl-C whenever you like:
-``neuroevo resume`` and ``neuroevo evaluate`` take it from there.
+trains a network with about 270 000 parameters. You can stop the run with Ctrl-C at any
+time and continue with ``neuroevo resume`` or ``neuroevo evaluate``.
 """
 
 import neuroevo
@@ -21,17 +21,17 @@ def main(
     final_policies: int = 4,
     **options,
 ):
-    """Evolve four pairs for hopper and evaluate what they teach."""
+    """Evolve four pairs for hopper, and evaluate networks trained on them."""
     run = neuroevo.evolve(
         env={"name": "hopper", "episode_length": episode_length},
         encoding={"name": "dataset", "size": 4, "steps": steps, "learning_rate": 5e-3},
         policy={"name": "mlp", "hidden": hidden},
-        normalization="running",  # shared statistics of all that was observed
+        normalization="running",  # shared statistics of all observations
         strategy={"name": "CMA_ES", "std": 0.1},
         population=population,
         generations=generations,
         policies=2,  # networks trained on each candidate
-        episodes=episodes,  # that each of them plays
+        episodes=episodes,  # that each network plays
         final_policies=final_policies,
         final_episodes=episodes,
         run_dir=run_dir,

@@ -1,4 +1,4 @@
-"""Stop a run, resume it, and get what an uninterrupted run gives, bit for bit.
+"""Stop and resume a run: the result equals that of an uninterrupted run, bit for bit.
 
 python examples/resume.py
 
@@ -15,11 +15,11 @@ import numpy as np
 
 import neuroevo
 
-TIMES = {"seconds"}  # what differs between any two runs
+TIMES = {"seconds"}  # metrics that differ between any two runs
 
 
 def main(half: int = 10, population: int = 64, **options):
-    """Train twice `half` generations, at one go and with a stop half way."""
+    """Train for ``2 * half`` generations, without a stop and with one halfway."""
     options = {
         "env": "CartPole-v1",
         "encoding": "dataset",
@@ -37,7 +37,7 @@ def main(half: int = 10, population: int = 64, **options):
 
     same_genome = all(np.array_equal(first[name], second[name]) for name in second)
     same_metrics = _untimed(resumed.metrics) == _untimed(uninterrupted.metrics)
-    print(f"after {2 * half} generations, stopped after {half} and not stopped:")
+    print(f"{2 * half} generations, with and without a stop after {half}:")
     print("same genome, bit for bit:", same_genome)
     print("same metrics:", same_metrics)
     return same_genome, same_metrics

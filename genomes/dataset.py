@@ -26,10 +26,10 @@ Genome = Mapping[str, Array]
 
 @dataclasses.dataclass(frozen=True)
 class _Pairs:
-    """Options of the pairs; those of the training on them come after."""
+    """Options of the pairs; the options for training on them follow."""
 
     size: Annotated[int, Interval(ge=1, le=2**24)] | None = None
-    """Number of state-action pairs, D; None for two, or one for each action if more."""
+    """Number of state-action pairs, D; none: two, or one per action if that is more."""
     labels: Literal["fixed", "learned"] = "fixed"
     """Discrete actions: balanced fixed labels, or evolved label probabilities."""
     init_scale: Annotated[float, Interval(ge=0, le=2**24)] = 0.0
@@ -56,11 +56,15 @@ class Dataset(imitation.Training, _Pairs):
     def fit_to(
         self, arrays: Mapping[str, np.ndarray], spec: Spec | None = None
     ) -> "Dataset":
-        """Return the options changed by what the arrays of a genome file determine.
+        """Return the options, adjusted to the arrays of a genome file.
+
+        Args:
+            arrays: the arrays of the file by name.
+            spec: observations and actions to check the arrays against, if given.
 
         Raises:
-            UserError: if the arrays are not those of a data set, or not of one for the
-                observations and actions of `spec`, with all that differs.
+            UserError: if the arrays are not a data set, or if they do not fit the
+                observations and actions of `spec`; the message lists all differences.
         """
         if "states" not in arrays:
             raise UserError(
@@ -79,9 +83,9 @@ class Dataset(imitation.Training, _Pairs):
         """Return the encoding for a policy.
 
         Args:
-            policy: what is trained, with one of its losses.
+            policy: the policy to train, with one of its losses.
             spec: observations and actions.
-            labels: (D,) those of a genome file, instead of balanced ones.
+            labels: (D,) integer labels from a genome file, instead of balanced ones.
 
         Raises:
             UserError: if an option does not fit the policy or the actions.
@@ -114,7 +118,7 @@ class Dataset(imitation.Training, _Pairs):
     def _contents(
         self, spec: Spec, labels: np.ndarray | None
     ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
-        """Return the shapes of what is searched over, and the constants beside it."""
+        """Return the shapes of the evolved arrays, and the constants beside them."""
         action = spec.action
         default = max(2, action.n if isinstance(action, Discrete) else 1)
         size = default if self.size is None else self.size
@@ -135,7 +139,7 @@ class Dataset(imitation.Training, _Pairs):
 
 
 def _targets(arrays: Mapping[str, Array]) -> Target:
-    """Return what a policy is to answer to the states of a data set."""
+    """Return the targets that a policy is trained on, one for each state."""
     if "actions" in arrays:
         return arrays["actions"]
     if "action_logits" in arrays:
@@ -144,42 +148,42 @@ def _targets(arrays: Mapping[str, Array]) -> Target:
 
 
 def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
-    """Yield what keeps the arrays of a data set from being one for `spec`."""
+    """Yield the ways in which the arrays of a data set do not fit `spec`."""
     shape = arrays["states"].shape[1:]
     if math.prod(shape) != math.prod(spec.observation):
         yield (
-            f"its states have shape {shape} each, and observations have shape "
+            f"its states have shape {shape} each, but observations have shape "
             f"{spec.observation}"
         )
     action = spec.action
     if isinstance(action, Discrete):
         if "actions" in arrays:
             yield (
-                "it holds continuous actions, and the environment has "
+                "it holds continuous actions, but the environment has "
                 f"{action.n} discrete ones"
             )
         logits = arrays.get("action_logits")
         if logits is not None and logits.shape[1:] != (action.n,):
             yield (
-                f"its action_logits have shape {logits.shape[1:]} each, and the "
+                f"its action_logits have shape {logits.shape[1:]} each, but the "
                 f"environment has {action.n} actions"
             )
     elif found := arrays.keys() & {"labels", "action_logits"}:
         yield (
-            f"it holds {' and '.join(sorted(found))} of discrete actions, and the "
+            f"it holds {' and '.join(sorted(found))} of discrete actions, but the "
             f"environment has continuous ones of shape {action.shape}"
         )
     elif "actions" in arrays and arrays["actions"].shape[1:] != action.shape:
         yield (
-            f"its actions have shape {arrays['actions'].shape[1:]} each, and the "
+            f"its actions have shape {arrays['actions'].shape[1:]} each, but the "
             f"environment's have shape {action.shape}"
         )
 
 
 def balanced_labels(size: int, n: int) -> np.ndarray:
-    """Return (size,) int32 labels, sorted, that use every row.
+    """Return (size,) sorted int32 labels, spread evenly over the `n` actions.
 
-    Where `size` is not a multiple of `n` the first ``size % n`` actions get one row
-    more than the others: 16 rows for 3 actions are six 0, five 1 and five 2.
+    If `size` is not a multiple of `n`, the first ``size % n`` actions get one more row
+    than the others: 16 rows for 3 actions are six 0, five 1 and five 2.
     """
     return np.sort(np.arange(size, dtype=np.int32) % n)

@@ -18,13 +18,13 @@ from neuroevo.types import Encoding, Key, Params, Policy, Start
 
 @dataclasses.dataclass(frozen=True)
 class Direct:
-    """The policy's own parameters, the log standard deviation included."""
+    """The policy's own parameters, including the log standard deviation."""
 
     init: Literal["policy", "zeros"] = "policy"
-    """Center of the search: the policy's initial parameters, or zero for all."""
+    """Start of the search: the policy's initial parameters, or all zeros."""
 
-    # CartPole-v1 in about 40 generations. A second policy seed would repeat the first,
-    # as decoding draws nothing.
+    # CartPole-v1 in about 40 generations. Decoding is deterministic, so a second policy
+    # would repeat the first.
     suggests: ClassVar[Mapping[str, object]] = {
         "strategy": "SNES",
         "strategy.std": 0.2,
@@ -36,7 +36,7 @@ class Direct:
     def fit_to(
         self, arrays: Mapping[str, np.ndarray], spec: Spec | None = None
     ) -> "Direct":
-        """Return these options: the arrays of a genome file change none of them."""
+        """Return these options unchanged: they do not depend on a genome file."""
         del arrays, spec
         return self
 

@@ -43,29 +43,31 @@ def evolve(
     Args:
         preset: name of a preset to start from.
         config_file: YAML file with options; wins over the preset.
-        run_dir: where to keep metrics, checkpoints and results; None keeps none.
-        start: a genome to begin the search at: a genome file, a run directory,
-            ``"zoo:NAME"``, a run or a solution. Its parts are the lowest options.
+        run_dir: directory for metrics, checkpoints and results; None writes nothing.
+        start: a genome to start the search from: a genome file, a run directory,
+            ``"zoo:NAME"``, a run or a solution. Its parts are defaults, which all other
+            options override.
         resume: continue the run in `run_dir` if there is one, with the options that it
-            was started with; parts made in Python must be given again.
-        display: show the run on stderr, or do not; by default one line of progress
-            is shown in a terminal or a notebook.
-        debug_nans: end with an error at the first value that is not finite, which says
+            was started with; parts made in Python must be passed again.
+        display: whether to show the run on stderr; by default one line of progress is
+            shown in a terminal or a notebook.
+        debug_nans: stop at the first value that is not finite, with an error that says
             where it came from.
-        callback: called with the metrics of each generation.
-        log: a logger or a list of them, each by its name or made in Python: a function
-            of a `Session` that returns a `Logger`, or an object whose ``build`` is one.
-        **options: as on the command line, which they take the names from: settings
-            such as ``population=64``, and the parts ``env``, ``encoding``, ``policy``,
-            ``normalization`` and ``strategy``. A part is a name, a mapping of a
-            ``name`` and options, or a value made in Python, registered or not: one with
-            a ``build`` method, an `Environment`, a `Policy`, or a function that returns
-            an `Encoding` (of policy and spec) or a `Strategy` (of the population).
+        callback: a function that is called with the metrics of each generation.
+        log: a logger or a list of loggers. Each is a name, a function of a `Session`
+            that returns a `Logger`, or an object that has such a function as ``build``.
+        **options: the options of the command line, under the same names: settings such
+            as ``population=64``, and the parts ``env``, ``encoding``, ``policy``,
+            ``normalization`` and ``strategy``. A part is a name, a mapping with a
+            ``name`` and options, or a value made in Python: an object with a ``build``
+            method, an `Environment`, a `Policy`, or a function that returns an
+            `Encoding` (of policy and spec) or a `Strategy` (of the population). Parts
+            made in Python need not be registered.
 
     Raises:
-        UserError: for options that are unknown, or parts that do not go together.
+        UserError: for unknown options, or parts that do not fit together.
         KeyboardInterrupt: for Ctrl-C or SIGTERM, after a checkpoint; its attribute
-            `run` is the run as far as it came. A second signal raises it at once.
+            `run` is the run up to that point. A second signal raises it at once.
 
     Example:
         >>> run = neuroevo.evolve(
@@ -107,7 +109,7 @@ def evolve(
 def _recorded(path: Path, custom: Mapping[str, Any]) -> list[config.Layer]:
     """Return the options that the run in `path` was started with, if there is one.
 
-    Parts that are made in Python, now as then, are not among them.
+    Parts made in Python are left out.
     """
     if not multihost.from_main(partial(is_run, path)):
         return []
@@ -120,16 +122,18 @@ def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
     """Return the solution that a genome file or a run holds.
 
     Args:
-        source: a genome file, a run directory, ``"zoo:NAME"`` for a genome that comes
-            with the package, or a run or solution in Python.
-        which: of a run, ``"best"`` for its center with the best held-out return, or
-            ``"center"`` for its last one.
-        **options: parts and settings as for `evolve`. They override what the file says,
-            or say what it does not. Of a merged file, ``env`` chooses one of the
-            environments.
+        source: a genome file, a run directory, ``"zoo:NAME"`` for a bundled genome, or
+            a run or solution in Python.
+        which: for a run, ``"best"`` selects the center with the best held-out return,
+            and ``"center"`` the last center.
+        **options: parts and settings as for `evolve`. They override the file, or supply
+            what it lacks. For a merged file, ``env`` selects one of the environments.
+
+    Returns:
+        The solution, ready to be decoded and evaluated.
 
     Raises:
-        UserError: if the genome does not fit them.
+        UserError: if the genome does not fit the options.
 
     Example:
         >>> solution = neuroevo.load("zoo:cartpole-d2")
@@ -159,14 +163,17 @@ def merge(
 
     Args:
         *genomes: at least two, each as for `load`.
-        out: a new file to write the merged genome to, if any.
-        preset: name of a preset to take options of the encoding and policy from.
-        config_file: YAML file to take such options from; wins over the preset.
+        out: a new file for the merged genome; None writes no file.
+        preset: name of a preset with options of the encoding and policy.
+        config_file: YAML file with such options; wins over the preset.
         **options: ``encoding`` and ``policy``, each a name or a mapping of options;
             they override those of the first genome.
 
+    Returns:
+        The merged genome in each of its environments.
+
     Raises:
-        UserError: for genomes that do not go together, before anything is compiled.
+        UserError: for genomes that cannot be merged, before anything is compiled.
 
     Example:
         >>> sets = "runs/first", "zoo:breakout-d16"
@@ -207,24 +214,26 @@ def transfer(
         depths: numbers of hidden layers.
         activations: nonlinearities of the hidden layers.
         optimizers: names of optimizers to train with.
-        learning_rates: of the first step.
+        learning_rates: learning rates of the first step.
         steps: numbers of training steps.
-        policies: policies of each kind, S.
-        episodes: episodes of each policy, E.
-        seed: of the policies and episodes, those of `Solution.evaluate`; None for new
-            ones.
-        picture: a new file for a heat map, its format by its suffix; none if None.
+        policies: number of policies of each kind, S.
+        episodes: number of episodes of each policy, E.
+        seed: seed of the policies and episodes, as in `Solution.evaluate`; None draws a
+            new one.
+        picture: a new file for a heat map, in the format of its suffix; None draws
+            none.
         **options: parts and settings, as for `load`.
 
-    What is None is the genome's own. The kinds are all combinations.
+    A setting that is None keeps the genome's own value. Every combination is one kind.
 
     Returns:
-        ``env``, ``policies``, ``episodes``, ``seed``, ``axes``: the values of each
-        setting by its name; and ``rows``: for each combination its values, and what
-        `neuroevo.returns.summarize` makes of its returns.
+        A mapping with ``env``, ``policies``, ``episodes``, ``seed``, ``axes`` (the
+        values of each setting by name) and ``rows``. Each row has the settings of one
+        combination, and the statistics of its returns from
+        `neuroevo.returns.summarize`.
 
     Raises:
-        UserError: for a mistake, before anything is compiled or written.
+        UserError: for invalid arguments, before anything is compiled or written.
 
     Example:
         >>> result = neuroevo.transfer(
@@ -259,16 +268,19 @@ def transfer(
 
 
 def save_policy(genome: Source, path: str | Path, *, seed: int = 0) -> dict[str, Any]:
-    """Train a policy from a genome and write it to a file; return its description.
+    """Train a policy from a genome, write it to a file, and return its description.
 
-    An ``.npz`` is a genome file of the direct encoding, which every command that takes
-    a genome reads; a ``.safetensors`` has the same arrays, and the description as JSON
-    under ``neuroevo`` in its metadata.
+    An ``.npz`` file is a genome file of the direct encoding, which every command that
+    takes a genome can read. A ``.safetensors`` file has the same arrays, and the
+    description as JSON under ``neuroevo`` in its metadata.
 
     Args:
         genome: as for `load`.
         path: a new file with one of these suffixes.
-        seed: which of the policies: that of ``decode(seed)``.
+        seed: which policy to write: the one that ``decode(seed)`` returns.
+
+    Returns:
+        The description: how the policy was trained and what its network looks like.
 
     Raises:
         UserError: if `path` cannot be written, or if the policy's parameters are not
@@ -296,7 +308,7 @@ def save_metrics(runs: str | Path | Sequence[str | Path], path: str | Path) -> N
         path: a new file, .csv or .parquet.
 
     Raises:
-        UserError: if it cannot be written, or one of `runs` is not a run.
+        UserError: if `path` cannot be written, or if one of `runs` is not a run.
 
     Example:
         >>> neuroevo.save_metrics(["runs/first"], "metrics.csv")

@@ -1,9 +1,8 @@
-"""What this process may use of its machine: cores and memory.
+"""The cores and the memory of the machine that this process may use.
 
-Linux bounds processes by control groups, a tree of directories (versions 1 and 2 of
-which differ in their names). A container or a job of a cluster has a quota of CPU time
-and a limit of memory in one of the directories above it, which the machine's own
-numbers do not show.
+Linux limits processes with control groups: a tree of directories, named differently in
+versions 1 and 2. A container or a cluster job has a CPU quota and a memory limit in one
+of the directories above its own. The machine's own numbers do not show them.
 """
 
 import math

@@ -2,10 +2,10 @@
 
 A program is written once for one device and runs on any number of them: `spread` runs
 it on every device with the same arguments, and inside it `share` divides work among the
-devices and gives every device all the results. Whatever else the program does is done
-by every device alike, so its state is replicated without being communicated, and the
-results do not depend on the number of devices. These may belong to several processes,
-which run the same program: see `neuroevo.multihost`.
+devices and gives every device all results. Every device does the rest of the program in
+the same way, so its state is replicated without communication, and the results do not
+depend on the number of devices. The devices may belong to several processes that run
+the same program: see `neuroevo.multihost`.
 """
 
 import contextlib
@@ -40,13 +40,13 @@ _came_late = False  # whether JAX had started before `configure`
 def configure(devices: int | None, lengthy: bool = False) -> None:
     """Prepare JAX for `devices` devices; call it before the backend starts.
 
-    A CPU shows as many devices as asked for, by default one for each core that this
-    process may use. Does nothing once the backend runs.
+    A CPU is split into this many devices, by default one for each core that this
+    process may use. The call has no effect if the backend is already running.
 
-    While several devices of a CPU run a program, jax 0.11 keeps what they delegate to
-    other threads, and did by themselves, until one of its threads is free: some 50 MB
-    a second until the program ends. For `lengthy` programs there is one thread more,
-    which keeps memory flat; it takes a quarter of a physics engine's speed.
+    While several devices of a CPU run a program, jax 0.11 accumulates about 50 MB of
+    bookkeeping per second until one of its threads is free or the program ends. For
+    `lengthy` programs there is one more thread, which keeps memory flat but costs a
+    quarter of a physics engine's speed.
     """
     global _came_late
     flags, count = os.environ.get("XLA_FLAGS", ""), devices or cgroups.cores()
@@ -66,7 +66,7 @@ def start() -> None:
     """Start the backend.
 
     Raises:
-        UserError: if JAX cannot use the platforms that it is set to.
+        UserError: if JAX cannot use the platforms that it is configured for.
     """
     try:
         jax.devices()
@@ -83,7 +83,7 @@ def select(devices: int | None) -> tuple[jax.Device, ...]:
     """Return the first `devices` devices of every process, or all of them.
 
     Raises:
-        UserError: if one has fewer, or not as many as another.
+        UserError: if a process has fewer, or if processes have different numbers.
     """
     of_process: dict[int, list[jax.Device]] = {}
     for device in jax.devices():
@@ -92,14 +92,14 @@ def select(devices: int | None) -> tuple[jax.Device, ...]:
     counts = [len(each) for each in owned]
     if devices is None and len(set(counts)) > 1:
         raise UserError(
-            f"--devices auto: the processes have {counts} devices; expected as many in "
-            f"each: --devices {min(counts)} or less"
+            f"--devices auto: the processes have {counts} devices; expected the same "
+            f"number in each: --devices {min(counts)} or less"
         )
     if devices is not None and devices > min(counts):
         platform = owned[0][0].platform
         whose = "every process" if len(owned) > 1 else "this process"
         why = (
-            "; JAX fixes it at its first use, which came before this run"
+            "; JAX fixed that number at its first use, before this run"
             if _came_late and platform == "cpu"
             else ""
         )
@@ -111,7 +111,7 @@ def select(devices: int | None) -> tuple[jax.Device, ...]:
 
 
 def is_cpu() -> bool:
-    """Return whether programs run on a CPU, whose caches bound what is done at once."""
+    """Return whether programs run on a CPU, where caches limit the size of batches."""
     return jax.default_backend() == "cpu"
 
 
@@ -124,9 +124,9 @@ def label(devices: Sequence[jax.Device]) -> str:
 
 
 def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
-    """Return how many of `devices` share their memory, and its bytes that are free.
+    """Return how many of `devices` share one memory, and how many bytes of it are free.
 
-    Those of other processes do not count. None where it cannot be known.
+    Devices of other processes do not count. The free bytes are None if unknown.
     """
     devices = _local(devices)
     if devices[0].platform == "cpu":
@@ -137,16 +137,17 @@ def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
 
 
 def _local(devices: Sequence[jax.Device]) -> list[jax.Device]:
-    """Return those of `devices` that belong to this process."""
+    """Return the `devices` that belong to this process."""
     return [d for d in devices if d.process_index == jax.process_index()]
 
 
 def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     """Return `function`, run by every device with the same arguments.
 
-    `function` may call `share`; its result must be the same on every device, as it
-    is when everything else is computed from the arguments. With the devices of several
-    processes, each must call it, with the same arguments, and has the result.
+    `function` may call `share`. Its result must be the same on every device, which
+    holds if everything else is computed from the arguments. If the devices belong to
+    several processes, each process must call it with the same arguments, and gets the
+    result.
     """
     # The inner jit matters: with more than one CPU device jax 0.11's partitioner
     # crashes on the data-dependent loops of a physics engine that stand directly in
@@ -178,8 +179,8 @@ def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
 def _meet(devices: tuple[jax.Device, ...]) -> None:
     """Connect the processes that have `devices`, all at the same time.
 
-    A process waits 30 s for the others to connect, which it would do in its first
-    compiled call, and they may still be compiling theirs.
+    Without this, a process connects in its first compiled call and waits only 30 s for
+    the others, which may still be compiling.
     """
     local = _local(devices)
     if len(local) == len(devices):
@@ -197,7 +198,7 @@ def _meet(devices: tuple[jax.Device, ...]) -> None:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Keep what a library written in C++ has to say off the standard output."""
+    """Keep messages of libraries written in C++ off the standard output."""
     sys.stdout.flush()
     stdout, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -215,11 +216,12 @@ def share(
     count: int,
     active: jax.Array | int | None = None,
 ) -> Any:
-    """Return what ``function(args, items, number)`` returns, for `count` items.
+    """Compute `count` items on all devices, and return all results on each of them.
 
-    Each device calls it with the items that are dealt to it in turn, int32, which
-    balances items whose cost varies, and is to compute the first `number` of them; it
-    returns arrays with a leading axis for all. Only items below `active` are computed.
+    Each device calls ``function(args, items, number)`` with its items, int32, of which
+    it must compute the first `number`; it returns arrays with a leading axis for all of
+    them. Items are dealt to the devices in turn, which balances items of varying cost.
+    Only items below `active` are computed.
     """
     devices = jax.lax.axis_size(AXIS)
     rounds = -(-count // devices)
@@ -241,7 +243,7 @@ def share_each(
     count: int,
     active: jax.Array | int | None = None,
 ) -> Any:
-    """Return what ``function(args, item)`` returns for all items, one after the other.
+    """Return the results of ``function(args, item)``, computed one item at a time.
 
     See `share`.
     """
@@ -265,11 +267,12 @@ def share_each(
 
 
 def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
-    """Return ``function(*args)``, compiled apart from what surrounds it.
+    """Return ``function(*args)``, compiled separately from the code around it.
 
     Otherwise the compiler fuses arithmetic with the exchange between devices, and the
-    last digits of results depend on their number. The branch of a conditional is a
-    program of its own; `true` must hold without the compiler being able to tell.
+    last digits of results depend on the number of devices. The branch of a conditional
+    is compiled as a program of its own; `true` must be true in a way that the compiler
+    cannot see.
     """
     shapes = jax.eval_shape(function, *args)
 
@@ -280,13 +283,13 @@ def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
 
 
 def _raw(leaf: jax.Array) -> jax.Array:
-    """Return the data of a typed PRNG key, which collectives do not take."""
+    """Return the data of a typed PRNG key, which collectives do not accept."""
     is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
 
 
 def _like(leaf: jax.Array, shape: jax.ShapeDtypeStruct) -> jax.Array:
-    """Undo `_raw` for a leaf of which `shape` has the type."""
+    """Undo `_raw` for a leaf that has the type of `shape`."""
     if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
         impl = jax.random.key_impl(jnp.empty((), shape.dtype))
         return jax.random.wrap_key_data(leaf, impl=impl)

@@ -1,4 +1,4 @@
-"""What a user, or another process, can do wrong, reported in one line."""
+"""Errors of users and of other processes, each reported in one line."""
 
 import difflib
 import os
@@ -25,9 +25,9 @@ _MOST = 2000  # characters of a message
 
 
 def _one_line(text: str) -> str:
-    """Return `text` with control characters escaped, and its middle left out if long.
+    """Return `text` with control characters escaped, and the middle of a long text cut.
 
-    It may quote what a user, or a hostile file, calls things.
+    The text may quote names that come from a user or from a hostile file.
     """
     if len(text) > _MOST:
         text = f"{text[: _MOST // 2]} … {text[-_MOST // 2 :]}"
@@ -35,13 +35,13 @@ def _one_line(text: str) -> str:
 
 
 def first_line(error: BaseException, most: int = 200) -> str:
-    """Return the first line of what `error` says, or its type if it says nothing."""
+    """Return the first line of the message of `error`, or its type if that is empty."""
     lines = str(error).strip().splitlines()
     return lines[0][:most] if lines else type(error).__name__
 
 
 def type_in_words(value: object) -> str:
-    """Return what `value` is, for the end of a message: ``an int``, ``the class X``."""
+    """Return the type of `value` in words, such as ``an int`` or ``the class X``."""
     if value is None:
         return "None"
     if isinstance(value, type):
@@ -68,8 +68,8 @@ def check_system() -> None:
 def did_you_mean(name: str, choices: Iterable[str], common: str = "") -> str:
     """Return ``"; did you mean 'x'?"`` for the closest of `choices`, or ``""``.
 
-    An abbreviation is closest to what it begins. A prefix that all have in `common`
-    is left out of the comparison.
+    An abbreviation is closest to a name that begins with it. The prefix `common` of all
+    choices is ignored.
     """
     by_lower = {choice.removeprefix(common).lower(): choice for choice in choices}
     lower = name.removeprefix(common).lower()
@@ -79,7 +79,7 @@ def did_you_mean(name: str, choices: Iterable[str], common: str = "") -> str:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """Return the error for a `name` that is none of `choices`."""
+    """Return the error for a `name` that is not among `choices`."""
     choices = sorted(choices)
     listed = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     return UserError(
@@ -89,11 +89,11 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
 
 
 def kind_of(path: Path, expected: str) -> str | None:
-    """Return what is at `path`: a file, a directory, a pipe or a device, or None.
+    """Return the kind of what is at `path`, such as ``"a file"``, or None for nothing.
 
     Raises:
-        UserError: if that cannot be known, with what was `expected` there; also for the
-            address of a remote file.
+        UserError: if that cannot be determined, or if `path` is the address of a remote
+            file; the message says what was `expected`.
     """
     if _REMOTE.match(str(path)):
         address = _REMOTE.sub(r"\1://", str(path))
@@ -120,7 +120,7 @@ _REMOTE = re.compile(r"(file|gs|s3|gcs|az|abfss?|hdfs|https?|ftp|memory):/", re.
 def check_file(path: Path, expected: str) -> None:
     """Raise a `UserError` unless `path` is a file that can be read, as `expected`.
 
-    A pipe may never begin, and a device never end.
+    Pipes and devices are refused, because reading one may never begin or never end.
     """
     found = kind_of(path, expected)
     if found is None:

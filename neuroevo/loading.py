@@ -1,4 +1,4 @@
-"""From a genome file, or a run's, to a solution that can be decoded and evaluated."""
+"""Turns a genome file or a run into a solution that can be decoded and evaluated."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,23 +31,23 @@ class LiveRun(Protocol):
 
     @property
     def center(self) -> Solution:
-        """The strategy's present center."""
+        """The strategy's current center."""
 
 
-# What a genome may be given as: a genome file, a run directory, "zoo:NAME", or a
-# solution or run in Python.
+# A genome is given as a genome file, a run directory, "zoo:NAME", or a solution or run
+# in Python.
 Source = str | Path | Solution | LiveRun
 
 
 class UnregisteredPart(UserError):
-    """A genome cannot be decoded without a part that was made in Python."""
+    """A genome needs a part that was made in Python and is not available."""
 
 
 def in_memory(source: Source, which: Which = "best") -> Solution | None:
-    """Return the solution that `source` is or has, or None if it names a file.
+    """Return the solution in `source`, or None if it names a file.
 
     Raises:
-        UserError: if it is nothing of the kind.
+        UserError: if `source` is neither.
     """
     if which not in ("best", "center"):
         raise unknown("which", str(which), ("best", "center"))
@@ -64,14 +64,14 @@ def in_memory(source: Source, which: Which = "best") -> Solution | None:
 
 
 def read_source(source: Source, which: Which = "best") -> GenomeFile:
-    """Return a genome, wherever it is.
+    """Return the content of a genome file, a run, or a genome in memory.
 
     Args:
-        source: where it is.
-        which: of a run, its center with the best held-out return, or the last one.
+        source: the source of the genome.
+        which: for a run, the center with the best held-out return, or the last one.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no genome.
     """
     solution = in_memory(source, which)
     if solution is None:
@@ -89,15 +89,15 @@ def read_source(source: Source, which: Which = "best") -> GenomeFile:
 
 
 def read_start(source: Source | None) -> GenomeFile | None:
-    """Return the genome that a run is to start from, if any."""
+    """Return the genome that a run starts from, if any."""
     return None if source is None else read_source(source)
 
 
 def start_layers(file: GenomeFile | None) -> list[config.Layer]:
-    """Return what the genome to start from says of its parts, as a layer.
+    """Return the parts of the genome that a run starts from, as a layer.
 
-    Its states mean what they do under the statistics that are in the file: these stay
-    constant, unless another normalization is asked for.
+    The states of a data set depend on the statistics in its file. These stay constant
+    unless another normalization is requested.
     """
     if file is None:
         return []
@@ -132,12 +132,13 @@ def configure(
 ) -> tuple[config.Config, GenomeFile]:
     """Return the configuration to decode the genome in `file` with, and that file.
 
-    The configuration is the file's own, overridden by `layers` and `arguments`. Where
-    these name the environment of a merged file, the file is what concerns that one.
+    The configuration is the file's own, overridden by `layers` and `arguments`. If
+    these name an environment of a merged file, the result has only the content for that
+    one.
 
     Raises:
         UnregisteredPart: if a part was made in Python, and nothing replaces it.
-        UserError: if the options are none.
+        UserError: if the options are invalid.
     """
     names: Mapping[str, str] = read(command, arguments).names if arguments else {}
     chosen: Mapping[str, str] | None = None
@@ -171,8 +172,8 @@ def made_parts(
     """Return `custom` with the genome's own parts that were made in Python.
 
     Raises:
-        UnregisteredPart: if one was, and is neither here nor replaced by another, which
-            `layers` or `names` (of a command line) name.
+        UnregisteredPart: if such a part is neither in `custom` nor replaced by a part
+            that `layers` or `names` (from a command line) name.
     """
     made = dict(custom or {})
     for part in config.PARTS.keys() - made.keys():
@@ -215,7 +216,7 @@ def make_solution(resolved: config.Config, file: GenomeFile) -> Solution:
 
 
 class Prepared(NamedTuple):
-    """All of a `Solution` but its engine: nothing has been compiled."""
+    """A `Solution` without its engine; nothing has been compiled."""
 
     config: config.Config
     parts: Parts
@@ -225,12 +226,12 @@ class Prepared(NamedTuple):
 
 @switches.pinned()
 def prepare(resolved: config.Config, file: GenomeFile) -> Prepared:
-    """Return the parts that decode and evaluate the genome in `file`, and the genome.
+    """Return the genome in `file`, with the parts that decode and evaluate it.
 
-    Nothing is compiled, and the configuration is made to fit the file.
+    Nothing is compiled. The configuration is adjusted to the file.
 
     Raises:
-        UserError: if the file does not fit them.
+        UserError: if the file does not fit the parts.
     """
     build.set_up_jax(resolved)
     environment = build.build_environment(resolved.parts["env"])
@@ -259,10 +260,10 @@ def prepare(resolved: config.Config, file: GenomeFile) -> Prepared:
 
 
 def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> Any:
-    """Return an encoding's options, changed by what a genome's `arrays` determine.
+    """Return an encoding's options, adjusted to the `arrays` of a genome.
 
     Raises:
-        UserError: if they are no genome of the encoding, or none for `spec`.
+        UserError: if the arrays are not a genome of the encoding, or do not fit `spec`.
     """
     fit_to = traits(EncodingTraits, encoding).fit_to
     return fit_to(arrays, spec) if fit_to else encoding
@@ -272,7 +273,7 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
 def finish(
     resolved: config.Config, parts: Parts, genome: Genome, which: Which | None = None
 ) -> Solution:
-    """Return what `prepare` prepared, ready to be decoded and evaluated."""
+    """Return the solution for the result of `prepare`, with its engine."""
     selected = devices.select(resolved.devices)
     engine = build.build_engine(resolved, parts, selected)
     answer = build.answer(parts, genome)

@@ -1,9 +1,9 @@
 """Messages between the processes of a distributed run, through JAX's coordinator.
 
-The only module that touches ``jax._src``. JAX 0.10 and 0.11 (which pyproject.toml
-bounds it to) give their store of keys and values no public name: what is public
-(`jax.experimental.multihost_utils`) sends arrays from device to device, and starts the
-backend, whereas processes have to agree before there are devices.
+This is the only module that uses ``jax._src``. JAX 0.10 and 0.11, the versions that
+pyproject.toml allows, have no public access to their key-value store. The public module
+`jax.experimental.multihost_utils` sends arrays between devices and starts the backend,
+but processes have to agree before there are devices.
 """
 
 from typing import Any
@@ -19,25 +19,27 @@ def is_open() -> bool:
 
 
 def process() -> int:
-    """Return the number of this process, 0 without others."""
+    """Return the number of this process; 0 if there are no others."""
     return _state.process_id
 
 
 def count() -> int:
-    """Return the number of processes, 1 without others."""
+    """Return the number of processes; 1 if there are no others."""
     return _state.num_processes
 
 
 def put(name: str, message: bytes) -> None:
-    """Leave a message for all processes, in the place of one that has the name."""
+    """Leave a message for all processes; it replaces one of the same name."""
     _client().key_value_set_bytes(name, message, allow_overwrite=True)
 
 
 def get(name: str, milliseconds: int = FOREVER) -> bytes:
-    """Return a message, once it is there.
+    """Wait for a message, and return it.
 
     Raises:
-        jax.errors.JaxRuntimeError: if it does not come in time, or others are lost.
+        jax.errors.JaxRuntimeError: if the message does not arrive in time, or if
+        another
+            process is lost.
     """
     return _client().blocking_key_value_get_bytes(name, milliseconds)
 

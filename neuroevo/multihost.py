@@ -1,7 +1,8 @@
 """The processes of a distributed run: how they meet, agree and end.
 
-They run the same program. What only one of them can know (files, times, signals)
-process 0 decides for all: see `agree`. Without others, everything here is at once.
+All processes run the same program. Process 0 decides for all of them on what only one
+can know, such as files, times and signals: see `agree`. With a single process, all
+functions return immediately.
 """
 
 import contextlib
@@ -26,15 +27,15 @@ def connect(
 ) -> None:
     """Join the processes of a distributed run; call it before the backend starts.
 
-    Without arguments, JAX takes them from the cluster that it runs on.
+    Without arguments, JAX asks the cluster that it runs on.
 
     Args:
-        coordinator: address and port that process 0 can be reached at.
-        processes: how many there are.
-        process: which one this is, from 0.
+        coordinator: address and port at which process 0 can be reached.
+        processes: number of processes.
+        process: number of this process, from 0.
 
     Raises:
-        UserError: if there is no such cluster, or the arguments cannot be right.
+        UserError: if there is no such cluster, or if the arguments are invalid.
     """
     global _met
     explicit = {coordinator, processes, process} != {None}
@@ -42,7 +43,7 @@ def connect(
         _check_processes(coordinator, processes, process)
     # It would replace our handler of SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
-    # JAX lets nobody interrupt it while it waits for the others, and then aborts.
+    # JAX cannot be interrupted while it waits for the others, and then aborts.
     meeting = ThreadPoolExecutor(1).submit(
         jax.distributed.initialize,
         coordinator,
@@ -62,7 +63,7 @@ def connect(
     except TimeoutError:
         raise UserError(
             f"--distributed: the processes did not meet{where} in {_MEETING_SECONDS} "
-            "s; expected all of them to be started, and process 0 to be found there"
+            "s; expected all of them to be started, and process 0 at that address"
         ) from None
     except RuntimeError as error:
         raise UserError(
@@ -82,7 +83,7 @@ _EXPLICIT = (
 def _check_processes(
     coordinator: str | None, processes: int | None, process: int | None
 ) -> None:
-    """Raise a `UserError` for what JAX would wait for in vain, or crash at."""
+    """Raise a `UserError` for arguments with which JAX would hang or crash."""
     if coordinator is None or processes is None or process is None:
         raise UserError(f"--distributed: expected all of {_EXPLICIT}")
     if processes < 1:
@@ -108,21 +109,21 @@ def _check_processes(
     except OSError as error:
         raise UserError(
             f"--distributed.coordinator {coordinator}: {error.strerror}; expected a "
-            "host that can be found and a free port of it"
+            "host that can be found, and a free port on it"
         ) from None
 
 
 def is_main() -> bool:
-    """Return whether this is process 0, which alone writes files and shows anything."""
+    """Return whether this is process 0, the only one that writes files and output."""
     return mailbox.process() == 0
 
 
 def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
-    """Return, in every process, what `decide` makes of every process' `value`.
+    """Return in every process the result of `decide` for the values of all processes.
 
-    Every process must call it. Process 0 alone calls `decide`, with a list in the order
-    of the processes. Values and result are plain data (mappings, lists, texts, numbers,
-    None) and numpy arrays.
+    Every process must call this function. Only process 0 calls `decide`, with a list of
+    the values in the order of the processes. Values and result are plain data
+    (mappings, lists, texts, numbers, None) and numpy arrays.
     """
     global _round
     if mailbox.count() == 1:
@@ -134,7 +135,7 @@ def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
         except BaseException as error:
             _tell(error)
             raise
-        # Who was in this round has read the reply of the one before.
+        # A process that took part in this round has read the previous reply.
         mailbox.clear(f"neuroevo/{_round - 1}/")
         _send(_REPLY, value=agreed)
     else:
@@ -145,19 +146,19 @@ def agree(decide: Callable[[Sequence[Any]], Any], value: Any = None) -> Any:
 
 
 def from_main(function: Callable[[], Any]) -> Any:
-    """Return, in every process, what `function` returns in process 0; see `agree`."""
+    """Return in every process the result of `function` in process 0; see `agree`."""
     return agree(lambda _: function())
 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Have all processes complete what is inside, or none.
+    """Let either all processes complete the block, or none.
 
-    An error in one of them ends the others, at the latest when they next `agree`.
+    An error in one process ends the others, at the latest when they next call `agree`.
 
     Raises:
         UserError: if another process has raised one.
-        ProcessError: if another process has failed otherwise.
+        ProcessError: if another process has failed in another way.
     """
     try:
         yield
@@ -179,9 +180,9 @@ def is_distributed() -> bool:
 
 
 def leave(code: int) -> NoReturn:
-    """Exit; JAX would wait for minutes for a process that is lost, and then abort.
+    """Exit at once; JAX would wait minutes for a lost process, and then abort.
 
-    Process 0, which carries the messages, goes last.
+    Process 0, which carries the messages, exits last.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -189,7 +190,7 @@ def leave(code: int) -> NoReturn:
         if _met and is_main():
             _await_others()
         elif _met:
-            # All is said; JAX would report that process 0 goes before this one has.
+            # Nothing is left to do; JAX would report that process 0 exits first.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             mailbox.put(f"neuroevo/gone/{mailbox.process()}", b"gone")
     os._exit(code)
@@ -200,7 +201,7 @@ def _await_others() -> None:
     for process in range(1, mailbox.count()):
         left = max(int(1000 * (deadline - time.monotonic())), 1)
         mailbox.get(f"neuroevo/gone/{process}", left)
-    # Let the last of them exit: JAX aborts whoever sees process 0 go.
+    # Let the last of them exit: JAX aborts a process that sees process 0 exit.
     time.sleep(_GRACE_SECONDS)
 
 
@@ -219,7 +220,7 @@ def _send(name: str, **message: Any) -> None:
 
 
 def _receive(name: str) -> Any:
-    """Return the value sent under `name`, once it is there; raise a failure."""
+    """Wait for the value sent under `name`, and return it; raise a reported failure."""
     from flax import serialization
 
     sent = mailbox.get(f"neuroevo/{_round}/{name}")
@@ -230,7 +231,7 @@ def _receive(name: str) -> Any:
 
 
 def _tell(error: BaseException) -> None:
-    """Let the other processes fail, too."""
+    """Report a failure to the other processes, so that they fail, too."""
     what = [f"process {mailbox.process()}", type(error).__name__, first_line(error)]
     if isinstance(error, UserError | ProcessError):
         del what[1]

@@ -1,9 +1,9 @@
 """Named plug-ins, found through entry points.
 
-A part is registered by an entry point in one of the groups below. The entry point
-names either the part's *options* (a frozen dataclass whose fields are the options and
-whose ``build`` method makes the part) or a *family*, see `Family`. The built-in parts
-are registered by this project's own ``pyproject.toml`` in just this way.
+A part is registered by an entry point in one of the groups below. The entry point names
+either the part's *options* (a frozen dataclass whose fields are the options and whose
+``build`` method makes the part) or a *family*; see `Family`. The ``pyproject.toml`` of
+neuroevo registers the built-in parts in the same way.
 """
 
 import contextlib
@@ -18,14 +18,15 @@ from neuroevo.errors import UserError, first_line, unknown
 
 @runtime_checkable
 class Family(Protocol):
-    """Several parts of one kind under one entry point: a module, say.
+    """Several parts of one kind under one entry point, such as a module.
 
-    A family of environments may also have ``adapt(value)``: it returns options for an
-    object of the family's own library, with a ``build`` method, or None if it is none.
+    A family of environments may also have ``adapt(value)``. It returns options with a
+    ``build`` method for an object of the family's own library, and None for any other
+    value.
     """
 
     def names(self) -> Sequence[str]:
-        """Return the names on offer."""
+        """Return the available names."""
 
     def config(self, name: str, /) -> type:
         """Return the dataclass of options for one of them."""
@@ -57,7 +58,7 @@ class Registry:
     def names(self) -> list[str]:
         """Return every name that `get` accepts, without family prefixes.
 
-        Entry points that cannot be loaded offer none.
+        Entry points that cannot be loaded are left out.
         """
         names: list[str] = []
         for point in self._entry_points:
@@ -68,7 +69,7 @@ class Registry:
     def name_of(self, options: Any) -> str | None:
         """Return the name that the class of `options` is registered under, if any.
 
-        Nothing is loaded for that, and so the members of families have none here.
+        Nothing is loaded, so members of families have no name here.
 
         Example:
             >>> from neuroevo.registry import policies
@@ -83,11 +84,11 @@ class Registry:
     def get(self, name: str) -> type:
         """Return the dataclass of options registered under `name`.
 
-        A ``family:name`` prefix settles which family is meant.
+        A prefix, as in ``family:name``, selects the family.
 
         Raises:
-            UserError: if there is no such name, with the nearest one, or if it cannot
-                be loaded, with the reason.
+            UserError: if there is no such name, with the nearest one, or if the part
+                cannot be loaded, with the reason.
         """
         prefix, colon, rest = name.rpartition(":")
         if colon and prefix not in self._entry_points:
@@ -107,7 +108,7 @@ class Registry:
     def adapt(self, value: Any) -> Any | None:
         """Return options that build `value`, an object of a family's own library.
 
-        None if no family knows it.
+        The result is None if no family recognizes the value.
         """
         for point in self._entry_points:
             with contextlib.suppress(LoadError):
@@ -119,7 +120,7 @@ class Registry:
     def summaries(self) -> list[tuple[str, str]]:
         """Return every name with the first line of its docstring.
 
-        Of what cannot be loaded, the line is the reason.
+        For a part that cannot be loaded, the line is the reason.
         """
         found: list[tuple[str, str]] = []
         for point in self._entry_points:
@@ -179,14 +180,14 @@ def _load(point: EntryPoint) -> Any:
 
 
 def is_bundled(options: Any) -> bool:
-    """Return whether a part's options are among those that neuroevo brings along."""
+    """Return whether a part's options are built into neuroevo."""
     package = type(options).__module__.partition(".")[0]
     return dataclasses.is_dataclass(options) and package in _packages()
 
 
 @functools.cache
 def _packages() -> frozenset[str]:
-    """Return the packages that this project registers parts from."""
+    """Return the packages from which neuroevo registers parts."""
     own = __name__.partition(".")[0]
     return frozenset(
         point.module.partition(".")[0]

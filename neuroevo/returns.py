@@ -1,4 +1,4 @@
-"""Statistics of returns: means, spreads, intervals, and whether a center collapsed."""
+"""Statistics of returns: means, spreads, intervals, and the collapse of a center."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,15 +11,17 @@ CONFIDENCE = 0.95
 
 
 def summarize(returns: Any) -> dict[str, Any]:
-    """Return mean, spreads and interval of the returns of S policies in E episodes.
+    """Return statistics of the returns of S policies in E episodes each.
 
     Args:
-        returns: (S, E).
+        returns: (S, E) undiscounted returns.
 
     Returns:
-        ``return_mean``; ``return_std``, over all episodes; ``return_std_policies``, of
-        the policies' means; ``return_std_episodes``, within a policy, their root mean
-        square; ``return_interval``, see `interval`; ``return_per_policy``, S means.
+        A mapping with ``return_mean``; ``return_std``, the standard deviation over all
+        episodes; ``return_std_policies``, that of the policies' means;
+        ``return_std_episodes``, the root mean square of the policies' own standard
+        deviations; ``return_interval``, see `interval`; and ``return_per_policy``, the
+        S means.
 
     Example:
         >>> summarize([[1.0, 3.0], [5.0, 7.0]])["return_per_policy"]
@@ -38,7 +40,7 @@ def summarize(returns: Any) -> dict[str, Any]:
 
 
 def known(value: Any) -> float | None:
-    """Return a number that is finite, or None for whatever else there is.
+    """Return `value` if it is a finite number, or None for any other value.
 
     Example:
         >>> known(3), known(float("nan")), known(None), known("3")
@@ -49,7 +51,7 @@ def known(value: Any) -> float | None:
 
 
 def known_ends(value: Any) -> tuple[float, float] | None:
-    """Return the ends of an interval, or None for whatever else there is."""
+    """Return `value` if it is an interval of two finite ends, or None."""
     ends = list(map(known, value)) if isinstance(value, list | tuple) else []
     match ends:
         case [int() | float() as low, int() | float() as high]:
@@ -60,11 +62,11 @@ def known_ends(value: Any) -> tuple[float, float] | None:
 def interval(returns: np.ndarray) -> list[float]:
     """Return the 95 % bootstrap interval of the mean of (S, E) returns.
 
-    Whole policies are resampled, each with its episodes, because episodes of one policy
-    resemble each other; of a single policy the episodes are. It is the percentile
-    interval (Efron, "Bootstrap methods: another look at the jackknife", Ann. Statist.
-    7, 1979), drawn with a fixed seed. It says nothing where only one return, or one
-    that is not finite, was measured: both ends are then the mean.
+    Whole policies are resampled, each with its episodes, because the episodes of one
+    policy are similar; for a single policy, its episodes are resampled. The result is
+    the percentile interval (Efron, "Bootstrap methods: another look at the jackknife",
+    Ann. Statist. 7, 1979), drawn with a fixed seed. If there is only one return, or a
+    return is not finite, both ends are the mean.
     """
     from scipy import stats  # takes a second
 
@@ -83,11 +85,11 @@ def interval(returns: np.ndarray) -> list[float]:
 
 
 class Collapse:
-    """Watches the held-out returns of the center for a fall far below their best.
+    """Detects when the held-out return of the center falls far below its best.
 
-    The center has collapsed when two evaluations in a row, the latest, lie more than
-    half of what the search had gained below the best, and by more than the population's
-    spread: one bad evaluation is no collapse, and neither is noise.
+    The center has collapsed if each of the last two evaluations is below the best by
+    more than half of the gain of the search, and by more than the spread of the
+    population's fitness. A single bad evaluation or noise is not a collapse.
     """
 
     def __init__(self):
@@ -95,13 +97,13 @@ class Collapse:
         self._low = 0  # evaluations in a row that look collapsed
 
     def update(self, center_return: float | None, spread: float | None) -> None:
-        """Take in an evaluation, if there was one, and the fitness' deviation."""
+        """Process an evaluation, if any, and the standard deviation of the fitness."""
         if center_return is None or not math.isfinite(center_return):
             return
         self.last = center_return
         self.best = float(np.fmax(center_return, self.best))
         self.first = center_return if math.isnan(self.first) else self.first
-        # From zero where that is worse than the first: a good start is no excuse.
+        # Measure the gain from zero if the first return is above it.
         scale = self.best if self.best > 0 else -2 * self.best
         scale = max(self.best - self.first, scale)
         low = self.best - self.last > max(0.5 * scale, spread or 0)
@@ -112,7 +114,7 @@ class Collapse:
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Collapse":
-        """Return what the rows of ``metrics.jsonl`` show."""
+        """Return the state after all rows of ``metrics.jsonl``."""
         collapse = cls()
         for row in rows:
             collapse.update(row.get("center_return"), row.get("fitness_std"))

@@ -227,6 +227,6 @@ def test_control_groups_bound_cores_and_memory(name, tmp_path, monkeypatch):
 def test_devices_that_came_too_late_are_explained():
     """Of a CPU, JAX fixes their number at its first use: `jnp.zeros`, say."""
     devices.configure(6)  # this process has four, and has used them
-    expected = "expected at most 4, .* JAX fixes it at its first use, which came before"
+    expected = "expected at most 4, .* JAX fixed that number at its first use, before"
     with pytest.raises(UserError, match=expected):
         devices.select(6)

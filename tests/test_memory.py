@@ -44,7 +44,7 @@ def test_what_cannot_fit_is_refused_with_advice(options, words, monkeypatch):
     monkeypatch.setattr(devices, "memory", lambda _: (1, tuning.PROGRAM))
     with pytest.raises(UserError) as refused:
         run_with(encoding="direct", **options | {"policy.hidden": [64]})
-    for word in ["of memory needed", "are free", *words]:
+    for word in ["the run needs about", "are free", *words]:
         assert word in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -194,7 +194,7 @@ def test_a_second_signal_ends_even_a_compiled_program_at_once(environment, numbe
     process.send_signal(number)
     time.sleep(0.1)
     process.send_signal(number)  # some send it twice: that is one
-    assert "once more to stop at once" in process.stderr.readline()
+    assert "interrupt again to stop immediately" in process.stderr.readline()
     time.sleep(1.5)
     assert process.poll() is None
     process.send_signal(number)

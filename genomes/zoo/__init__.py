@@ -1,1 +1,1 @@
-"""Evolved genomes that come with the package, made by its own runs; see docs."""
+"""Bundled genomes, evolved by neuroevo's own runs; see docs/using-data-sets.md."""

@@ -1,7 +1,7 @@
 """The commands, each a module that is imported when it is called.
 
-Such a module has a ``COMMAND``, what may be said to it, and ``run``, which does what
-its command line says and returns the exit code.
+Each module has ``COMMAND``, which describes its command line, and ``run``, which
+executes a command line and returns the exit code.
 """
 
 import importlib
@@ -22,7 +22,7 @@ COMMANDS = {
     "transfer": "train other networks from a genome, and measure them",
     "train-policy": "write the parameters of a policy trained from a genome",
     "list": "list encodings, envs, strategies, policies, presets, zoo, …",
-    "doctor": "report what is installed here, and whether it works",
+    "doctor": "check the installation",
     "completion": "write a script that completes commands in your shell",
 }
 

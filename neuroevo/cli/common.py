@@ -22,7 +22,7 @@ Which = Literal["best", "center"]
 
 @dataclasses.dataclass(frozen=True)
 class Genome:
-    """The genome that a command is about."""
+    """The genome to use."""
 
     genome: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GENOME")]
     """A genome file, a run directory, or zoo:NAME (neuroevo list zoo)."""
@@ -30,7 +30,7 @@ class Genome:
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """The runs that a command is about."""
+    """The runs to use."""
 
     runs: Annotated[
         tuple[str, ...],
@@ -42,25 +42,25 @@ class Runs:
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """Which genome of a run."""
+    """Which genome of a run to use."""
 
     which: Which = "best"
-    """Of a run, the center with the best held-out return, or the last center."""
+    """For a run: the center with the best held-out return, or the last center."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Where options come from besides the command line."""
+    """Sources of options besides the command line."""
 
     config: Path | None = None
-    """YAML file with options; the command line wins."""
+    """YAML file with options; the command line overrides it."""
     preset: str | None = None
     """Preset to take options from (neuroevo list presets)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """How thoroughly to measure."""
+    """Size and seed of the evaluation."""
 
     TITLE: ClassVar[str] = "evaluation"
 
@@ -69,12 +69,12 @@ class Measured:
     episodes: Count = 8
     """Episodes of each policy."""
     seed: Seed | None = None
-    """Seed of the evaluation; none draws one, which the result reports."""
+    """Seed of the evaluation; none draws a new seed, which the result reports."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Json:
-    """Output for programs."""
+    """Machine-readable output."""
 
     TITLE: ClassVar[str] = "output"
 
@@ -84,7 +84,7 @@ class Json:
 
 @dataclasses.dataclass(frozen=True)
 class Quiet:
-    """How a run is shown."""
+    """How to show a run."""
 
     TITLE: ClassVar[str] = "output"
 
@@ -94,12 +94,12 @@ class Quiet:
 
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """What a command uses of the machine that it runs on."""
+    """Use of this machine."""
 
     TITLE: ClassVar[str] = "machine"
 
     compilation_cache: Literal["auto"] | Path | None = "auto"
-    """Folder for compiled programs; auto for the user's cache folder, none for none."""
+    """Folder for compiled programs; auto: the user's cache folder; none: keep none."""
 
 
 def layers_of(options: Any) -> list[Layer]:
@@ -110,7 +110,7 @@ def layers_of(options: Any) -> list[Layer]:
 def read_solution(command: Command, line: Line) -> "tuple[Config, GenomeFile, Any]":
     """Return the configuration, the genome file and the options of a command line.
 
-    Asked for help without a genome, it prints it and exits.
+    If the command line asks for help without a genome, print help and exit.
     """
     help_without_genome(command, line)
     from neuroevo import loading
@@ -148,7 +148,7 @@ def say(line: str) -> None:
 
 
 def read_records(paths: Sequence[str]) -> list[Any]:
-    """Return what there is of the runs in `paths`."""
+    """Return the records of the runs in `paths`."""
     from neuroevo.store import record
 
     return [record.read_record(Path(path)) for path in paths]

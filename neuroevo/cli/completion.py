@@ -48,10 +48,10 @@ def run(line: Line) -> int:
 
 
 def script(shell: str, commands: Mapping[str, Command]) -> str:
-    """Return what `shell` must read to complete the options of `commands`.
+    """Return the script that lets `shell` complete the options of `commands`.
 
     Raises:
-        UserError: if it is none of `SHELLS`.
+        UserError: if `shell` is not one of `SHELLS`.
     """
     if shell not in SHELLS:
         raise unknown("shell", shell, SHELLS)
@@ -72,7 +72,7 @@ def script(shell: str, commands: Mapping[str, Command]) -> str:
 
 
 def _kind(command: Command) -> type:
-    """Return a command's options, with those of every part that it may be given."""
+    """Return a command's options, together with those of every possible part."""
     from neuroevo import registry
 
     parts = {part: _all_options(part) for part in command.choices}

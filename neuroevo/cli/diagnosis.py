@@ -1,4 +1,4 @@
-"""Is this installation well: versions, devices, folders, and a run of seconds."""
+"""The checks of ``neuroevo doctor``: versions, devices, folders and a short run."""
 
 import importlib.metadata
 import tempfile
@@ -32,7 +32,7 @@ _SETTINGS: dict[str, Any] = {
 
 
 def examine() -> dict[str, Any]:
-    """Return what a report of a fault should say of this machine, as plain data."""
+    """Return what a bug report should say about this machine, as plain data."""
     devices.configure(None)
     compilation.use_cache("auto")
     found = devices.select(None)
@@ -56,10 +56,10 @@ def examine() -> dict[str, Any]:
 
 
 def self_test() -> dict[str, Any]:
-    """Evolve for seconds, in a folder that is removed; raise if anything is wrong.
+    """Evolve for a few seconds in a temporary folder; raise an error if that fails.
 
     Returns:
-        The `seconds` that it took, and the `compile_seconds` among them.
+        The `seconds` that the run took, and how many of them were `compile_seconds`.
     """
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="neuroevo-doctor-") as folder:
@@ -88,7 +88,7 @@ def _version(package: str) -> str | None:
 
 
 def _foreign(registry: Any) -> list[str]:
-    """Return the entry points of a registry that other packages made."""
+    """Return the entry points of a registry that other packages provide."""
     points = importlib.metadata.entry_points(group=registry.group)
     return [p.name for p in points if p.dist and p.dist.name != "neuroevo"]
 

@@ -1,4 +1,4 @@
-"""``neuroevo doctor``: what is installed, and whether it works."""
+"""``neuroevo doctor``: check the installation."""
 
 import dataclasses
 import traceback
@@ -15,12 +15,12 @@ class Options(Json):
 COMMAND = Command(
     "neuroevo doctor [OPTIONS]",
     Options,
-    "Report what is installed here, and whether it works.",
+    "Report what is installed on this machine, and check that it works.",
 )
 
 
 def run(line: Line) -> int:
-    """Examine the installation, and return the exit code: 1 if it does not work."""
+    """Check the installation, and return the exit code: 1 if it does not work."""
     from neuroevo.cli import diagnosis
     from neuroevo.store.files import to_json
     from neuroevo.terminal import listings

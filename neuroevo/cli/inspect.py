@@ -20,7 +20,7 @@ class Picture:
     picture: Path | None = None
     """New file for a picture of the pairs, .png, .svg or .pdf."""
     renderer: Literal["outlines", "mujoco"] = "outlines"
-    """How bodies are drawn in it; MuJoCo's renderer needs EGL or OSMesa."""
+    """How to draw bodies; MuJoCo's renderer needs EGL or OSMesa."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def run(line: Line) -> int:
         heat_map.check_path(options.picture)
         if "states" not in file.arrays:
             raise UserError(
-                f"{file.path}: expected a data set to draw, it has no states"
+                f"{file.path}: expected a data set to draw, but it has no states"
             )
     solution = loading.make_solution(resolved, file)
     found = pairs.read_pairs(solution)
@@ -65,7 +65,7 @@ def run(line: Line) -> int:
 
 
 def _show_raw(line: Line, error: UserError) -> int:
-    """Show what needs no part that was made in Python; raise any other `error`."""
+    """Show what can be shown without parts made in Python; raise any other `error`."""
     from neuroevo import loading
     from neuroevo.views import pairs
 
@@ -73,7 +73,7 @@ def _show_raw(line: Line, error: UserError) -> int:
         raise error
     file = loading.read_source(line.options.genome, line.options.which)
     _show(file.arrays, pairs.plain_pairs(file.arrays))
-    say(f"without the names of features and actions: {error}")
+    say(f"showing the genome without names of features and actions: {error}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Running a search from the command line: what ``train`` and ``resume`` share."""
+"""Runs a search from the command line: code shared by ``train`` and ``resume``."""
 
 import dataclasses
 import functools
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Debugging:
-    """Looking for the origin of values that are not finite."""
+    """The search for the origin of values that are not finite."""
 
     debug_nans: bool = False
-    """End at the first value that is not finite, and report where it came from."""
+    """Stop at the first value that is not finite, and report where it came from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Distributed:
 
 @dataclasses.dataclass(frozen=True)
 class Coordination:
-    """The processes of a run, where no cluster says which there are."""
+    """The processes of a run without a cluster that JAX can ask."""
 
     coordinator: str | None = None
-    """HOST:PORT that process 0 can be reached at."""
+    """HOST:PORT at which process 0 can be reached."""
     processes: Count | None = None
     """Number of processes."""
     process: CountOrZero | None = None
@@ -58,7 +58,7 @@ class Processes:
 
 
 def connect(options: Any) -> None:
-    """Join the other processes, if the `options` of a run say that there are any."""
+    """Join the other processes of the run, if its `options` name any."""
     given = dataclasses.asdict(options.distributed)
     if options.in_cluster or set(given.values()) != {None}:
         from neuroevo import multihost
@@ -101,7 +101,7 @@ def launch(
     if run.ended_before:
         say(
             f"{path}: nothing to do: the run has reached its limit ({run.ended_before})"
-            f" at generation {run.generation}; to go on: {again} --generations N"
+            f" at generation {run.generation}; to continue it: {again} --generations N"
         )
         return 0
     if code:
@@ -117,7 +117,7 @@ def launch(
 
 
 def _show(run: "Run", resolved: "Config") -> None:
-    """Show what a run achieved, and its pairs if these are few."""
+    """Show the results of a run, and its pairs if there are only a few."""
     import numpy as np
 
     from neuroevo.terminal import genomes, results
@@ -136,7 +136,7 @@ def _show(run: "Run", resolved: "Config") -> None:
 
 
 def _leave(number: int) -> None:
-    """End the process for a second signal, if that does not interrupt it by itself."""
+    """End the process at a second signal, unless the signal itself interrupts it."""
     time.sleep(1)
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
     os.write(2, f"{show_cursor}neuroevo: interrupted\n".encode())

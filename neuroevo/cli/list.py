@@ -1,4 +1,4 @@
-"""``neuroevo list``: what there is to choose from."""
+"""``neuroevo list``: the names to choose from."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Annotated
@@ -33,12 +33,12 @@ class Options:
 COMMAND = Command(
     f"neuroevo list {'|'.join(KINDS)}|zoo:NAME",
     Options,
-    "List what there is to choose from, or show the card of a genome.",
+    "List the names to choose from, or show the card of a genome.",
 )
 
 
 def run(line: Line) -> int:
-    """List what there is, and return the exit code."""
+    """List names or show a card, and return the exit code."""
     from neuroevo.terminal import listings
     from neuroevo.terminal.console import make_console
 
@@ -58,7 +58,7 @@ def run(line: Line) -> int:
 
 
 def _rows(kind: str) -> "Sequence[tuple[str, str]]":
-    """Return each name of a kind with what it names, in a few words."""
+    """Return each name of a kind with a short description."""
     if kind == "presets":
         from neuroevo.config.layers import describe_preset, presets
 

@@ -16,10 +16,11 @@ from neuroevo.terminal.encoding import tolerate
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its code.
 
-    0 done, 1 our fault, 2 the user's mistake, 130 interrupted (143 by SIGTERM).
+    The codes are 0 for success, 1 for a bug in neuroevo or a failed run of a sweep, 2
+    for a user's mistake, and 130 for an interruption (143 by SIGTERM).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # XLA's compiler warns of slow compilations and the like: not for our users' eyes.
+    # Hide warnings of XLA's compiler, about slow compilation for example.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     tolerate(sys.stdout, sys.stderr)
     try:

@@ -1,4 +1,4 @@
-"""``neuroevo merge``: one data set of several, for several environments."""
+"""``neuroevo merge``: merge several data sets into one for all their environments."""
 
 import dataclasses
 from pathlib import Path
@@ -26,7 +26,7 @@ class Genomes:
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """Where the merged genome goes."""
+    """The merged genome."""
 
     out: Path | None = None
     """New genome file to write."""
@@ -40,7 +40,7 @@ class Options(Machine, Json, Measured, Files, Written, Genomes):
 COMMAND = Command(
     "neuroevo merge RUN|GENOME.npz RUN|GENOME.npz ... --out MERGED.npz",
     Options,
-    "Merge data sets of several environments into one, and measure it in each.",
+    "Merge data sets of several environments into one, and measure it in each of them.",
     parts=DECODING,
     offered=("encoding", "policy"),
 )
@@ -66,7 +66,7 @@ def run(line: Line) -> int:
     )
     for option, (taken, *others) in merged.disagreements.items():
         listed = ", ".join(str(value) for value in others)
-        say(f"{option}: {taken} as in the first genome; others: {listed}")
+        say(f"{option}: {taken}, as in the first genome; others have {listed}")
     merged.save(options.out)
     measured = merged.evaluate(options.policies, options.episodes, seed=options.seed)
     if options.json:

@@ -14,7 +14,7 @@ class Table:
     """Where to write."""
 
     out: Path | None = None
-    """New file to write, .csv or .parquet; none for CSV on stdout."""
+    """New file to write, .csv or .parquet; none: print CSV on stdout."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,9 +27,9 @@ class Drawn:
         "failures",
         "spread",
     ] = "center_return"
-    """What to compare several runs by."""
+    """Metric by which to compare several runs."""
     x: Literal["generation", "env_steps", "seconds"] = "env_steps"
-    """What it is drawn over."""
+    """Horizontal axis."""
     size: tuple[Inches, Inches] = (3.4, 2.4)
     """Width and height in inches."""
 

@@ -20,17 +20,17 @@ class Video:
     out: Annotated[
         Path | None, tyro.conf.arg(help_behavior_hint="(default: ENV.gif)")
     ] = None
-    """New file to write, .gif, .mp4 or, for brax, .html."""
+    """New file to write: .gif, .mp4 or, for brax, .html."""
     policies: Count = 5
-    """Fresh policies to record; the one with the middle return is shown."""
+    """Fresh policies to record; the video shows the one with the median return."""
     seed: Seed = 0
-    """Which policies of the genome's family, and which episodes of theirs."""
+    """Seed of the first policy and its episode; the others use the next seeds."""
     frames: Count = 200
-    """Frames at most; of a longer episode only every k-th step is shown."""
+    """Maximum number of frames; of a longer episode, only every k-th step is shown."""
     fps: Positive = 25
     """Frames per second."""
     renderer: Literal["outlines", "mujoco"] = "outlines"
-    """How bodies are drawn; MuJoCo's renderer needs EGL or OSMesa."""
+    """How to draw bodies; MuJoCo's renderer needs EGL or OSMesa."""
 
 
 @dataclasses.dataclass(frozen=True)

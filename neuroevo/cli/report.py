@@ -21,9 +21,9 @@ class Page:
     out: Annotated[
         Path | None, tyro.conf.arg(help_behavior_hint="(default: report.html)")
     ] = None
-    """New file to write, .html; by default in the run, if it is one."""
+    """New .html file to write; for a single run, the default is in its directory."""
     episode: bool = True
-    """Record an episode, which takes most of the time."""
+    """Record an episode for the page, which takes most of the time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def run(line: Line) -> int:
 
 
 def _about(record: "RunRecord", episode: bool) -> str:
-    """Return a page about one run: without its parts, all that needs none of them."""
+    """Return a page about one run; if parts are missing, without what needs them."""
     from neuroevo import loading
     from neuroevo.store.directory import BEST, read_genome
     from neuroevo.views import recording, report
@@ -68,7 +68,7 @@ def _about(record: "RunRecord", episode: bool) -> str:
     try:
         found = loading.read_solution(record.path, [])
     except loading.UnregisteredPart as error:
-        note = f"no drawings and no episode: {error}"
+        note = f"the page has no drawings and no episode: {error}"
         say(note)
         return report.make_report(record, read_genome(record.path).arrays, note=note)
     solution = loading.make_solution(*found)

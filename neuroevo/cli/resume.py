@@ -24,28 +24,28 @@ class Resumed:
 
 @dataclasses.dataclass(frozen=True)
 class NewLimits:
-    """Limits that take the place of those before; by default they stay."""
+    """Limits that replace the run's previous ones; none keeps a previous limit."""
 
     TITLE: ClassVar[str] = "limit"
 
     generations: Limit | None = None
-    """Generations in all."""
+    """Total number of generations."""
     max_env_steps: Limit | None = None
-    """Environment steps in all."""
+    """Total number of environment steps."""
     max_seconds: Positive | None = None
-    """Seconds in all."""
+    """Total time in seconds."""
     target: float | None = None
     """Held-out return of the center to stop at."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """What the run uses of this machine."""
+    """Use of this machine."""
 
     TITLE: ClassVar[str] = "machine"
 
     devices: Count | Literal["auto"] | None = None
-    """Devices of each process to use, a number or auto; none for as many as before."""
+    """Devices to use in each process, a number or auto; none: as many as before."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ class SweepFile:
     """What to run."""
 
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SWEEP.yaml")]
-    """A sweep file: options of train, and under the key sweep what varies."""
+    """Sweep file: options of train, and a key sweep with the options that vary."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Swept:
     ] = None
     """Folder for the runs."""
     submit: Literal["slurm", "local"] | None = None
-    """Submit the runs as jobs, to Slurm or all at once to this machine (submitit)."""
+    """Submit the runs as jobs to Slurm, or all at once on this machine (submitit)."""
     dry_run: bool = False
-    """Run nothing: show which runs there are, and which are missing."""
+    """Run nothing; list the runs and show which are missing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def run(line: Line) -> int:
         jobs = sweeps.submit(sweep, options.submit)
         say(f"submitted {len(jobs)} runs: {', '.join(job.job_id for job in jobs)}")
         if jobs and options.submit == "slurm":
-            say(f"to see their progress: neuroevo sweep {options.file} --dry-run")
+            say(f"to show their progress: neuroevo sweep {options.file} --dry-run")
             return 0
         code = int(any([job.result() for job in jobs]))
     elif not options.dry_run:

@@ -19,10 +19,10 @@ _DEFAULT_RUN = tyro.conf.arg(
 
 @dataclasses.dataclass(frozen=True)
 class Beginning:
-    """What the run begins with, and where it goes."""
+    """Start and directory of the run."""
 
     start: str | None = None
-    """Genome to begin the search at, with its parts: a file, a run or zoo:NAME."""
+    """Genome to start the search from, with its parts: a file, a run or zoo:NAME."""
     run_dir: Annotated[Path | None, _DEFAULT_RUN] = None
     """New directory of the run."""
 

@@ -11,12 +11,12 @@ from neuroevo.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """The policy, and where it goes."""
+    """The policy to write."""
 
     out: Path | None = None
     """New file to write, .npz or .safetensors."""
     seed: Seed = 0
-    """Which policy of the genome's family: its initial parameters."""
+    """Seed of the policy's initial parameters."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,15 +31,15 @@ class Grid:
     widths: Annotated[tuple[Count, ...], at.MinLen(1)] = (64, 128, 256, 512, 1024)
     """Units of each hidden layer."""
     depths: Annotated[tuple[Count, ...], at.MinLen(1)] | None = None
-    """Numbers of hidden layers; none for the genome's own."""
+    """Numbers of hidden layers; none: the genome's own."""
     activations: Annotated[tuple[str, ...], at.MinLen(1)] = ("tanh", "relu")
     """Nonlinearities of the hidden layers."""
     optimizers: Annotated[tuple[str, ...], at.MinLen(1)] | None = None
-    """Optimizers to train with; none for the genome's own."""
+    """Optimizers to train with; none: the genome's own."""
     learning_rates: Annotated[tuple[_Rate, ...], at.MinLen(1)] | None = None
-    """Learning rates of the first step; none for the genome's own."""
+    """Learning rates of the first step; none: the genome's own."""
     steps: Annotated[tuple[CountOrZero, ...], at.MinLen(1)] | None = None
-    """Numbers of training steps; none for the genome's own."""
+    """Numbers of training steps; none: the genome's own."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Commands: what each may say, and the first pass over what one does say.
+"""Commands, and the first of two passes over a command line.
 
-Which options a command line has depends on the parts that it names, or that a file
-does which it names. So it is parsed twice: first for the command's own options, the
-names of parts and the arguments without a flag; then, by `resolve`, with the options of
-the parts.
+The options of a command line depend on the parts that it names, directly or through a
+file. Hence it is parsed twice: first for the command's own options, the names of parts
+and the positional arguments; then, by `resolve`, with the options of the parts.
 """
 
 import dataclasses
@@ -19,7 +18,7 @@ from neuroevo.errors import UserError
 ALL = tuple(PARTS)
 DECODING = ("env", "encoding", "policy", "normalization")
 _HELP = {"-h", "--help"}
-_UNSAID = "\0"  # what nobody says
+_UNSAID = "\0"  # stands for an argument that was not given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +26,11 @@ class Command:
     """What a command takes.
 
     Attributes:
-        usage: how to call it: ``neuroevo resume RUN``.
+        usage: how to call it, such as ``neuroevo resume RUN``.
         summary: what it does, for its help.
         schema: the dataclass of its own options, made of groups; see `forms`.
         parts: the parts that it needs.
-        offered: those of them that its options choose and change; None for all.
+        offered: the parts that its options can choose and change; None for all.
     """
 
     usage: str
@@ -42,17 +41,17 @@ class Command:
 
     @property
     def prog(self) -> str:
-        """What is typed to call it: ``neuroevo resume``."""
+        """The words that call it, such as ``neuroevo resume``."""
         return " ".join(self.usage.split()[:2])
 
     @property
     def instead(self) -> str:
-        """What is expected instead of a word that means nothing."""
+        """What an error expects instead of an unknown word."""
         return "options like --env NAME" if self.trains else self.usage
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The parts that the command's options choose and change."""
+        """The parts that the command's options can choose and change."""
         return self.parts if self.offered is None else self.offered
 
     @property
@@ -66,14 +65,14 @@ TRAINING = Command("neuroevo train", Settings, parts=ALL)
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A command line, as far as it is known without the options of parts.
+    """A command line after the first pass, without the options of parts.
 
     Attributes:
         words: the words after the command.
         options: the command's own options, an instance of its schema.
         names: the parts that it names.
         log: the loggers that it names, or None.
-        help: whether it asks for help, which is not printed yet.
+        help: whether it asks for help, which has not been printed yet.
     """
 
     words: tuple[str, ...]
@@ -84,12 +83,13 @@ class Line:
 
 
 def read(command: Command, words: Sequence[str]) -> Line:
-    """Return what the words after a command say.
+    """Parse the words after a command.
 
-    Of a command without parts that is all; asked for help, it prints it and exits.
+    For a command without parts, this is the only pass; it prints help, if asked to, and
+    exits.
 
     Raises:
-        UserError: for anything that is missing, unknown or of the wrong type.
+        UserError: for arguments that are missing, unknown or of the wrong type.
     """
     return _read(command, tuple(words))
 
@@ -120,9 +120,9 @@ def _read(command: Command, words: tuple[str, ...]) -> Line:
 def _read_with_arguments(
     command: Command, form: Form, words: Sequence[str], asks: bool
 ) -> dict[str, Any]:
-    """Return what `words` say, by name, if some of them are arguments without a flag.
+    """Return the values in `words` by name, if some of them are positional arguments.
 
-    What they are is only known once it is known how many words each option takes.
+    These can be found only once it is known how many words each option takes.
     """
     values, flags = _unknown_flags(command, form, words)
     many = [name for name, many in form.positionals.items() if many]
@@ -151,7 +151,7 @@ def _unknown_flags(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the names of parts in `words`, and the flags that are not the command's.
 
-    The parser would look for the arguments among them.
+    The parser would mistake words of these flags for positional arguments.
     """
     form = dataclasses.replace(form, schema=forms.loose([form.schema]))
     options = words[: words.index("--")] if "--" in words else words
@@ -164,7 +164,7 @@ def _unknown_flags(
 
 
 def _loose_parts(parts: Collection[str], values: Mapping[str, Any]) -> dict[str, type]:
-    """Return a class of options of each of `parts`, whichever these will be.
+    """Return a class with the options of all `parts`, before they are chosen.
 
     In ``evaluate --policy.hidden 8 8 RUN``, that is the policy.
     """
@@ -179,7 +179,7 @@ def _loose_parts(parts: Collection[str], values: Mapping[str, Any]) -> dict[str,
 def _parse(
     command: Command, form: Form, words: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return what `words` say, by name, and those that say nothing here."""
+    """Return the values in `words` by name, and the words that are left over."""
     values = form.defaults() | {f"{part}_name": _UNSAID for part in form.named}
     values |= {"log": (_UNSAID,)} if "log" in values else {}
     if not words and not form.positionals:
@@ -196,6 +196,6 @@ def _parse(
 
 
 def _part_of(word: str, command: Command) -> str | None:
-    """Return the part that an option belongs to, if it is one of a part."""
+    """Return the part that an option belongs to, or None."""
     part, dot, _ = word.removeprefix("--").partition(".")
     return part if dot and part in command.choices else None

@@ -1,4 +1,4 @@
-"""Parts and loggers made in Python, among the options of a run."""
+"""Parts and loggers that are made in Python and passed as options of a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def parts_in(
     """Split `options` into the parts made in Python, made buildable, and the rest.
 
     Raises:
-        UserError: for a part that is none, with what was expected.
+        UserError: for a value that cannot be a part, with what was expected.
     """
     custom = {
         part: _buildable(part, value)
@@ -46,7 +46,7 @@ def loggers_in(
     """Split loggers into those made in Python, by name, and `options` for the rest.
 
     Raises:
-        UserError: for a logger that is none.
+        UserError: for a value that cannot be a logger.
     """
     if log is None:
         return {}, dict(options)
@@ -67,7 +67,7 @@ def loggers_in(
 
 
 def _buildable(part: str, value: Any) -> Any:
-    """Return what has a ``build`` method that makes the part `value`."""
+    """Return an object whose ``build`` method makes the part `value`."""
     expected = f"a name, options with a build method, or {_MADE[part]}"
     if isinstance(value, type) and (part == "env" or hasattr(value, "build")):
         raise _refuse(part, f"{expected}, not its class", value)
@@ -85,7 +85,7 @@ def _buildable(part: str, value: Any) -> Any:
 
 
 def _refuse(part: str, expected: str, value: Any) -> UserError:
-    """Return the error for a `value` that is no such part."""
+    """Return the error for a `value` that cannot be this part."""
     found = type_in_words(value)
     origins = {base.__module__.partition(".")[0] for base in type(value).__mro__}
     if origins & {"gymnasium", "gym"}:
@@ -94,7 +94,7 @@ def _refuse(part: str, expected: str, value: Any) -> UserError:
 
 
 class _Fixed:
-    """A part that was made in Python: a value, or a function that returns one."""
+    """A part made in Python: a value, or a function that returns one."""
 
     def __init__(self, value: Any):
         self._value = value

@@ -1,11 +1,11 @@
-"""Forms: what a command line may say, as one dataclass that the parser understands.
+"""Forms: the options of a command line, as one dataclass that the parser understands.
 
 A command's options are a flat dataclass whose bases are its groups::
 
     class Options(Machine, Files, Measurement): ...
 
-Each base is a box of ``--help`` under its `TITLE` (``search options``); bases without a
-title share the first box. Options of parts and loggers have a box for each of these.
+Each base becomes a box of ``--help`` under its `TITLE` (``search options``); bases
+without a title share the first box. Each part and each logger has a box of its own.
 """
 
 import dataclasses
@@ -29,9 +29,9 @@ class Form:
     Attributes:
         schema: the command's own options.
         named: the parts that can be chosen by name.
-        parts: the classes of options of parts and loggers, by these.
-        positional: whether arguments without a flag belong to it.
-        names: the types of the names of parts, if they are not just any text.
+        parts: the classes of options by part or logger.
+        positional: whether the form has positional arguments.
+        names: the types of the names of parts, if they are restricted.
     """
 
     schema: type
@@ -82,7 +82,7 @@ class Form:
         return found
 
     def defaults(self) -> dict[str, Any]:
-        """Return the values that hold if nobody says otherwise."""
+        """Return the default values by name."""
         values = {
             field.name: _default(field) for field in dataclasses.fields(self.schema)
         }
@@ -120,7 +120,7 @@ class Form:
 
     @functools.cached_property
     def positionals(self) -> dict[str, bool]:
-        """The arguments without a flag, each with whether there may be several."""
+        """The positional arguments, each with whether it may occur several times."""
         hints = typing.get_type_hints(self.schema, include_extras=True)
         return {
             field.name: typing.get_origin(typing.get_args(hints[field.name])[0])
@@ -161,9 +161,9 @@ class Form:
 
 
 def loose(classes: Collection[type]) -> type:
-    """Return a dataclass of the options of all `classes`, with any text as values.
+    """Return a dataclass of the options of all `classes` that takes any text as values.
 
-    It takes as many words for an option as one of these would.
+    An option takes as many words as in the class that declares it.
     """
     hints: dict[str, Any] = {}
     for cls in classes:
@@ -226,7 +226,7 @@ def _is_positional(hint: Any) -> bool:
 
 
 def _factory(cls: type) -> Any:
-    """Return a field that has the defaults of a class, if it has all."""
+    """Return a field with an instance of the class as its default, if there is one."""
     required = [f for f in dataclasses.fields(cls) if _default(f) is tyro.MISSING]
     return dataclasses.field() if required else dataclasses.field(default_factory=cls)
 

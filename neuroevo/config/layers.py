@@ -21,12 +21,12 @@ PRESETS = Path(__file__).parent / "presets"
 
 
 def presets() -> list[str]:
-    """Return the names of the presets that come with the package."""
+    """Return the names of the bundled presets."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def read_preset(name: str) -> list[Layer]:
-    """Return a preset, and before it the one that it extends, as layers."""
+    """Return a preset as layers; the preset that it extends comes first."""
     if name not in presets():
         raise unknown("preset", name, presets())
     return _extending(f"preset {name}", read_yaml(PRESETS / f"{name}.yaml"))
@@ -53,7 +53,7 @@ def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
 
 
 def describe_preset(name: str) -> str:
-    """Return what a preset is for: its file's first comment."""
+    """Return the description of a preset: the first comment in its file."""
     first, *_ = (PRESETS / f"{name}.yaml").read_text("utf-8").splitlines()
     return first.removeprefix("# ")
 

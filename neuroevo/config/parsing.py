@@ -1,6 +1,6 @@
 """The typed parser: dataclasses from the words of a command line.
 
-tyro parses; what it finds wrong becomes a `UserError` of one line.
+tyro parses the words. Its errors become `UserError`s of one line.
 """
 
 import contextvars
@@ -26,7 +26,7 @@ class Missing(UserError):
 
 
 class Parsed(NamedTuple):
-    """An instance of a dataclass, and the words that are none of its options."""
+    """An instance of a dataclass, and the words that are not among its options."""
 
     value: Any
     rest: list[str]
@@ -47,11 +47,11 @@ def parse(
 
     Args:
         kind: the dataclass.
-        words: those of a command line; ``--help`` among them prints help and exits.
-        prog: the program that help is about.
-        usage: how to call it, for errors.
+        words: the words of a command line; ``--help`` prints help and exits.
+        prog: the name of the program, for help.
+        usage: how to call the program, for errors.
         default: an instance that the words change.
-        source: where the words are from, for errors.
+        source: where the words come from, for errors.
         description: what the program does, for help.
         with_help: whether ``--help`` is an option.
 
@@ -106,7 +106,7 @@ _registry = tyro.constructors.ConstructorRegistry()
 
 @_registry.primitive_rule
 def _integer(info: Any) -> Any:
-    """Let integers be written like 1e8, as people write environment steps."""
+    """Accept integers such as 1e8, as people write environment steps."""
     if info.type is not int:
         return None
 
@@ -130,7 +130,7 @@ def _integer(info: Any) -> Any:
 
 @_registry.primitive_rule
 def _number(info: Any) -> Any:
-    """Take no NaN for a number."""
+    """Reject NaN as a number."""
     if info.type is not float:
         return None
 
@@ -151,7 +151,7 @@ def _number(info: Any) -> Any:
 
 @_registry.primitive_rule
 def _none(info: Any) -> Any:
-    """Write None as none; None is read, too."""
+    """Show None as none; accept None as well."""
     if info.type is not type(None):
         return None
 
@@ -173,7 +173,7 @@ _in_optional = contextvars.ContextVar("in_optional", default=False)
 
 @_registry.primitive_rule
 def _optional(info: Any) -> Any:
-    """Write ``X|none``, where tyro writes none first."""
+    """Show ``X|none``, where tyro puts none first."""
     if type(None) not in typing.get_args(info.type) or _in_optional.get():
         return None
     token = _in_optional.set(True)
@@ -189,7 +189,7 @@ def _optional(info: Any) -> Any:
 
 @_registry.primitive_rule
 def _text(info: Any) -> Any:
-    """Call a text TEXT."""
+    """Show TEXT as the placeholder of a text."""
     if info.type is not str:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
@@ -204,16 +204,16 @@ def _text(info: Any) -> Any:
 def surplus(
     words: Sequence[str], rest: Iterable[str], known: Collection[str], instead: str
 ) -> None:
-    """Raise the error for words that are no options, if there are any.
+    """Raise an error if there are words that are not options.
 
     Args:
         words: a command line.
-        rest: those of its words that are no options.
+        rest: the words in it that are not options.
         known: the options' dotted names.
-        instead: what is expected instead of an argument without a flag.
+        instead: what is expected instead of an unknown positional argument.
 
     Raises:
-        UserError: with the nearest option.
+        UserError: for the first of these words, with the nearest option.
     """
     rest = list(rest)
     arguments = words[words.index("--") :] if "--" in words else ()
@@ -229,7 +229,7 @@ def surplus(
 
 
 def is_flag(word: str) -> bool:
-    """Return whether the parser would take `word` for an option, and not a value."""
+    """Return whether the parser would read `word` as an option rather than a value."""
     try:
         float(word)
     except ValueError:
@@ -240,7 +240,7 @@ def is_flag(word: str) -> bool:
 def is_option(word: str, known: Collection[str]) -> bool:
     """Return whether `word` is the flag of an option.
 
-    A known name that ends in a dot stands for all that begin with it.
+    A known name that ends with a dot stands for all names that begin with it.
     """
     name = word.removeprefix("--").partition("=")[0].replace("-", "_")
     part, dot, option = name.rpartition(".")
@@ -249,7 +249,7 @@ def is_option(word: str, known: Collection[str]) -> bool:
 
 
 def unknown_option(flag: str, known: Collection[str]) -> str:
-    """Return one line about a `flag` that is none of the `known` options' flags."""
+    """Return one line about a `flag` that is not among the `known` options."""
     flags = [f"--{name.replace('_', '-')}" for name in known]
     flag = f"--{flag.lstrip('-').replace('_', '-')}"
     if new := NEW_NAMES.get(flag.removeprefix("--").replace("-", "_")):
@@ -265,14 +265,14 @@ def unknown_option(flag: str, known: Collection[str]) -> str:
     siblings = [other for other in flags if dot and other.startswith(f"{part}.")]
     listed = siblings[:12] + ["…"] * (len(siblings) > 12)
     wanted = ", ".join(listed) or "an option that --help lists"
-    # What all of the flags begin with says nothing about how close they are.
+    # A prefix that all flags share says nothing about how close they are.
     common = f"{part}." if siblings else "--"
     close = did_you_mean(flag, siblings or flags, common)
     return f"unknown option {flag}: expected {wanted}{close}"
 
 
 def _before(word: str, words: Sequence[str]) -> str:
-    """Return the option in front of a superfluous `word`, as it was written."""
+    """Return the option before a superfluous `word`, as it was written."""
     before = list(words[: words.index(word)] if word in words else ())
     flags = [i for i, each in enumerate(before) if each.startswith("--")]
     return " ".join(before[flags[-1] :]) if flags else ""

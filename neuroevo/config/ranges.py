@@ -1,4 +1,4 @@
-"""Ranges of options: declared on the fields, checked here, in one wording.
+"""Ranges of options: declared on the fields, checked and reported here.
 
 A field of an options dataclass declares its range in its type, with `annotated_types`::
 
@@ -9,9 +9,9 @@ A field of an options dataclass declares its range in its type, with `annotated_
     optimizers: Annotated[tuple[str, ...], MinLen(1)] | None = None
 
 `Ge`, `Gt`, `Le`, `Lt`, `Interval`, `MinLen`, `MaxLen`, `Len` and ``math.isfinite`` are
-understood. A range concerns the numbers among the values that a type allows: None and
-texts (``auto``) have none. Integers for which no upper bound is declared end at
-2^31 - 1, since devices count with 32 bits.
+supported. A range applies only to numbers; other values that the type allows, such as
+None and ``"auto"``, have no range. An integer without a declared upper bound is at most
+2^31 - 1, because devices count with 32 bits.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ def check(options: Any, prefix: str = "") -> None:
     """Check the values of an options dataclass against the ranges of its fields.
 
     Args:
-        options: an instance of a dataclass; anything else declares no ranges.
+        options: an instance of a dataclass; any other value has no ranges to check.
         prefix: the part that the options belong to, such as ``"encoding"``.
 
     Raises:
@@ -57,15 +57,15 @@ def check(options: Any, prefix: str = "") -> None:
 
 
 def argument(name: str, value: Any, kind: Any) -> Any:
-    """Return an argument of a function as plain Python, if it is what is expected.
+    """Check an argument of a function, and return it as a plain Python value.
 
     Args:
-        name: of the argument.
-        value: what was passed; numbers and arrays of numpy and JAX are as good.
+        name: name of the argument.
+        value: the value that was passed; it may be a number or array of numpy or JAX.
         kind: a number type with its range, such as `Count`.
 
     Raises:
-        UserError: if it is of another type or out of range, for example
+        UserError: if the value has another type or is out of range, for example
             ``policies: expected an integer, got 2.5``.
     """
     value = plain(value)
@@ -78,7 +78,7 @@ def argument(name: str, value: Any, kind: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` with arrays, of numpy or JAX, as numbers and lists of these."""
+    """Return `value` with arrays of numpy or JAX as numbers and lists of numbers."""
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
@@ -88,7 +88,7 @@ def plain(value: Any) -> Any:
 
 
 def _violations(value: Any, hint: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what was expected instead of each value that is out of range."""
+    """Yield each value that is out of range, with what was expected instead."""
     hint, bounds = _unwrap(hint)
     if typing.get_origin(hint) in (Union, types.UnionType):
         for arm in typing.get_args(hint):
@@ -109,7 +109,7 @@ def _violations(value: Any, hint: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _unwrap(hint: Any) -> tuple[Any, list[Any]]:
-    """Return a type without its annotations, and these one by one."""
+    """Return a type without its annotations, and the list of annotations."""
     if typing.get_origin(hint) is not Annotated:
         return hint, []
     hint, *notes = typing.get_args(hint)
@@ -129,13 +129,13 @@ def _takes(hint: Any, value: Any) -> bool:
 
 
 def _bound(bounds: Iterable[Any], kind: type, name: str) -> Any:
-    """Return the bound of one kind, the last one given, or None."""
+    """Return the last bound of one kind, or None."""
     found = [getattr(bound, name) for bound in bounds if isinstance(bound, kind)]
     return found[-1] if found else None
 
 
 def _length(length: int, bounds: Iterable[Any]) -> str | None:
-    """Return what was expected of a list of another length, or None if it fits."""
+    """Return the length that was expected of a list, or None if its length fits."""
     least = _bound(bounds, at.MinLen, "min_length")
     most = _bound(bounds, at.MaxLen, "max_length")
     if least is not None and length < least:
@@ -146,7 +146,7 @@ def _length(length: int, bounds: Iterable[Any]) -> str | None:
 
 
 def _number(value: float, bounds: Iterable[Any]) -> str | None:
-    """Return what was expected of a number out of range, or None if it fits."""
+    """Return the range that was expected of a number, or None if it is in range."""
     least, above = _bound(bounds, at.Ge, "ge"), _bound(bounds, at.Gt, "gt")
     most, below = _bound(bounds, at.Le, "le"), _bound(bounds, at.Lt, "lt")
     finite = _bound(bounds, at.Predicate, "func") is math.isfinite

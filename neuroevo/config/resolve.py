@@ -1,11 +1,11 @@
 """Configuration: one schema for the command line, YAML files and Python.
 
 A configuration names the five parts of a run with their options, and holds the
-settings of the engine. It is resolved from layers, each a partial nested mapping (a
-preset, a file, keyword arguments) and at last the command line's arguments; a later
-layer wins. The lowest layer is what the chosen parts suggest for the rest
-(``suggests``), so that ``--encoding direct`` alone gets a strategy that suits it. Every
-value passes through the same typed parser, whatever door it came in by.
+settings of the engine. It is resolved from layers: partial nested mappings (a preset, a
+file, keyword arguments), and finally the arguments of the command line. Later layers
+override earlier ones. The lowest layer holds what the chosen parts suggest for other
+options (``suggests``), so that ``--encoding direct`` alone gets a suitable strategy.
+Every value passes through the same typed parser, wherever it comes from.
 """
 
 import dataclasses
@@ -31,17 +31,17 @@ def resolve(
     custom: Mapping[str, Any] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> Config:
-    """Return the configuration that `layers` and command-line `arguments` amount to.
+    """Return the configuration that results from `layers` and `arguments`.
 
     Args:
         layers: partial configurations; later ones win.
-        arguments: the words of a command line, which win over all layers.
-        command: what these are the words of.
-        custom: parts made in Python, which take the place of named ones.
-        names: the parts that `arguments` name, if not those that they do.
+        arguments: the words of a command line, which override all layers.
+        command: the command that the words belong to.
+        custom: parts made in Python, which replace named ones.
+        names: names of parts to use instead of those in `arguments`.
 
     Raises:
-        UserError: for anything that is unknown, of the wrong type or out of range.
+        UserError: for values that are unknown, of the wrong type or out of range.
     """
     custom, line = custom or {}, read(command, arguments)
     spoken = line.names if names is None else names
@@ -82,9 +82,9 @@ def resolve(
 def print_help(
     command: Command, arguments: Sequence[str], layers: Sequence[Layer] = ()
 ) -> None:
-    """Print the help of a command that lacks the file that says what its parts are.
+    """Print the help of a command that was called without a genome.
 
-    It lists the options of the parts that are named elsewhere.
+    It lists the options of the parts that `layers` or the command line name.
     """
     layers = [
         _for_command(command, Layer(source, nested(source, values)))
@@ -104,7 +104,7 @@ def _suggestions(
     spoken: Mapping[str, str],
     custom: Mapping[str, Any],
 ) -> Layer:
-    """Return what the environment and the encoding suggest for the rest."""
+    """Return the defaults that the environment and the encoding suggest."""
     from neuroevo.traits import PartTraits, traits  # imports JAX
 
     suggested: dict[str, Any] = {}
@@ -123,7 +123,7 @@ def _suggestions(
 
 
 def _names_of(custom: Mapping[str, Any]) -> dict[str, str]:
-    """Return what to call parts made in Python; registered classes by their names."""
+    """Return the names of parts made in Python; a registered class keeps its name."""
     if not custom:
         return {}
     from neuroevo.traits import PartTraits, traits  # imports JAX
@@ -139,11 +139,11 @@ def _names_of(custom: Mapping[str, Any]) -> dict[str, str]:
 def _read_layer(
     form: Form, layer: Layer, values: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return `values`, changed by those of a layer."""
+    """Return `values`, overridden by those of a layer."""
     source, given = layer
     words = _to_words(source, form, given)
     if not words:
-        return values  # the parser takes a tenth of a second for nothing
+        return values  # parsing nothing would still take a tenth of a second
     default = form.pack({**values})
     found, rest = parsing.parse(
         form.kind, words, prog="", default=default, source=source, with_help=False
@@ -161,7 +161,7 @@ def _read_words(
     classes: Mapping[str, type],
     values: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    """Return `values`, changed by the words of a command line."""
+    """Return `values`, overridden by the words of a command line."""
     words = line.words
     if not words:
         return values
@@ -187,7 +187,7 @@ def _read_words(
 
 @dataclasses.dataclass(frozen=True)
 class _Custom:
-    """Stands for the options of a part made in Python: there are none to parse."""
+    """Stands for the options of a part made in Python, which has none to parse."""
 
 
 def without_settings(layer: Layer) -> Layer:
@@ -202,7 +202,7 @@ def without_settings(layer: Layer) -> Layer:
 
 
 def _for_command(command: Command, layer: Layer) -> Layer:
-    """Return `layer` without what a run's configuration has and a command has not."""
+    """Return `layer` without the options that `command` does not have."""
     unused = {part for part in PARTS if part not in command.parts} | {VERSION_KEY}
     values = {k: v for k, v in layer.values.items() if k not in unused}
     return Layer(layer.source, values)
@@ -213,9 +213,9 @@ def _choose(
     spoken: Mapping[str, str],
     defaults: Mapping[str, str] = DEFAULT_PARTS,
 ) -> tuple[dict[str, str], list[Layer]]:
-    """Return the name of each part, and the layers without what these make void.
+    """Return the name of each part, and the layers without options that do not apply.
 
-    Options given for one part do not carry over to another that replaces it.
+    Options of a part do not carry over to another part that replaces it.
     """
     chosen = dict(defaults)
     kept: list[Layer] = []
@@ -238,7 +238,7 @@ def _choose(
 def _choose_loggers(
     command: Command, layers: Sequence[Layer], spoken: Sequence[str] | None
 ) -> tuple[dict[str, type], list[Layer]]:
-    """Return the chosen loggers' options, and the layers without those of others."""
+    """Return the chosen loggers' options, and the layers without other loggers."""
     chosen: Sequence[str] = ()
     for source, values in layers:
         given = values.get("log", chosen)
@@ -252,7 +252,7 @@ def _choose_loggers(
 
 
 def _without_loggers(layer: Layer, keep: Collection[str] = ()) -> Layer:
-    """Return `layer` without the options of loggers other than those to `keep`."""
+    """Return `layer` without the options of loggers that are not in `keep`."""
     others = {
         key
         for key, value in layer.values.items()
@@ -266,12 +266,12 @@ def _without_loggers(layer: Layer, keep: Collection[str] = ()) -> Layer:
 def take_name(
     part: str, layers: Sequence[Layer], names: Mapping[str, str]
 ) -> tuple[str | None, list[Layer], dict[str, str]]:
-    """Return the name given for `part`, and layers and names without any.
+    """Return the name given for `part`, and the layers and names without it.
 
     Args:
         part: one of the parts.
         layers: partial configurations.
-        names: the parts named on the command line, which win.
+        names: the parts named on the command line, which override the layers.
     """
     name, kept = None, []
     for source, values in layers:

@@ -1,8 +1,8 @@
 """The schema of a run: its parts by name, and its settings in groups by subject.
 
-Groups are dataclasses without nesting: YAML keys and flags stay flat. Which options
-define a search, and which only say how long, where and how it is measured, is asked of
-`group_of` by everything that compares runs: resume, sweeps, learning curves.
+Groups are flat dataclasses, so that YAML keys and flags stay flat. `group_of` says
+which options define a search, and which only affect how long, where and how it is
+measured. Everything that compares runs uses it: resume, sweeps and learning curves.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ PARTS = {
 CACHE = "compilation_cache"
 
 
-# What a part is if nobody names one, and what --help says of naming one.
+# The default of each part, and its line in --help.
 DEFAULT_PARTS = {
     "env": "CartPole-v1",
     "encoding": "dataset",
@@ -47,41 +47,41 @@ class Checkpoints:
     every_seconds: Positive = 60.0
     """Seconds between checkpoints."""
     every_generations: Count | None = None
-    """Generations between checkpoints, besides those by time."""
+    """Generations between checkpoints, in addition to those by time."""
     keep: Count = 3
-    """Latest checkpoints kept, besides the one with the best held-out return."""
+    """Number of latest checkpoints to keep, in addition to the best one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """How wide to search; together with the parts, these options define a search."""
+    """Size of the search; together with the parts, these options define a search."""
 
     TITLE: ClassVar[str] = "search"
 
     population: Count = 64
-    """Candidates in a generation."""
+    """Number of candidates in a generation."""
     policies: Count = 1
-    """Fresh policies decoded from each candidate."""
+    """Number of fresh policies decoded from each candidate."""
     episodes: Count = 4
-    """Episodes of each policy."""
+    """Number of episodes of each policy."""
     seed: Seed = 0
-    """Seed of all randomness of the run."""
+    """Seed of all randomness in the run."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """How thoroughly the strategy's center is measured."""
+    """When and how to evaluate the strategy's center."""
 
     TITLE: ClassVar[str] = "evaluation"
 
     center_every: Count = 5
     """Generations between held-out evaluations of the strategy's center."""
     center_policies: Count = 8
-    """Fresh policies decoded from the center for such an evaluation."""
+    """Number of fresh policies in each of these evaluations."""
     final_policies: CountOrZero = 8
-    """Fresh policies for the evaluation at the end of the run; 0 for none."""
+    """Number of fresh policies in the final evaluation; 0: no final evaluation."""
     final_episodes: Count = 8
-    """Episodes of each policy in the evaluation at the end of the run."""
+    """Number of episodes of each policy in the final evaluation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,46 +91,46 @@ class Limits:
     TITLE: ClassVar[str] = "limit"
 
     generations: Limit | None = 100
-    """Generations to run; none for no limit."""
+    """Stop after this many generations; none: no limit."""
     max_env_steps: Limit | None = None
-    """Stop after this many environment steps."""
+    """Stop after this many environment steps; none: no limit."""
     max_seconds: Positive | None = None
-    """Stop after this many seconds, compilation included."""
+    """Stop after this many seconds, including compilation; none: no limit."""
     target: float | None = None
-    """Stop when the center's held-out return meets this in two evaluations in a row."""
+    """Stop when the held-out return reaches this in two consecutive evaluations."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """What a run writes besides its directory."""
+    """Output besides the run directory."""
 
     TITLE: ClassVar[str] = "output"
 
     log: tuple[str, ...] = ()
-    """Loggers that metrics go to (neuroevo list loggers)."""
+    """Loggers that receive the metrics (neuroevo list loggers)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Saving:
-    """What a run saves to be resumed from."""
+    """Checkpoints to resume from."""
 
     checkpoint: Checkpoints = dataclasses.field(default_factory=Checkpoints)
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What a command uses of the machine that it runs on."""
+    """Use of this machine."""
 
     TITLE: ClassVar[str] = "machine"
 
     devices: Count | Literal["auto"] = "auto"
-    """Devices of each process to use; auto for all (on a CPU, one per core)."""
+    """Devices to use in each process; auto: all (on a CPU, one per core)."""
     chunk: Count | Literal["auto"] = "auto"
-    """Policies rolled out together; bounds memory."""
+    """Number of policies that are rolled out together; limits memory."""
     decode_chunk: Count | Literal["auto"] = "auto"
-    """Policies trained together, at most as many as are rolled out together."""
+    """Number of policies that are trained together, at most chunk."""
     compilation_cache: Literal["auto"] | Path | None = "auto"
-    """Folder for compiled programs; auto for the user's cache folder, none for none."""
+    """Folder for compiled programs; auto: the user's cache folder; none: keep none."""
 
 
 # Fields come in the order of the bases, last base first.
@@ -156,8 +156,8 @@ _GROUP_OF = {
 def group_of(option: str) -> str | None:
     """Return the group of an option, by its dotted name as in ``config.yaml``.
 
-    The parts and their options define a search, as the settings of its group do; the
-    options of loggers belong to the output. None for what is no option of a run.
+    Parts and their options belong to the search, options of loggers to the output. The
+    result is None if a run has no such option.
     """
     first = option.partition(".")[0].replace("-", "_")
     if first in PARTS:

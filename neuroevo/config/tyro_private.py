@@ -1,9 +1,9 @@
-"""What neuroevo uses of tyro that is not public, in one place.
+"""All uses of tyro's private API.
 
-tyro 1.0.17 reports a mistake in a box of many lines and exits. Its only way to have it
-in one line instead is the hook in `tyro._errors`, and whether it writes colors and
-boxes is decided by `tyro._experimental_options`. Both are documented as unstable there,
-so ``pyproject.toml`` pins tyro to ``>=1.0.17,<1.1``.
+tyro 1.0.17 reports a mistake in a box of many lines and exits. The only way to get one
+line instead is the hook in `tyro._errors`; `tyro._experimental_options` controls colors
+and boxes. tyro documents both as unstable, so ``pyproject.toml`` pins it to
+``>=1.0.17,<1.1``.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ class Problem:
 
     Attributes:
         missing: the names of required arguments that are missing.
-        flag: the option that has a value it cannot take.
+        flag: the option with an invalid value.
         hint: the type of that option.
-        choices: the values that it can take, if they are few.
-        count: the number of values that it takes, if that is fixed.
-        message: what tyro says, if no option is to blame.
+        choices: the values that it can take, if there are only a few.
+        count: the number of values that it takes, if it is fixed.
+        message: tyro's own message, if no single option is at fault.
     """
 
     missing: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Problem:
 
 
 def problem_in(event: Any) -> Problem | None:
-    """Return what a parse error is about, or None for kinds that are not known."""
+    """Return the problem behind a parse error, or None if its kind is unknown."""
     match event:
         case _errors.MissingArgs(missing_arguments=missing):
             return Problem(tuple(str(each.arg.lowered.metavar) for each in missing))
@@ -63,7 +63,7 @@ def problem_in(event: Any) -> Problem | None:
 
 
 def adapt_to_terminal() -> None:
-    """Let help have colors unless NO_COLOR is set, and boxes if they can be shown."""
+    """Show help in color unless NO_COLOR is set, and with boxes where possible."""
     options: Any = tyro._experimental_options
     options["ansi_codes"] = not os.environ.get("NO_COLOR")
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()

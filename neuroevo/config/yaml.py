@@ -1,4 +1,4 @@
-"""YAML files of options: plain data of bounded size, and nothing is ever executed."""
+"""YAML files of options: plain data of bounded size, never executed."""
 
 import functools
 from collections.abc import Hashable, Mapping
@@ -16,7 +16,7 @@ _MOST_DIGITS = 100
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:
-    """Return the mapping in a YAML file; nothing in it is ever executed.
+    """Return the mapping in a YAML file, without executing anything in it.
 
     Raises:
         UserError: if there is no such file, or it is not a YAML mapping.
@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only, of bounded size, and no key twice: one value would be lost."""
+    """Loads plain data of bounded size; refuses a key that is given twice."""
 
     def __init__(self, stream: bytes):
         super().__init__(stream)

@@ -1,1 +1,1 @@
-"""What is compiled: one generation, its rollouts and its random keys."""
+"""The compiled code: a generation, its rollouts and its random keys."""

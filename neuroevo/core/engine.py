@@ -43,7 +43,7 @@ class Plan(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A genome, and the task's state (observation statistics) that it was met in."""
+    """A genome, with the task's state (observation statistics) of its evaluation."""
 
     genome: Genome
     task: TaskState
@@ -62,7 +62,7 @@ class State(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """When `advance` returns; traced, so that no value recompiles it."""
+    """When `advance` returns; traced, so that a new value does not recompile it."""
 
     generations: Array  # int32: generations of this call, at most `LOG_SIZE`
     env_steps: Array  # int32: environment steps, after which no generation begins
@@ -70,7 +70,7 @@ class Budget(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What one generation showed; every field a scalar."""
+    """The results of one generation; every field is a scalar."""
 
     steps: Array  # int32 environment steps
     fitness_mean: Array  # over the candidates with finite fitness
@@ -98,13 +98,14 @@ class Engine(NamedTuple):
     """The compiled functions of a run.
 
     Attributes:
-        init: takes the keys of a search, and the genome to begin at if it is given.
-        advance: runs generations until a limit is met; returns the state, how many
-            have run, and their reports: arrays of length `LOG_SIZE`, valid up to that
-            number.
-        center: returns the strategy's present answer.
+        init: takes the keys of a search and, optionally, the genome to start from;
+            returns the initial state.
+        advance: runs generations until a limit is met; returns the state, the number of
+            generations, and their reports: arrays of length `LOG_SIZE`, valid up to
+            that number.
+        center: returns the strategy's current answer.
         evaluate: takes G genomes (with a leading axis), the task's state, P keys of
-            policies and ``episodes``; returns the outcomes (G, P, …). The s-th policies
+            policies and ``episodes``; returns the outcomes (G, P, …). The i-th policies
             of all genomes share their random numbers.
     """
 
@@ -115,7 +116,7 @@ class Engine(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """What a generation is made of."""
+    """The parts that a generation uses."""
 
     evaluator: Evaluator
     strategy: Strategy
@@ -123,11 +124,11 @@ class _Search(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-    """All that is evaluated in a generation.
+    """All genomes that are evaluated in a generation.
 
-    The center rides along with the population as one more genome, on policies of its
-    own: one compiled rollout serves both, and its return is held out because the
-    strategy never learns of it.
+    The center is evaluated with the population as one more genome, with policies of its
+    own: one compiled rollout serves both. Its return is a held-out measurement because
+    the strategy never receives it.
     """
 
     population: Genome  # (N, …)
@@ -278,7 +279,7 @@ def _tell(
     target: Array,
     center_due: Array,
 ) -> tuple[State, Report]:
-    """Return the state that the outcomes lead to, and what they showed."""
+    """Return the state after the outcomes, and a report of the generation."""
     strategy, task = search.strategy, search.evaluator.task
     played, played_by_center = outcomes
     fitness = played.returns.reshape(search.plan.population, -1).mean(axis=1)
@@ -319,8 +320,8 @@ def _fitness_fields(fitness: Array) -> dict[str, Any]:
 
 
 def _has_diverged(population: Genome, fitness: Array, center: Genome) -> Array:
-    """Return whether no candidate, or not the new center, is finite."""
-    # Large genomes take their time: looked at only where nothing succeeded.
+    """Return whether no candidate is finite, or the new center is not."""
+    # Large genomes take time: check them only if no candidate succeeded.
     lost = jax.lax.cond(
         jnp.isfinite(fitness).any(),
         lambda: False,

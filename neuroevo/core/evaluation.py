@@ -1,4 +1,4 @@
-"""What genomes achieve: decode their policies and play episodes with them."""
+"""Evaluates genomes: decodes their policies and plays episodes with them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ Pick = Callable[[Any, Array], Genome]  # (genomes, index) -> one genome
 
 
 class Sizes(NamedTuple):
-    """How much is done at once; it changes no more than the last digits of results."""
+    """Batch sizes; they affect at most the last digits of results."""
 
     chunk: int  # policies that are rolled out together
     decode_chunk: int  # policies that are decoded together
@@ -38,7 +38,7 @@ class Sizes(NamedTuple):
 
 
 class Evaluator(NamedTuple):
-    """What turns genomes into outcomes."""
+    """The parts that turn genomes into outcomes."""
 
     encoding: Encoding
     policy: Policy
@@ -47,7 +47,7 @@ class Evaluator(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """The arrays that the devices need to evaluate any of the policies."""
+    """The arrays that a device needs to evaluate any of the policies."""
 
     genomes: Any
     starts: Start  # (keys, …)
@@ -65,20 +65,23 @@ def evaluate(
     task_state: TaskState,
     active: Array | None = None,
 ) -> list[Outcome]:
-    """Return the outcomes of fresh policies, (G, policies, …), for each block.
+    """Evaluate fresh policies of each genome in each block.
 
     Policies of one key share their initial parameters and the randomness of their
     episodes: common random numbers, which make candidates comparable.
 
     Args:
         evaluator: the parts.
-        blocks: which genomes have how many policies.
-        pick: returns one of the genomes by the index that it has in a block.
-        genomes: what `pick` takes them from.
-        policy_keys: the keys of the policies of all blocks, in turn.
+        blocks: the genomes, with the number of policies of each.
+        pick: returns one of the genomes by its index in a block.
+        genomes: the collection that `pick` selects from.
+        policy_keys: the keys of the policies of all blocks, one block after another.
         episodes: number of episodes of each policy.
-        task_state: what the task knows.
-        active: how many of the blocks are evaluated, the first ones; all if None.
+        task_state: the task's state.
+        active: number of blocks to evaluate, from the first; None for all.
+
+    Returns:
+        The outcomes of each block, (G, policies, …).
     """
     encoding = evaluator.encoding
     layout = lay_out(blocks, evaluator.sizes.width)
@@ -137,7 +140,7 @@ def _load(
 
 
 def act_with(policy: Policy) -> ActWith:
-    """Return what a policy does, given its parameters."""
+    """Return the function that acts as `policy`, given its parameters."""
 
     def act(params: Params, observation: Observation, key: Key) -> Action:
         return policy.act(policy.apply(params, observation), key)

@@ -1,27 +1,27 @@
 """Every random stream by name: the only module that makes keys.
 
-A stream begins at a root key that is a hash of the stream's name and a seed, so that no
-stream can be reached from another one by ``split`` or ``fold_in``. (With partitionable
-threefry ``fold_in(key, i)`` equals ``split(key)[i]``: streams that began at relatives
-of one key would meet.) Within a stream every key is either drawn from or has children,
-never both:
+The root key of a stream is a hash of the stream's name and a seed, so that no stream
+can be reached from another by ``split`` or ``fold_in``. (With partitionable threefry,
+``fold_in(key, i)`` equals ``split(key)[i]``, so streams that start from related keys
+would overlap.) Within a stream, a key is used either to draw numbers or to derive other
+keys, never for both:
 
-    search           genome    the genome that the search begins at
+    search           genome    the genome that the search starts from
                      strategy  the strategy's initial state
                      warm-up   the episodes that normalization is estimated from
                      run       generation g -> ask, tell, evaluation
-    evaluation       a result on policies and episodes that the search never met
+    evaluation       measurements on policies and episodes that no search has used
     policy           the policies of `decode`, ``render`` and ``train-policy``
-    recording        the episodes that are shown
-    collection       the episodes that observations and actions are collected from
-    initial policy   the one that an encoding always starts from
+    recording        the episodes in videos
+    collection       the episodes from which observations and actions are collected
+    initial policy   the fixed initial policy of an encoding
 
     evaluation -> policy i -> start
                               episodes -> episode j -> reset
                                                        act  -> step t
                                                        step -> step t
 
-The implementation of keys is fixed, and so results do not depend on JAX's settings.
+The implementation of keys is fixed, so that results do not depend on JAX's settings.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ import numpy as np
 from neuroevo.types import Array, Key
 
 IMPLEMENTATION = "threefry2x32"
-# JAX's settings that random numbers depend on, and what they are here.
+# JAX's settings that affect random numbers, with the values that neuroevo uses.
 SETTINGS: Mapping[str, str | bool] = {
     "jax_default_prng_impl": IMPLEMENTATION,  # of keys that other libraries make
     "jax_threefry_partitionable": True,
@@ -53,7 +53,7 @@ def stream(name: str, seed: int) -> Key:
 
 
 def abstract() -> jax.ShapeDtypeStruct:
-    """Return the type of a key, for functions of which only shapes are wanted."""
+    """Return the abstract value of a key, for tracing functions to get shapes."""
     data = jax.ShapeDtypeStruct((2,), np.uint32)
     return jax.eval_shape(
         lambda data: jax.random.wrap_key_data(data, impl=IMPLEMENTATION), data
@@ -61,7 +61,7 @@ def abstract() -> jax.ShapeDtypeStruct:
 
 
 def fresh_seed() -> int:
-    """Return a seed of 32 bits from the system's randomness."""
+    """Return a random 32-bit seed from the operating system."""
     return secrets.randbits(32)
 
 
@@ -75,13 +75,13 @@ class SearchKeys(NamedTuple):
 
 
 def search(seed: int) -> SearchKeys:
-    """Return the keys of the search that a run with `seed` makes."""
+    """Return the keys of the search in a run with `seed`."""
     genome, strategy = stream("genome", seed), stream("strategy", seed)
     return SearchKeys(genome, strategy, warm_up(seed), stream("run", seed))
 
 
 def warm_up(seed: int) -> Key:
-    """Return the key of the episodes that a normalization is estimated from."""
+    """Return the key of the episodes from which a normalization is estimated."""
     return stream("warm-up", seed)
 
 
@@ -99,7 +99,7 @@ def generation(run: Key, number: Array | int) -> GenerationKeys:
 
 
 def evaluation(seed: int) -> Key:
-    """Return the key of an evaluation, whose policies and episodes no search met."""
+    """Return the key of an evaluation; no search uses its policies and episodes."""
     return stream("evaluation", seed)
 
 
@@ -116,7 +116,7 @@ class PolicyKeys(NamedTuple):
 
 
 def of_policy(key: Key) -> PolicyKeys:
-    """Return the keys that a policy's key leads to."""
+    """Return the keys that are derived from a policy's key."""
     return PolicyKeys(*jax.random.split(key))
 
 
@@ -134,7 +134,7 @@ class EpisodeKeys(NamedTuple):
 
 
 def of_episode(key: Key) -> EpisodeKeys:
-    """Return the keys that an episode's key leads to."""
+    """Return the keys that are derived from an episode's key."""
     return EpisodeKeys(*jax.random.split(key, 3))
 
 
@@ -144,24 +144,24 @@ def at_step(key: Key, step: Array | int) -> Key:
 
 
 def policy(seed: int) -> Key:
-    """Return the key that the policy `seed` of a genome is decoded with.
+    """Return the key for decoding the policy with this `seed` from a genome.
 
-    These policies are one family, whoever asks for a member of it: ``decode(seed)``,
-    ``render --seed``, ``train-policy --seed``.
+    ``decode(seed)``, ``render --seed`` and ``train-policy --seed`` all use it, so that
+    the same seed gives the same policy.
     """
     return stream("policy", seed)
 
 
 def recording(seed: int) -> Key:
-    """Return the key of the episode in which the policy `seed` is shown."""
+    """Return the key of the episode that is recorded of the policy with this `seed`."""
     return stream("recording", seed)
 
 
 def collection(seed: int) -> Key:
-    """Return the key of the episodes that observations and actions are collected in."""
+    """Return the key of the episodes from which observations and actions are taken."""
     return stream("collection", seed)
 
 
 def initial_policy(seed: int) -> Key:
-    """Return the key of the initial policy of an encoding that has but one."""
+    """Return the key of an encoding's fixed initial policy."""
     return stream("initial policy", seed)

@@ -1,9 +1,10 @@
-"""In which order policies are evaluated: in groups that share their random numbers.
+"""The order in which policies are evaluated: in groups that share random numbers.
 
-A *block* is several genomes with several policies of each. The policies of one key,
-one of every genome of the block, share their initial parameters and the randomness of
-their episodes. They are evaluated in groups of `width`, whose members end together;
-the last group of a key is filled up with its last genome.
+A *block* consists of several genomes, each with several policies. All policies with the
+same key, one for every genome of the block, share their initial parameters and the
+randomness of their episodes. They are evaluated in groups of `width`, and a group ends
+when all of its members have ended. The last group of a key is filled up with copies of
+its last genome.
 """
 
 import functools
@@ -14,18 +15,18 @@ import numpy as np
 
 from neuroevo.types import Array
 
-WIDTH = 8  # policies in a group, where there are enough of them
+WIDTH = 8  # policies in a group, if there are enough of them
 
 
 class Block(NamedTuple):
-    """Genomes, as indices, and how many policies each of them has."""
+    """Genomes, as indices, and the number of policies of each."""
 
     genomes: np.ndarray  # (G,)
     policies: int
 
 
 class Layout(NamedTuple):
-    """The groups that blocks amount to, in the order of their evaluation."""
+    """The groups of all blocks, in the order of their evaluation."""
 
     width: int
     genomes: np.ndarray  # (groups * width,) of each policy, its genome
@@ -36,7 +37,7 @@ class Layout(NamedTuple):
 
 
 def lay_out(blocks: Sequence[Block], width: int) -> Layout:
-    """Return the groups for `blocks`, `width` policies each if that is worth it."""
+    """Return the groups for `blocks`, of `width` policies each if that pays off."""
     width = width if worth(width, len(blocks[0].genomes)) else 1
     genomes, keys, parts, group_ends, key_ends = [], [], [], [0], [0]
     for block in blocks:
@@ -68,6 +69,6 @@ def worth(width: int, genomes: int) -> bool:
 
 
 def _part(begin: int, count: int, each: int, size: int, x: Array) -> Array:
-    """Return what `x` has for a block, without what was repeated."""
+    """Return the part of `x` that belongs to a block, without repeated genomes."""
     x = x[begin : begin + count * each].reshape(count, -1, *x.shape[2:])
     return x[:, :size].swapaxes(0, 1)

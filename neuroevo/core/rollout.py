@@ -1,8 +1,8 @@
-"""The one rollout: many policies play at once, and finished ones make way for others.
+"""The rollout: many policies play at once, and queued ones replace finished ones.
 
-It knows no environment: `Dynamics` are what a task makes of one. Policies come in
-groups (see `neuroevo.core.layout`), and each group in play occupies a *slot*. In every
-step all slots advance together; once enough of them have ended, the next groups enter.
+It knows nothing about environments: a task turns one into `Dynamics`. Policies come in
+groups (see `neuroevo.core.layout`), and each group in play occupies a *slot*. All slots
+advance together, step by step; once enough groups have ended, the next ones enter.
 """
 
 import functools
@@ -30,32 +30,32 @@ from neuroevo.types import (
 
 
 class Episodes(NamedTuple):
-    """What a policy's E episodes carry from step to step: sums, never a trajectory."""
+    """The state of a policy's E episodes between steps: sums, never a trajectory."""
 
     state: EnvState  # (E, …)
     observation: Observation  # (E, *observation) not normalized
     alive: Array  # (E,) bool
     returns: Array  # (E,)
     lengths: Array  # (E,) int32
-    normalizer: Any  # what the normalizer gathers on the way
+    normalizer: Any  # the statistics that the normalizer has gathered
 
 
 class Moves(NamedTuple):
-    """The keys (E,) of a policy's episodes that every step derives its own from."""
+    """The keys (E,) of a policy's episodes, from which each step derives its own."""
 
     act: Key
     step: Key
 
 
 class Dynamics(NamedTuple):
-    """How the E parallel episodes of one policy go.
+    """How the E parallel episodes of one policy proceed.
 
     Attributes:
-        begin: returns the episodes that the keys (E,) of the resets lead to.
+        begin: returns the initial episodes for the keys (E,) of their resets.
         advance: takes step `t` of all episodes; also returns their actions and rewards.
             Episodes that have ended stay as they are.
         finish: returns the outcome.
-        max_steps: the time limit.
+        max_steps: the time limit in steps.
     """
 
     begin: Callable[[TaskState, Key], Episodes]
@@ -70,10 +70,10 @@ class Dynamics(NamedTuple):
 class Slots(NamedTuple):
     """Groups of policies in play, one in each of S slots."""
 
-    group: Array  # (S,) int32 which one; out of range for none
+    group: Array  # (S,) int32 number of the group; out of range for an empty slot
     t: Array  # (S,) int32 steps taken
     params: Params  # (S, width, …)
-    valid: Array  # (S, width) bool: others have no return
+    valid: Array  # (S, width) bool: the others get no return
     moves: Array  # (S, 2, E, …) the data of `Moves`
     episodes: Episodes  # (S, width, E, …)
 
@@ -89,8 +89,8 @@ def play(
 ) -> Outcome:
     """Return the outcomes of all groups, (size, width, …): see `types.Play`."""
     slots = min(slots, size)
-    # As many groups at a time enter: few, or slots would stand empty, and all at once
-    # where there is a slot for each. It is cheaper to decode some together.
+    # The number of groups that enter at a time: all of them if each has a slot. If not,
+    # a few, so that slots do not stay empty; decoding some together is cheaper.
     batch = slots if slots == size else max(1, slots // 4)
     enter = functools.partial(_enter, dynamics, load, state, size, count)
     advance = functools.partial(_advance, dynamics, act, state)
@@ -148,7 +148,7 @@ def _enter(
 
 
 def _busy(dynamics: Dynamics, t: Array, episodes: Episodes) -> Array:
-    """Return which slots have an episode that goes on, (S,)."""
+    """Return which slots have an episode that has not ended, (S,) bool."""
     return episodes.alive.any(axis=(1, 2)) & (t < dynamics.max_steps)
 
 
@@ -201,6 +201,6 @@ def _outcomes(dynamics: Dynamics, now: Slots) -> Outcome:
 
 
 def split(episodes: Key) -> EpisodeKeys:
-    """Return what the keys of episodes lead to, each of the shape of `episodes`."""
+    """Return the keys derived from `episodes`, each of the same shape."""
     drawn = jax.vmap(keys.of_episode)(episodes.reshape(-1))
     return jax.tree.map(lambda key: key.reshape(episodes.shape), drawn)

@@ -1,4 +1,4 @@
-"""How far the candidates of a generation lie apart, and when that is too little."""
+"""How far apart the candidates of a generation are, and when that is too little."""
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,15 @@ COLLAPSED = 1e-6  # of the initial spread
 def spread(population: Genome, center: Genome) -> Array:
     """Return the standard deviation of the candidates, over all numbers of a genome.
 
-    It is estimated from at most 32 candidates. A leaf in which it is too small for the
-    precision of its numbers, as they are in `center`, counts as zero.
+    It is estimated from at most 32 candidates. In a leaf where it is smaller than the
+    precision of the numbers in `center`, it counts as zero.
 
     Args:
         population: genomes, with a leading axis.
-        center: the genome around which they lie.
+        center: the genome that they surround.
 
     Returns:
-        A float32 scalar, the root of the mean variance.
+        A float32 scalar: the root of the mean variance.
 
     >>> population = {"w": jnp.array([[0.9, 1.9], [1.1, 2.1]])}
     >>> round(float(spread(population, {"w": jnp.array([1.0, 2.0])})), 3)

@@ -10,7 +10,7 @@ from neuroevo.types import Array
 
 
 def take(tree: Any, index: Array | int) -> Any:
-    """Return the part of every leaf at `index` of its leading axis."""
+    """Return each leaf at `index` of its leading axis."""
     return jax.tree.map(lambda x: x[index], tree)
 
 
@@ -30,21 +30,21 @@ def zeros(size: int, like: Any) -> Any:
 def is_finite(tree: Any) -> Array:
     """Return whether all numbers in a pytree are finite, as a boolean scalar."""
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    # NaN is the largest of all. Compilers take half the time for a maximum.
+    # NaN propagates through the maximum, which compiles in half the time.
     largest = [jnp.max(jnp.abs(x), initial=0) for x in leaves]
     return jnp.isfinite(jnp.array(largest)).all()
 
 
 def strong(tree: Any) -> Any:
-    """Drop weak types (of Python scalars): a loop would be traced again for them."""
+    """Drop weak types (of Python scalars), for which a loop would be traced again."""
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), tree)
 
 
 def map_batches(function: Callable[[Array], Any], items: Array, batch: int) -> Any:
     """Return ``vmap(function)(items)``, computed `batch` items at a time.
 
-    One at a time it is a plain loop: small matrix products batched into larger ones
-    can be slower than one after the other.
+    With a `batch` of one it is a plain loop: batching small matrix products into larger
+    ones can be slower than computing them one after the other.
     """
     if batch >= len(items):
         return jax.vmap(function)(items)

@@ -1,1 +1,1 @@
-"""The suites that tasks take their environments from."""
+"""Suites of environments."""

@@ -1,4 +1,4 @@
-"""From the actions of policies, in [-1, 1], to those of an environment's box."""
+"""Scales the actions of policies, in [-1, 1], to the bounds of an environment."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,20 +15,20 @@ UNBOUNDED = 1e30  # in size: beyond it numbers stand for "anything" (3.4e38, say
 def scale_to(
     low: Any, high: Any, shape: tuple[int, ...], dtype: Any, name: str
 ) -> Callable[[Action], Action]:
-    """Return the function that takes actions in [-1, 1] to those between two bounds.
+    """Return a function that scales actions in [-1, 1] to the range between two bounds.
 
-    It is affine where the box holds floats. In a box of integers, the bounds included,
-    each integer has an equal share of [-1, 1].
+    For a box of floats, the function is affine. For a box of integers, each integer
+    from `low` to `high`, inclusive, has an equal share of [-1, 1].
 
     Args:
         low: lower bounds, of `shape` or one for all.
-        high: upper bounds.
-        shape: of an action.
-        dtype: of the box.
-        name: of the environment, for messages.
+        high: upper bounds, of `shape` or one for all.
+        shape: shape of an action.
+        dtype: type of the box.
+        name: name of the environment, for messages.
 
     Raises:
-        UserError: if a bound is missing or NaN, or is on the wrong side of the other.
+        UserError: if a bound is infinite or NaN, or if the lower one exceeds the upper.
     """
     low, high = (
         np.broadcast_to(np.asarray(bound, np.float64), shape) for bound in (low, high)
@@ -39,14 +39,14 @@ def scale_to(
             problem = "not a number" if np.isnan(found) else f"{found:g}, unbounded"
             raise UserError(
                 f"environment {name}: the {side} bound of action {_show(index)}is "
-                f"{problem}; expected finite bounds, of at most {UNBOUNDED:g} in size, "
-                "that actions in [-1, 1] can be scaled to"
+                f"{problem}; expected finite bounds of magnitude at most "
+                f"{UNBOUNDED:g}, to which actions in [-1, 1] can be scaled"
             )
     for index in np.argwhere(low > high):
         at = tuple(index)
         raise UserError(
             f"environment {name}: the bounds of action {_show(index)}are {low[at]:g} "
-            f"and {high[at]:g}; expected the low one first"
+            f"and {high[at]:g}; expected the lower one first"
         )
     if np.issubdtype(np.dtype(dtype), np.integer):
         values = high - low + 1

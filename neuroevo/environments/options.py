@@ -1,8 +1,8 @@
-"""Options of environments: written down in tables, made into dataclasses.
+"""Options of environments: tables, made into dataclasses.
 
-They are not read off the suites: importing those takes seconds, and starts JAX's
-backend, after which its devices can no longer be configured. Tests compare the tables
-with the suites.
+The tables are not derived from the suites when neuroevo runs: importing these takes
+seconds and starts JAX's backend, after which its devices can no longer be configured.
+Tests compare the tables with the suites.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ class Option(NamedTuple):
 
     Attributes:
         default: a bool, an int, a float, a str, or a tuple of these.
-        help: what it is, with its unit.
-        kind: its type, with its range; None for that of the default.
+        help: its description, with the unit.
+        kind: its type, with its range; None for the type of the default.
     """
 
     default: Any
@@ -35,10 +35,10 @@ def make_options(
     """Return a frozen dataclass with `options` as its fields.
 
     Args:
-        name: of the environment.
+        name: name of the environment.
         options: the fields by name.
-        namespace: what else is in the class: ``__doc__``, ``build``, the environment's
-            traits.
+        namespace: other attributes of the class: ``__doc__``, ``build`` and the
+            environment's traits.
     """
     fields = [
         (key, Annotated[option.kind or _kind_of(option.default), _doc(option.help)])
@@ -54,7 +54,7 @@ def make_options(
 
 
 def option_of(default: Any, help: str) -> Option | None:
-    """Return the option for something with a `default`, or None if it can be none.
+    """Return the option with this `default`, or None if it cannot be an option.
 
     Arrays and nested settings cannot be options.
     """
@@ -64,7 +64,7 @@ def option_of(default: Any, help: str) -> Option | None:
 
 
 def _doc(text: str) -> Doc:
-    """Return an option's text as a sentence, like those of other parts' options."""
+    """Return an option's text as a sentence, like the texts of other parts."""
     return Doc(f"{text[0].upper()}{text[1:]}.")
 
 

@@ -1,7 +1,6 @@
-"""Loggers: where the metrics of a run go besides its directory.
+"""Loggers: destinations of a run's metrics besides its directory.
 
-A logger is a frozen dataclass of options with ``build(session)``, which makes the
-`Logger`, and ``check(path)``, which raises a `UserError` for what is known to be wrong
-before a run in `path` begins. The packages that they write with are imported no
-earlier.
+A logger is a frozen dataclass of options with two methods. ``build(session)`` makes the
+`Logger`. ``check(path)`` raises a `UserError` for problems that can be found before a
+run in `path` starts. Packages such as MLflow are imported only in these methods.
 """

@@ -18,17 +18,17 @@ class MLflow:
     """MLflow, on a server or in a local store (pip install 'neuroevo[mlflow]')."""
 
     uri: str | None = None
-    """Server, database or folder; None for what MLFLOW_TRACKING_URI says."""
+    """Server, database or folder; none: as in MLFLOW_TRACKING_URI."""
     experiment: str = "neuroevo"
     """Experiment that the run belongs to."""
 
     def check(self, path: Path | None) -> None:
-        """Raise a `UserError` without the package, or if the store cannot be had."""
+        """Raise a `UserError` if the package or the store is not available."""
         need("mlflow")
         self._experiment()
 
     def build(self, session: Session) -> Logger:
-        """Return the logger; another session of the run goes on with the same one."""
+        """Return the logger; later sessions of the run continue the same MLflow run."""
         from mlflow.entities import Metric, Param
 
         client, experiment = self._experiment()
@@ -62,7 +62,7 @@ class MLflow:
         return Logger(log, finish, {"run": run})
 
     def _experiment(self) -> tuple[Any, str]:
-        """Return a client and the id of the experiment, which is made if need be."""
+        """Return a client and the id of the experiment, which is created if missing."""
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
@@ -75,5 +75,5 @@ class MLflow:
                 return client, client.create_experiment(self.experiment)
         except MlflowException as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"log: mlflow: cannot log there: {reason}") from None
+            raise UserError(f"log: mlflow: cannot use this store: {reason}") from None
         return client, found.experiment_id

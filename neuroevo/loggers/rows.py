@@ -1,4 +1,4 @@
-"""What the loggers have in common: rows of metrics and results as names and numbers."""
+"""Code shared by the loggers: metrics and results as names and numbers."""
 
 import importlib.util
 import time
@@ -20,7 +20,7 @@ def need(package: str) -> None:
 
 
 def clock() -> Callable[[Rows], list[float]]:
-    """Return a function from rows, the first time just finished, to their times."""
+    """Return a function from rows to their times; the first rows have just finished."""
     began: list[float] = []
 
     def times(rows: Rows) -> list[float]:
@@ -32,14 +32,14 @@ def clock() -> Callable[[Rows], list[float]]:
 
 
 def metrics(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the numbers in `row` by name, without the generation's."""
+    """Yield the numbers in `row` by name, without the generation."""
     for name, value in row.items():
         if isinstance(value, int | float) and name != "generation":
             yield name, float(value)
 
 
 def results(summary: Mapping[str, Any] | None) -> Iterator[tuple[str, float]]:
-    """Yield the returns in a summary, if there is one, by name."""
+    """Yield the returns in a summary by name; none if there is no summary."""
     for name, value in metrics(summary or {}):
         if "return" in name:
             yield name, value

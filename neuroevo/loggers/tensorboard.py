@@ -16,12 +16,12 @@ class TensorBoard:
     """TensorBoard event files in the run directory: tensorboard --logdir RUN."""
 
     def check(self, path: Path | None) -> None:
-        """Raise a `UserError` if the run is nowhere."""
+        """Raise a `UserError` if the run has no directory."""
         if path is None:
             raise UserError("log: tensorboard: expected a run_dir to write to")
 
     def build(self, session: Session) -> Logger:
-        """Return the logger; its further sessions write further files."""
+        """Return the logger; each session of the run writes a file of its own."""
         # Not its SummaryWriter, whose flush does not wait for what is in its queue.
         from tensorboardX import summary as summaries
         from tensorboardX.event_file_writer import EventsWriter
@@ -50,7 +50,7 @@ class TensorBoard:
 
         event = {"wall_time": time.time(), "step": session.generation + 1}
         if session.generation:
-            # Readers forget what a session that was killed wrote beyond this step.
+            # Readers drop what a killed session wrote after this step.
             started = SessionLog(status=SessionLog.START)
             writer.write_event(Event(session_log=started, **event))
         else:

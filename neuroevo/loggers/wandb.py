@@ -15,28 +15,28 @@ class WandB:
     """Weights & Biases (pip install 'neuroevo[wandb]')."""
 
     project: str = "neuroevo"
-    """Project that the run goes to."""
+    """Project of the run."""
     entity: str | None = None
-    """User or team; None for your own."""
+    """User or team; none: your default entity."""
     group: str | None = None
-    """Group of runs that it belongs to."""
+    """Group of the run; none: no group."""
     mode: Literal["online", "offline"] | None = None
-    """Whether to send it; None for what WANDB_MODE says, or else online."""
+    """Whether to send data; none: as in WANDB_MODE, or online if that is not set."""
 
     def check(self, path: Path | None) -> None:
-        """Raise a `UserError` without the package, or without a key to send with."""
+        """Raise a `UserError` if the package or the API key is missing."""
         need("wandb")
         import wandb
 
         mode = self.mode or wandb.setup().settings.mode
         if mode == "online" and not wandb.api.api_key:
             raise UserError(
-                "log: wandb: no API key: expected wandb login before, or "
+                "log: wandb: no API key: expected wandb login to be run first, or "
                 "--wandb.mode offline"
             )
 
     def build(self, session: Session) -> Logger:
-        """Return the logger; another session of the run goes on with the same one."""
+        """Return the logger; a later session of the run continues the same W&B run."""
         import wandb
 
         run = wandb.init(

@@ -1,4 +1,4 @@
-"""Action heads: how a network's output becomes an action, and the losses that fit it.
+"""Action heads, which turn a network's output into an action, and matching losses.
 
 The output is logits for `Discrete` actions, and the mean and log standard deviation of
 a Gaussian for a `Box`.
@@ -26,6 +26,9 @@ def head(
     Args:
         action: the action space.
         choice: whether to draw actions or to take the most likely one.
+
+    Returns:
+        The head, and the losses by name; the first loss is the default.
     """
     if isinstance(action, Discrete):
         act = _sample_categorical if choice == "sample" else _argmax
@@ -57,7 +60,7 @@ def _mean(output: tuple[Array, Array], key: Key) -> Action:
 
 
 def cross_entropy(logits: Array, target: Array) -> Array:
-    """Return the cross-entropy, the mean over D rows.
+    """Return the cross-entropy, averaged over D rows.
 
     Behavior cloning by maximum likelihood (Pomerleau, "Efficient training of
     artificial neural networks for autonomous navigation", Neural Computation 3, 1991).
@@ -72,21 +75,21 @@ def cross_entropy(logits: Array, target: Array) -> Array:
 
 
 def cross_entropy_per_class(logits: Array, target: Array) -> Array:
-    """Return the cross-entropy, the mean over D rows and n classes.
+    """Return the cross-entropy, averaged over D rows and n classes.
 
-    The convention of the code published with HaDES (Lupu et al., arXiv 2406.15042): a
-    gradient n times smaller, which Adam almost undoes and plain SGD does not. The
-    arguments are those of `cross_entropy`.
+    This is the convention of the code published with HaDES (Lupu et al., arXiv
+    2406.15042). The gradient is n times smaller, for which Adam almost compensates, but
+    plain SGD does not. The arguments are those of `cross_entropy`.
     """
     return cross_entropy(logits, target) / logits.shape[-1]
 
 
 def nll(output: tuple[Array, Array], target: Array) -> Array:
-    """Return the Gaussian negative log-likelihood, the mean over D rows.
+    """Return the Gaussian negative log-likelihood, averaged over D rows.
 
-    The loss of HaDES for continuous actions (Lupu et al., arXiv 2406.15042). It also
-    fits the standard deviation, which has no lower bound: it shrinks for as long as
-    training goes on.
+    This is the loss of HaDES for continuous actions (Lupu et al., arXiv 2406.15042). It
+    also fits the standard deviation, which has no lower bound: it shrinks as long as
+    training continues.
 
     Args:
         output: mean and log standard deviation, each (D, *action).
@@ -99,7 +102,7 @@ def nll(output: tuple[Array, Array], target: Array) -> Array:
 
 
 def mse(output: tuple[Array, Array], target: Array) -> Array:
-    """Return the squared error of the mean, summed per row, the mean over D rows.
+    """Return the squared error of the mean, summed per row and averaged over D rows.
 
     Behavior cloning by least squares; the standard deviation keeps its initial value.
     The arguments are those of `nll`.

@@ -1,7 +1,7 @@
 """Imitation: train a policy on pairs of states and targets.
 
-An encoding whose genome is such pairs (or makes them) takes its options from
-`Training` and decodes with `train`.
+An encoding whose genome consists of such pairs, or produces them, takes its options
+from `Training` and decodes with `train`.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ Finite = Predicate(math.isfinite)
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """How a policy is trained.
+    """Options for training a policy.
 
     `steps` and `learning_rate` may be traced, so that one compiled program serves all
     of their values.
@@ -30,21 +30,21 @@ class Training:
     steps: Annotated[int, Ge(0)] = 64
     """Number of full-batch gradient steps."""
     loss: str = "auto"
-    """Imitation loss, one of the policy's; auto takes its default."""
+    """Imitation loss, one of the policy's losses; auto: its default."""
     optimizer: Literal["adam", "momentum", "sgd"] = "adam"
     """Optimizer of the policy."""
     learning_rate: Annotated[float, Gt(0), Finite] = 1e-2
     """Learning rate of the first step."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Learning rate over the steps: constant, or falling to zero after the last."""
+    """Learning rate over the steps: constant, or decreasing to zero at the end."""
     adam_eps: Annotated[float, Gt(0), Finite] = 1e-5
     """Adam's epsilon."""
     momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
     """Decay rate of momentum."""
     max_grad_norm: Annotated[float, Gt(0), Finite] | None = None
-    """Clip the gradient to this global norm; none does not clip."""
+    """Clip the gradient to this global norm; none: no clipping."""
     noise: Annotated[float, Interval(ge=0, le=2**24)] = 0.0
-    """Standard deviation of the Gaussian noise on the states, fresh at every step."""
+    """Standard deviation of Gaussian noise on the states, drawn anew at every step."""
 
 
 def train(
@@ -59,12 +59,12 @@ def train(
 
     Args:
         policy: the network and its losses.
-        params: parameters to begin with.
-        states: (D, *observation) what the policy sees.
+        params: initial parameters.
+        states: (D, *observation) the states, as the policy sees them.
         targets: D targets of the loss: labels (D,), probabilities (D, n) or actions
             (D, *action).
         options: how to train.
-        key: the randomness of the noise; without any, it is not used.
+        key: the key of the noise; unused without noise.
 
     Raises:
         UserError: if the policy has no such loss.
@@ -90,7 +90,7 @@ def train(
 
 
 def find_loss(policy: Policy, name: str) -> Loss:
-    """Return the imitation loss of a policy that has this name, or its default.
+    """Return a policy's imitation loss by name; ``"auto"`` stands for its default.
 
     Raises:
         UserError: if the policy has no such loss.
@@ -105,7 +105,7 @@ def make_optimizer(options: Training) -> optax.GradientTransformation:
     """Return the optimizer that `options` describe."""
     rate = options.learning_rate
     factor = {"linear": linear, "cosine": cosine}.get(options.schedule)
-    # A callable makes optax count steps, which a constant can do without.
+    # A callable would make optax count steps, which a constant does not need.
     schedule = rate if factor is None else lambda t: rate * factor(t / options.steps)
     optimizer = {
         "adam": optax.adam(schedule, eps=options.adam_eps),
@@ -118,17 +118,18 @@ def make_optimizer(options: Training) -> optax.GradientTransformation:
 
 
 def linear(progress: Array) -> Array:
-    """Return the factor on the learning rate after a share `progress` of the steps.
+    """Return the factor on the learning rate after a fraction `progress` of the steps.
 
-    That of ``optax.linear_schedule`` to zero, which takes no traced number of steps.
+    The factor equals that of ``optax.linear_schedule`` to zero, which does not accept a
+    traced number of steps.
     """
     return 1 - progress
 
 
 def cosine(progress: Array) -> Array:
-    """Return the factor on the learning rate after a share `progress` of the steps.
+    """Return the factor on the learning rate after a fraction `progress` of the steps.
 
-    That of ``optax.cosine_decay_schedule`` (Loshchilov and Hutter, "SGDR", ICLR 2017,
-    arXiv 1608.03983), which takes no traced number of steps.
+    The factor equals that of ``optax.cosine_decay_schedule`` (Loshchilov and Hutter,
+    "SGDR", ICLR 2017, arXiv 1608.03983), which accepts no traced number of steps.
     """
     return 0.5 * (1 + jnp.cos(jnp.pi * progress))

@@ -1,4 +1,4 @@
-"""Initial kernels of networks, and the product that these are multiplied with."""
+"""Initial kernels of networks, and the product of an input with a kernel."""
 
 import math
 from typing import Any
@@ -14,16 +14,17 @@ def orthogonal(
 ) -> Array:
     """Return a random (semi-)orthogonal kernel, without a QR decomposition.
 
-    LAPACK's QR crawls or hangs in programs for several CPU devices. A product of
+    LAPACK's QR is very slow or hangs in programs for several CPU devices. A product of
     Householder reflections of Gaussian vectors, each one entry shorter than the last,
-    has the very distribution of the QR's orthogonal factor (Haar; Stewart, "The
-    efficient generation of random orthogonal matrices", SIAM J. Numer. Anal. 17, 1980)
-    and costs no more.
+    has the same (Haar) distribution as the orthogonal factor of a QR decomposition
+    (Stewart, "The efficient generation of random orthogonal matrices", SIAM J. Numer.
+    Anal. 17, 1980) and costs no more.
 
     Args:
         key: PRNG key.
-        shape: the last axis counts outputs, all others are flattened, as flax does.
-        dtype: of the result.
+        shape: shape of the kernel; the last axis counts outputs, and all other axes are
+            flattened, as in flax.
+        dtype: type of the result.
         gain: factor on the orthogonal matrix.
 
     Returns:
@@ -52,7 +53,7 @@ def orthogonal(
 
 
 def product(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
-    """Return ``x @ kernel`` for a vector, as `flax.linen.Dense` asks for it."""
+    """Return ``x @ kernel`` for a vector, with the interface of `flax.linen.Dense`."""
     del args, options
     return _vector_matrix(x, kernel)
 
@@ -64,10 +65,10 @@ def _vector_matrix(x: Array, kernel: Array) -> Array:
 
 @_vector_matrix.defjvp
 def _vector_matrix_jvp(primals, tangents):
-    """Differentiate so that the kernel's gradient comes in the kernel's own layout.
+    """Differentiate so that the kernel's gradient has the kernel's own layout.
 
-    The gradient that JAX derives is a transposed product. Written back in the other
-    order it makes training a policy on few pairs two to five times as slow on a CPU.
+    The gradient that JAX derives is a transposed product. Writing it back in the other
+    order makes training a policy on a few pairs two to five times slower on a CPU.
     """
     (x, kernel), (dx, dkernel) = primals, tangents
     change = dx @ kernel + jnp.sum(x[:, None] * dkernel, axis=0)

@@ -2,8 +2,8 @@
 
 The head follows from the action space: logits for `Discrete`, a Gaussian with a learned
 standard deviation that does not depend on the state for `Box`. To add a network, write
-a frozen dataclass with a ``build(spec) -> Policy`` and register it in the entry-point
-group ``neuroevo.policies``; `head` gives it the action side.
+a frozen dataclass with a method ``build(spec) -> Policy``, and register it in the
+entry-point group ``neuroevo.policies``; `head` provides its action head and losses.
 """
 
 import dataclasses
@@ -30,10 +30,10 @@ Width = Annotated[int, Ge(1)]  # units or filters of a layer
 
 @dataclasses.dataclass(frozen=True)
 class MLP:
-    """Fully connected network; observations of any shape are flattened."""
+    """Fully connected network; flattens observations of any shape."""
 
     hidden: tuple[Width, ...] = (64, 64)
-    """Width of each hidden layer; none at all makes the policy linear."""
+    """Width of each hidden layer; without any, the policy is linear."""
     activation: Activation = "tanh"
     """Nonlinearity of the hidden layers."""
     kernel_init: KernelInit = "orthogonal"
@@ -107,11 +107,12 @@ def _build(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> Policy:
 def with_activation_in_params(
     options: MLP, activations: Sequence[Activation], spec: Spec
 ) -> Policy:
-    """Return the policy of `options` with one of `activations`, which its params name.
+    """Return the policy of `options`, with an activation that its parameters select.
 
-    The parameters are ``{"activation": i, "network": params}``. So networks of several
-    activations go through one program, and narrower ones too: with zeros appended to
-    their parameters, because every activation is zero at zero.
+    The parameters are ``{"activation": i, "network": params}``, where i is an index
+    into `activations`. Thus one program serves networks with several activations. It
+    also serves narrower networks, with zeros appended to their parameters, because
+    every activation is zero at zero.
     """
     policy = options.build(spec)
     network = _network(options, spec, channels=())

@@ -10,8 +10,9 @@ from neuroevo.types import Observation, Output, Params, Policy
 def restrict(policy: Policy, wide: Spec, own: Policy, spec: Spec) -> Policy:
     """Return `policy`, made for the spec `wide`, as a policy for the smaller `spec`.
 
-    It pads what it observes, cuts the outputs down to the actions that there are, and
-    acts as `own` does, a policy made for `spec`. Its parameters are those of `policy`.
+    The result pads its observations, cuts the outputs to the actions of `spec`, and
+    then acts like `own`, a policy made for `spec`. Its parameters are those of
+    `policy`.
 
     Raises:
         UserError: if `spec` does not fit into `wide`.

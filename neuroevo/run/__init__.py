@@ -1,1 +1,1 @@
-"""One search on the host."""
+"""A run: one search, as the host sees it."""

@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: the composition root."""
+"""Builds the parts of a run from its configuration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -23,7 +23,7 @@ from neuroevo.types import Encoding, Environment, Policy, Strategy
 
 
 def set_up_jax(config: Config) -> None:
-    """Prepare JAX for what `config` asks of it; call it before anything is compiled."""
+    """Configure JAX as `config` requires; call it before anything is compiled."""
     devices.configure(config.devices, lengthy=tuning.is_lengthy(config))
     compilation.use_cache(config.settings.compilation_cache)
     devices.start()
@@ -39,15 +39,16 @@ def build_parts(
     """Return the parts that `config` describes; nothing is compiled.
 
     Args:
-        config: names and options. Without a strategy, there is none in the parts.
-        environment: one that is built already, instead of the configured one.
-        file: a genome whose constants (labels, observation statistics) take the place
-            of those that encoding and normalization would begin with.
-        spec: what networks are made for, if not for the environment; see
+        config: names and options; without a strategy, the parts have none either.
+        environment: an environment that has already been built, instead of the
+            configured one.
+        file: a genome; its constants (labels, observation statistics) replace the
+            initial ones of the encoding and the normalization.
+        spec: the spec that networks are made for, if it is not the environment's; see
             `policies.restrict`.
 
     Raises:
-        UserError: if the parts do not go together.
+        UserError: if the parts do not fit together.
     """
     options = config.parts
     environment = environment or build_environment(options["env"])
@@ -86,7 +87,7 @@ def build_environment(options: Any) -> Environment:
     """Return the environment that `options` make.
 
     Raises:
-        UserError: if it does not keep the contract of an environment.
+        UserError: if it violates the contract of an environment.
     """
     environment = options.build()
     # A physics engine takes two seconds to trace: those of brax are tested.
@@ -98,9 +99,9 @@ def build_environment(options: Any) -> Environment:
 def build_encoding(
     options: Any, policy: Policy, spec: Spec, constants: Mapping[str, Any]
 ) -> Encoding:
-    """Return an encoding with `constants` of a genome file in place of its own.
+    """Return an encoding with the `constants` of a genome file instead of its own.
 
-    Its ``build`` takes by name those that differ.
+    Its ``build`` gets the constants that differ as keyword arguments.
     """
     encoding = options.build(policy, spec)
     differing = {
@@ -116,8 +117,8 @@ def build_engine(
 ) -> engine.Engine:
     """Return the engine for `parts` on the devices `where`.
 
-    `config` has no ``auto`` chunk: see `tuning.resolve_auto`. Without a strategy the
-    engine can only evaluate.
+    In `config`, chunks must be numbers: see `tuning.resolve_auto`. Without a strategy,
+    the engine can only evaluate.
     """
     compilation.make_room()
     settings = config.settings
@@ -139,7 +140,7 @@ def genome_in(file: GenomeFile, parts: Parts) -> Any:
     """Return the genome in `file` for `parts`, which were built with it.
 
     Raises:
-        UserError: if it does not fit.
+        UserError: if it does not fit the parts.
     """
     encoding = parts.encoding
     return genome_file.to_genome(file, shapes(encoding.init), encoding.constants)

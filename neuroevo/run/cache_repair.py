@@ -1,9 +1,10 @@
-"""A damaged file in JAX's cache of compiled programs is replaced.
+"""Replaces damaged files in JAX's cache of compiled programs.
 
-JAX (0.10 and 0.11) warns of a program that it cannot read, compiles it, and does not
-write it, because there is a file already. One that a killed process or a full disk has
-cut short thus costs a compilation at every start. There is no public way to step in:
-`jax` is bounded in pyproject.toml, and `tests/test_compilation.py` notices a change.
+JAX (0.10 and 0.11) warns about a program that it cannot read and compiles it, but does
+not write it, because the file already exists. A file that a killed process or a full
+disk has truncated thus costs a compilation at every start. There is no public hook:
+pyproject.toml bounds the version of `jax`, and `tests/test_compilation.py` detects
+changes.
 """
 
 import functools
@@ -18,10 +19,10 @@ _read = compilation_cache.get_executable_and_time
 
 @functools.wraps(_read)
 def _read_or_remove(cache_key: str, *args: Any, **kwargs: Any) -> Any:
-    """Return a program from the cache; if it is damaged, remove it, and return none."""
+    """Return a program from the cache; if it is damaged, remove it and return None."""
     try:
         return _read(cache_key, *args, **kwargs)
-    except OSError:  # which says nothing of what is in the file
+    except OSError:  # does not mean that the file is damaged
         raise
     except Exception:  # damage shows in many ways
         folder = jax.config.values["jax_compilation_cache_dir"]
@@ -30,15 +31,16 @@ def _read_or_remove(cache_key: str, *args: Any, **kwargs: Any) -> Any:
 
 
 def install() -> None:
-    """Have JAX remove damaged files, which it writes anew after compiling."""
+    """Let JAX remove damaged files, so that it rewrites them after compiling."""
     compilation_cache.get_executable_and_time = _read_or_remove
 
 
 def complete(folder: Path) -> None:
-    """Give every program in `folder` the file that says when it was last used.
+    """Write the missing access-time files of programs in `folder`.
 
-    A process that was killed between writing the two leaves one without, and then jax
-    0.10 cannot make room in the folder, or write to it at all.
+    A process that is killed between writing a program and its access-time file leaves
+    the program without one. Then jax 0.10 can neither make room in the folder nor write
+    to it.
     """
     for program in folder.glob("*-cache"):
         used = program.with_name(program.name.removesuffix("-cache") + "-atime")

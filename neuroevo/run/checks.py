@@ -1,9 +1,9 @@
-"""Whether parts keep their contracts, before anything is compiled.
+"""Checks the contracts of parts before anything is compiled.
 
-The functions of parts are traced with abstract values (``jax.eval_shape``): nothing is
-computed. What does not fit is one line, with what was expected and what was found,
-instead of the types of a compiled loop. Errors that a part's own code raises pass
-through, with a note on what was called.
+The functions of parts are traced with abstract values (``jax.eval_shape``); nothing is
+computed. A violation is reported in one line, with what was expected and what was
+found, instead of the types of a compiled loop. Errors that a part's own code raises
+pass through, with a note about the call.
 """
 
 import operator
@@ -28,8 +28,8 @@ def check_part(part: str, value: Any, kind: type) -> None:
     """Raise a `UserError` unless `value` has the fields of `kind`, a part's type.
 
     Args:
-        part: its name, as among the options of a run.
-        value: what was built.
+        part: its name among the options of a run.
+        value: the result of its ``build`` method.
         kind: `Environment`, `Policy`, `Encoding` or `Strategy`.
     """
     fields: Sequence[str] = kind._fields  # type: ignore[attr-defined]
@@ -45,11 +45,11 @@ def check_environment(environment: Environment, *, step: bool = True) -> None:
     """Check an environment's spec, its time limit, and what it returns.
 
     Args:
-        environment: to be checked.
-        step: whether to trace ``step``, too; that of a physics engine takes seconds.
+        environment: the environment.
+        step: whether to trace ``step``, too; with a physics engine this takes seconds.
 
     Raises:
-        UserError: if anything does not fit its spec.
+        UserError: if a result does not fit the environment's spec.
     """
     check_part("env", environment, Environment)
     check_spec(environment.spec)
@@ -78,7 +78,7 @@ def check_environment(environment: Environment, *, step: bool = True) -> None:
 
 
 def check_spec(spec: Spec) -> None:
-    """Raise a `UserError` unless policies can see and act as `spec` says."""
+    """Raise a `UserError` unless policies support the observations and actions."""
     check_part("env.spec", spec, Spec)
     _check_shape("env.spec.observation", spec.observation)
     action = spec.action
@@ -96,7 +96,7 @@ def check_spec(spec: Spec) -> None:
 def _check_shape(name: str, shape: Any) -> None:
     sizes = [_integer(size) for size in shape] if isinstance(shape, tuple) else [None]
     if not all(size is not None and 1 <= size <= _MOST for size in sizes):
-        _fail(name, "a shape, a tuple of integers of at least 1, as (4,)", shape)
+        _fail(name, "a shape: a tuple of integers of at least 1, such as (4,)", shape)
 
 
 def _check_observation(name: str, observation: Any, spec: Spec) -> None:
@@ -105,7 +105,7 @@ def _check_observation(name: str, observation: Any, spec: Spec) -> None:
 
 
 def _action(spec: Spec) -> jax.ShapeDtypeStruct:
-    """Return what an action of `spec` looks like."""
+    """Return the shape and type of an action of `spec`."""
     if isinstance(spec.action, Discrete):
         return jax.ShapeDtypeStruct((), jnp.int32)
     return jax.ShapeDtypeStruct(spec.action.shape, jnp.float32)
@@ -115,10 +115,10 @@ def _action(spec: Spec) -> jax.ShapeDtypeStruct:
 
 
 def check_policy(policy: Policy, spec: Spec) -> Shapes:
-    """Check that a policy acts as `spec` says; return the shapes of its parameters.
+    """Check that a policy's actions fit `spec`; return the shapes of its parameters.
 
     Raises:
-        UserError: if its actions are others.
+        UserError: if its actions do not fit.
     """
     check_part("policy", policy, Policy)
     params = shapes(policy.init)
@@ -135,15 +135,15 @@ def check_encoding(encoding: Encoding, params: Shapes) -> Shapes:
     """Check that an encoding decodes its genomes to a policy's parameters.
 
     Args:
-        encoding: to be checked.
-        params: the shapes of the parameters.
+        encoding: the encoding.
+        params: the shapes of the policy's parameters.
 
     Returns:
         The shapes of a genome.
 
     Raises:
-        UserError: if there is nothing to search over, if the genome to start from is
-            not finite, or if the parameters are others.
+        UserError: if the genome is empty, if the initial genome is not finite, or if
+            the decoded parameters have other shapes.
     """
     check_part("encoding", encoding, Encoding)
     genome = shapes(encoding.init)
@@ -167,11 +167,11 @@ def check_genome_shapes(name: str, genome: Shapes) -> None:
 
 
 def check_genome(name: str, genome: Genome) -> None:
-    """Raise a `UserError` if a genome, of numpy or JAX, has a number that is none.
+    """Raise a `UserError` if a genome has a number that is not finite.
 
     Args:
-        name: where it comes from.
-        genome: a pytree of arrays.
+        name: the origin of the genome, for the message.
+        genome: a pytree of arrays of numpy or JAX.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(genome):
         numbers = np.asarray(leaf, np.float64)
@@ -187,12 +187,12 @@ def check_strategy(strategy: Strategy, genome: Shapes, population: int) -> None:
     """Check that a strategy asks for genomes, and keeps the shapes of its state.
 
     Args:
-        strategy: to be checked.
+        strategy: the strategy.
         genome: the shapes of a genome.
         population: the number of candidates.
 
     Raises:
-        UserError: if it asks for others, or its center is another.
+        UserError: if its candidates, its center or its state have other shapes.
     """
     check_part("strategy", strategy, Strategy)
     key = keys.abstract()
@@ -218,7 +218,7 @@ def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:
     """Return the shapes of what a part's function returns.
 
     Raises:
-        UserError: if anything in it is no array (or number of Python).
+        UserError: if a result contains anything but arrays and Python numbers.
     """
 
     def call(*args):
@@ -240,7 +240,7 @@ def _trace(name: str, function: Callable[..., Any], *args: Any) -> Any:
 def _results(
     name: str, function: Callable[..., Any], expected: tuple[str, ...], *args: Any
 ) -> tuple[Any, ...]:
-    """Return the results of `_trace` if they are as many as `expected`."""
+    """Return the results of `_trace`, if their number is that of `expected`."""
     found = _trace(name, function, *args)
     if not isinstance(found, tuple | list) or len(found) != len(expected):
         several = isinstance(found, tuple | list)
@@ -252,7 +252,7 @@ def _results(
 def _check_array(
     name: str, what: str, found: Any, shape: tuple[int, ...], kind: str
 ) -> None:
-    """Raise a `UserError` unless `found` is an array of that shape and kind."""
+    """Raise a `UserError` unless `found` is an array of the given shape and kind."""
     dtype = getattr(found, "dtype", None)
     example, *kinds = _KINDS[kind]
     fits = dtype is not None and any(jnp.issubdtype(dtype, each) for each in kinds)
@@ -289,14 +289,14 @@ def _fail(name: str, expected: str, found: Any) -> NoReturn:
 
 
 def _is_array(value: Any) -> bool:
-    """Return whether JAX takes `value` for an array."""
+    """Return whether JAX accepts `value` as an array."""
     if isinstance(value, bool | int | float | complex | jax.Array):
         return True
     return isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufcV"
 
 
 def _short(value: Any) -> str:
-    """Return the type of an array, ``float32[4]``, or what a value is instead."""
+    """Return the type of an array, such as ``float32[4]``, or of another value."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype}{list(value.shape)}".replace("[]", "[] (a scalar)")
     return type_in_words(value)
@@ -318,7 +318,7 @@ def _cut(structure: Any) -> str:
 
 
 def _integer(value: Any) -> int | None:
-    """Return `value` as an integer if it is one, of Python or numpy."""
+    """Return `value` as a Python integer if it is an integer of Python or numpy."""
     if isinstance(value, bool | np.bool_):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Compiled programs: kept on disk for the next start, and not too many in memory."""
+"""Compiled programs: cached on disk for the next start, limited in memory."""
 
 import gc
 import hashlib
@@ -18,8 +18,8 @@ _LARGEST = 2 * 1024**3  # bytes on disk; the programs used least recently go fir
 def use_cache(folder: Path | Literal["auto"] | None) -> None:
     """Keep compiled programs in `folder`; call it before anything is compiled.
 
-    ``auto`` means the user's cache folder, unless JAX is set to another one (by
-    ``JAX_COMPILATION_CACHE_DIR``, say). None keeps none.
+    ``auto`` means the user's cache folder, unless JAX is configured for another one,
+    for example by ``JAX_COMPILATION_CACHE_DIR``. None disables the cache.
     """
     if folder == "auto" and cache_in_use() is not None:
         return
@@ -39,12 +39,12 @@ def use_cache(folder: Path | Literal["auto"] | None) -> None:
 
 
 def cache_in_use() -> str | None:
-    """Return the folder that compiled programs are kept in, if there is one."""
+    """Return the folder of compiled programs, or None."""
     return jax.config.values["jax_compilation_cache_dir"]
 
 
 def _has_name() -> bool:
-    """Return whether the system knows the user that this process belongs to."""
+    """Return whether the user of this process has a name."""
     try:
         import pwd
 
@@ -57,8 +57,8 @@ def _has_name() -> bool:
 def default_folder() -> Path | None:
     """Return the user's cache folder for programs that this processor can run.
 
-    Machines of a cluster may share a home and differ in their instructions. None if the
-    user has no home.
+    Machines of a cluster may share a home directory, but differ in their instructions.
+    The result is None if the user has no home directory.
     """
     try:
         cache = platformdirs.user_cache_path("neuroevo")
@@ -78,11 +78,11 @@ def default_folder() -> Path | None:
 
 
 def make_room(share: float = 0.5) -> None:
-    """Drop all compiled programs once they take more than `share` of what they may.
+    """Drop all compiled programs once they use more than `share` of their mappings.
 
-    JAX keeps every program, each in a few hundred mappings of memory, of which Linux
-    allows a process 65 530: beyond them the compiler crashes. What is dropped and used
-    again is compiled again.
+    JAX keeps every program, each in a few hundred memory mappings. Linux allows a
+    process 65 530 of these; beyond that, the compiler crashes. A dropped program is
+    compiled again at its next use.
     """
     try:
         mappings = Path("/proc/self/maps").read_bytes().count(b"\n")

@@ -1,8 +1,8 @@
-"""Where a run's first value that is not finite came from.
+"""Finds the origin of a run's first value that is not finite.
 
 A generation is repeated policy by policy, outside the compiled program of the run.
-JAX's ``jax_debug_nans`` does not serve there: it takes offence at what a run says by
-NaN (no evaluation of the center, a failed episode), and knows of no candidates.
+JAX's ``jax_debug_nans`` is not suitable: it rejects NaNs that have a meaning in a run
+(no evaluation of the center, a failed episode), and does not know about candidates.
 """
 
 import functools
@@ -22,23 +22,25 @@ from neuroevo.types import Genome, Key, Params, Trajectory
 
 
 def explain(settings: Any, parts: Parts, state: engine.State) -> str:
-    """Return which is the first non-finite value of the generation after `state`.
+    """Return a description of the first non-finite value after `state`.
 
-    In the order of candidates, the strategy's center being the last, their policies and
-    their episodes; of each in the order of computation.
+    The search visits the candidates of the generation in order and the strategy's
+    center last; within each of them, its policies and their episodes in order of
+    computation.
 
     Args:
-        settings: of the run; how many policies and episodes, and when the center's.
-        parts: of the run.
-        state: before that generation.
+        settings: the settings of the run.
+        parts: the parts of the run.
+        state: the state before the generation.
     """
     where = f"generation {int(state.generation) + 1}"
     for subject, value in _values(settings, parts, state):
         if value is not None:
             return f"{where}, {subject}: {value}"
     return (
-        f"{where}: the strategy makes numbers that are not finite of a finite fitness, "
-        "or the policies do not if evaluated one by one (it hangs on the last digits)"
+        f"{where}: the strategy makes numbers that are not finite from a finite "
+        "fitness, or the failure depends on the last digits and does not recur when "
+        "policies are evaluated one by one"
     )
 
 
@@ -70,7 +72,7 @@ def _subjects(settings: Any, parts: Parts, state: engine.State) -> Iterator[_Sub
 def _values(
     settings: Any, parts: Parts, state: engine.State
 ) -> Iterator[tuple[str, str | None]]:
-    """Yield each genome, policy and episode, with what is not finite of it, if any."""
+    """Yield each genome, policy and episode, with its first non-finite value if any."""
     start, decode = jax.jit(parts.encoding.start), jax.jit(parts.encoding.decode)
     act, record = act_with(parts.policy), parts.task.record
     for subject in _subjects(settings, parts, state):
@@ -89,7 +91,7 @@ def _values(
 
 
 def _not_finite(what: str, tree: Any) -> str | None:
-    """Return what is not finite in a pytree of parameters, if anything is."""
+    """Return a description of the values in a pytree that are not finite, or None."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             continue
@@ -104,7 +106,7 @@ def _not_finite(what: str, tree: Any) -> str | None:
 
 
 def _first_step(episode: Trajectory) -> str | None:
-    """Return the first step with something that is not finite, if there is one."""
+    """Return a description of the first step with a non-finite value, or None."""
     columns = {
         "the observation": episode.observations,
         "the action": episode.actions,
@@ -122,10 +124,10 @@ def _first_step(episode: Trajectory) -> str | None:
 
 
 def _origin(parts: Parts, genome: Genome, start: Any, params: Params) -> str:
-    """Return the line of code that decodes a genome to `params` that are not finite.
+    """Return the line of code at which decoding first produces a non-finite value.
 
-    Decoding is repeated operation by operation. Some compute with infinities and mean
-    to: these are looked for only where there is nothing worse.
+    Decoding is repeated operation by operation. Some operations use infinities
+    intentionally, so infinities are reported only if there is no NaN.
     """
     nan = any(np.isnan(leaf).any() for leaf in jax.tree.leaves(params))
     check = jax.debug_nans if nan else jax.debug_infs

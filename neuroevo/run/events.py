@@ -1,4 +1,4 @@
-"""What a run shows while it goes on, and what may show it."""
+"""What a run shows while it is active, and the interface of its displays."""
 
 import contextlib
 import warnings
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Header:
-    """The facts of a run that stay the same; a limit that is None does not apply."""
+    """The constant facts of a run; a limit that is None does not apply."""
 
     env: str
     encoding: str
@@ -30,7 +30,7 @@ class Header:
 
 
 class Display(Protocol):
-    """Shows a run while it goes on; a context manager."""
+    """Shows a run while it is active; a context manager."""
 
     def __enter__(self) -> Any: ...
 
@@ -42,17 +42,17 @@ class Display(Protocol):
     ) -> bool | None: ...
 
     def compiling(self, what: str) -> None:
-        """Say that `what` is being compiled, until the next `update`."""
+        """Show that `what` is being compiled, until the next `update`."""
 
     def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Show further generations: rows as in ``metrics.jsonl``, in order."""
+        """Show new generations: rows of ``metrics.jsonl``, in order."""
 
     def note(self, message: str, warning: bool = False) -> None:
-        """Mention something that happened; a warning stays visible."""
+        """Show a message; a warning stays visible."""
 
 
 class Silent(contextlib.nullcontext):
-    """A display that shows nothing but warnings, as Python does."""
+    """A display that shows only warnings, as Python warnings."""
 
     def compiling(self, what: str) -> None:
         """Show nothing."""

@@ -1,4 +1,4 @@
-"""From a configuration to a finished run: directory, loggers, signals and the loop."""
+"""Runs a configuration to the end: directory, loggers, signals and the loop."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -31,27 +31,27 @@ def launch(
     loggers: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Run:
-    """Train the run that `config` describes, in `path` if given; return it.
+    """Train the run that `config` describes, in `path` if given, and return it.
 
-    Nothing is written before the parts have been built, and nothing at all if the run
-    has its results and a limit has been reached already: see `Run.ended_before`.
+    Nothing is written before the parts have been built. Nothing is written at all if
+    the run already has its results and has reached a limit: see `Run.ended_before`.
 
     Args:
         config: the resolved configuration.
         path: the run's directory, if it has one.
-        start: a genome to begin with.
+        start: a genome to start from.
         resume: continue from the newest checkpoint in `path`.
-        numbered: whether a new run goes to ``path-2`` and so on where `path` is
-            taken.
+        numbered: whether a new run uses ``path-2`` and so on if `path` is taken.
         debug_nans: see `loop.train`.
         keep_metrics: see `Run`.
-        leave: called at once for a second signal, which interrupts the main thread
-            once no compiled program runs in it: see `signals.interruptible`.
-        loggers: those made in Python, besides the configured ones.
-        **options: further ones of `loop.train`.
+        leave: called immediately at a second signal, whereas the main thread is
+            interrupted only when no compiled program runs: see
+            `signals.interruptible`.
+        loggers: loggers made in Python, in addition to the configured ones.
+        **options: further arguments of `loop.train`.
 
     Raises:
-        UserError: if the parts do not go together, or `path` is not fit for the run.
+        UserError: if the parts do not fit together, or if `path` cannot hold the run.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(multihost.together())
@@ -92,9 +92,9 @@ def launch(
 
 
 def _has_ended(run: Run) -> bool:
-    """Return whether the run has its results, and a limit that it has reached.
+    """Return whether the run has its results and has reached a limit.
 
-    If so, they become those of `run`.
+    If so, the results become those of `run`.
     """
 
     def read() -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _has_ended(run: Run) -> bool:
 
 
 def _describe(run: Run, directory: RunDirectory, others: Mapping[str, Any]) -> None:
-    """Write what the run is, and on what it runs."""
+    """Write the configuration of the run, and facts about the machine."""
     directory.write_config(run.config.to_dict())
     directory.write_environment(
         {"devices": devices.label(run.devices), "overridden_switches": others}
@@ -122,14 +122,14 @@ def _describe(run: Run, directory: RunDirectory, others: Mapping[str, Any]) -> N
 
 
 def _open(run: Run, loggers: Mapping[str, Any]) -> Recorder:
-    """Return the open `loggers` of a run, options by name."""
+    """Return the open loggers of a run; `loggers` are their options by name."""
     names = run.config.names
     name = run.path.name if run.path else f"{names['env']}-{names['encoding']}"
     return Recorder(loggers, run.path, run.config.to_dict(), name)
 
 
 def _read_start(path: Path) -> GenomeFile | None:
-    """Return the genome that the run in `path` started at, if it was given one."""
+    """Return the genome that the run in `path` started from, if it was given one."""
 
     def read() -> list[Any] | None:
         if not (path / START).exists():

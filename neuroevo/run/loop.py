@@ -1,4 +1,4 @@
-"""The run loop: generations until a limit, with the disk and the display kept up."""
+"""The run loop: runs generations until a limit; updates the disk and the display."""
 
 import dataclasses
 import time
@@ -34,23 +34,23 @@ def train(
 ) -> None:
     """Run generations until a limit of the configuration is met; fill `run.summary`.
 
-    The best center is the one with the best held-out return during the run or, if the
-    final evaluation finds it to be no worse than that one, the last center.
+    The best center is the one with the best held-out return during the run. The last
+    center replaces it if it is at least as good in the final evaluation.
 
     Args:
         run: an initialized run.
-        directory: where metrics, checkpoints and results go, if anywhere.
-        display: makes what shows the run, if anything does.
-        stop: asked after every compiled call; returns the signal that ends the run
-            there, if any.
+        directory: directory for metrics, checkpoints and results, if any.
+        display: makes the display of the run, if any.
+        stop: called after every compiled call; returns a signal that ends the run, or
+            None.
         callback: called with the metrics of each generation.
         recorder: the open loggers, if there are any.
-        debug_nans: end at the first value that is not finite, and find it.
+        debug_nans: stop at the first value that is not finite, and find its origin.
 
     Raises:
-        UserError: if the strategy has diverged, or for `debug_nans`; what was written
-            before stays the latest checkpoint. If no candidate of any generation had a
-            finite return; there are no results then.
+        UserError: if the strategy has diverged, or at a value that `debug_nans` looks
+            for; the latest checkpoint stays as it was. Also if no candidate of any
+            generation had a finite return; then there are no results.
     """
     show = display(results.header(run)) if display else Silent()
     session = _Session(run, directory, show, recorder or Recorder(), debug_nans)
@@ -70,7 +70,7 @@ def train(
 
 
 class _Session:
-    """One process' work on a run: from where it stands to a limit or a signal."""
+    """The work of one process on a run: from its current state to a limit or signal."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class _Session:
         self.began = time.monotonic() - run.counters.seconds
 
     def begin(self) -> None:
-        """Say what is remarkable about how the run was restored, and compile it."""
+        """Show notes about how the run was restored, and compile it."""
         self.warn(self.run.notes if multihost.is_main() else ())
         self.warn(self.recorder.catch_up())
         self.show.compiling("the generation")
@@ -95,20 +95,20 @@ class _Session:
         self.run.counters.compile_seconds += self.run.counters.seconds - before
 
     def decide(self, signals: Sequence[int | None]) -> list[Any]:
-        """Return why the run ends here, if it does, or how far it goes on."""
+        """Return why the run ends here, or else the limits of the next call."""
         signal = next(filter(None, signals), None)
         reason = limit_reached(self.run) or (INTERRUPTED if signal else None)
         return [reason, signal, self.pace.generations(self.run.generation)]
 
     def advance(self, generations: int) -> list[dict[str, Any]]:
-        """Run at most so many generations, and return their metrics."""
+        """Run at most this many generations, and return their metrics."""
         before = self.run.counters.seconds
         rows = self.compute(generations)
         self.pace.measure(len(rows), self.run.counters.seconds - before)
         return rows
 
     def compute(self, generations: int) -> list[dict[str, Any]]:
-        """Call the compiled program for so many generations."""
+        """Call the compiled program for this many generations."""
         run = self.run
         limits = call_limits(run.config.settings, run.counters, generations)
         before = run.state
@@ -122,7 +122,7 @@ class _Session:
         return rows
 
     def report(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write the metrics of further generations, and show them."""
+        """Write and show the metrics of new generations."""
         self.run.take_in(rows)
         if self.directory:
             self.directory.append_metrics(rows)
@@ -133,7 +133,7 @@ class _Session:
         self.warn(self.run.watch.news())
 
     def checkpoint(self, directory: RunDirectory) -> None:
-        """Write all that a later session needs."""
+        """Write everything that a later session needs."""
         run = self.run
         facts = (dataclasses.asdict(run.counters), run.config.to_dict())
         directory.save(run.state, *facts, run.collapse.last)
@@ -158,7 +158,7 @@ class _Session:
         self.warn(self.recorder.finish(run.summary))
 
     def evaluate(self) -> dict[str, dict[str, Any]]:
-        """Evaluate the last center and the best one, which may be the last after it."""
+        """Evaluate the last center and the best one, and choose the best of the two."""
         run, settings = self.run, self.run.config.settings
         self.show.compiling("the final evaluation")
         shape = (settings.final_policies, settings.final_episodes)
@@ -172,7 +172,7 @@ class _Session:
         return {"final": final, "best": best}
 
     def warn(self, problems: Sequence[str]) -> None:
-        """Show what went wrong without ending the run."""
+        """Show problems that do not end the run."""
         for problem in problems:
             self.show.note(problem, warning=True)
 
@@ -180,9 +180,9 @@ class _Session:
 def _check_finite(
     run: Run, before: engine.State, done: int, log: engine.Report, debug_nans: bool
 ) -> None:
-    """Raise a `UserError` if `done` generations since `before` broke the strategy.
+    """Raise a `UserError` if the strategy diverged in `done` generations from `before`.
 
-    For `debug_nans`, if they broke anything at all.
+    With `debug_nans`, raise it at any value that is not finite.
     """
     failed = (np.asarray(log.failures[:done]) > 0) & debug_nans
     indices = np.flatnonzero(np.asarray(log.diverged[:done]) | failed)
@@ -195,8 +195,9 @@ def _check_finite(
     raise UserError(
         f"strategy {run.config.names['strategy']} has diverged: in generation "
         f"{int(before.generation) + indices[0] + 1} all of its candidates or its new "
-        "center are not finite; expected a smaller std or learning rate of it, or a "
-        "bounded fitness (--debug-nans finds the first value that is not finite)"
+        "center are not finite; expected a smaller std or learning rate of the "
+        "strategy, or a bounded fitness (--debug-nans finds the first value that is "
+        "not finite)"
     )
 
 
@@ -215,7 +216,7 @@ def limit_reached(run: Run) -> str | None:
 
 
 def call_limits(settings: Any, counters: Counters, generations: int) -> engine.Budget:
-    """Return the limits of one compiled call of so many generations."""
+    """Return the limits of one compiled call of this many generations."""
     steps = _INT32_MAX
     if settings.max_env_steps is not None:
         steps = min(steps, max(settings.max_env_steps - counters.env_steps, 0))
@@ -224,9 +225,9 @@ def call_limits(settings: Any, counters: Counters, generations: int) -> engine.B
 
 
 class _Pace:
-    """How many generations to run in one call: about a second's worth.
+    """Chooses how many generations to run in one call: about a second's worth.
 
-    It affects no result, only how often the host sees one.
+    The number does not affect results, only how often the host sees them.
     """
 
     def __init__(self, settings: Any):

@@ -1,4 +1,4 @@
-"""What a run is made of, and how large that is."""
+"""The parts of a run, and their sizes."""
 
 import warnings
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from neuroevo.types import Encoding, Environment, Policy, Strategy, Task
 
 
 class Parts(NamedTuple):
-    """What a run is made of."""
+    """The parts of a run."""
 
     environment: Environment
     task: Task
@@ -24,10 +24,10 @@ class Parts(NamedTuple):
 
 
 def shapes(init: Callable) -> Any:
-    """Return the shapes of what ``init(key)`` makes, computing nothing.
+    """Return the shapes of the result of ``init(key)``, without computing it.
 
     Raises:
-        UserError: if no device could hold it.
+        UserError: if no device could hold the result.
     """
     try:
         with warnings.catch_warnings():
@@ -36,7 +36,7 @@ def shapes(init: Callable) -> Any:
     except OverflowError:
         raise UserError(
             "the network is too large: one of its arrays would have more than 2^31 "
-            "numbers in a row; expected fewer units"
+            "numbers along an axis; expected fewer units"
         ) from None
 
 
@@ -46,5 +46,5 @@ def count(tree: Any) -> int:
 
 
 def size(tree: Any) -> int:
-    """Return the bytes of a pytree of arrays or shapes."""
+    """Return the size of a pytree of arrays or shapes in bytes."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

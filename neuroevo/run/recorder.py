@@ -1,4 +1,4 @@
-"""The loggers of a run: each is given every generation once."""
+"""Feeds the loggers of a run: each one gets every generation once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ def check(loggers: Mapping[str, Any], path: Path | None) -> None:
 class Recorder:
     """The open loggers of a run.
 
-    How far each of them has come is kept in the run directory, so that the run's next
-    session leaves no generation out and repeats none: what is computed again has been
-    logged, with the same numbers.
+    The run directory records the progress of each logger, so that the run's next
+    session neither skips nor repeats a generation. Generations that are computed again
+    have already been logged with the same values.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Recorder:
         config: Mapping[str, Any] = MappingProxyType({}),
         name: str = "",
     ):
-        """Build `loggers`, options by name, for the run `name` in `path`."""
+        """Build `loggers`, given as options by name, for the run `name` in `path`."""
         self._path = path
         self._known = read_json(path / LOGGERS) if path else {}
         self._open: dict[str, Logger] = {}
@@ -51,15 +51,15 @@ class Recorder:
         self.finish(None)
 
     def catch_up(self) -> list[str]:
-        """Log what sessions before have left out; see `update`."""
+        """Log the generations that earlier sessions missed; see `update`."""
         rows = read_metrics(self._path) if self._open and self._path else []
         return self.update(rows)
 
     def update(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Log `rows`, as far as they are new; return what went wrong.
+        """Log the new ones among `rows`, and return messages about failures.
 
-        A logger that fails is left out from there on: a server's failure must not end a
-        run of a week.
+        A logger that fails is not used again in this session: the failure of a server
+        must not end a run that takes a week.
         """
         problems = []
         for name, logger in list(self._open.items()):

@@ -1,4 +1,4 @@
-"""What a run reports: its facts, the metrics of each generation, and its summary."""
+"""The output of a run: its facts, the metrics of each generation, and its summary."""
 
 import sys
 from collections.abc import Mapping
@@ -46,10 +46,10 @@ def metrics(
     """Return the metrics of the generations of one compiled call.
 
     Args:
-        run: after that call, with the counters from before it.
-        done: how many generations these are.
+        run: the run after the call, with the counters from before it.
+        done: the number of generations.
         log: their reports.
-        seconds: since the run began, at their end.
+        seconds: seconds from the start of the run to the end of the call.
     """
     log = jax.tree.map(lambda x: np.asarray(x)[:done], log)
     first = run.generation - done
@@ -78,10 +78,10 @@ def summary(
     """Return what ``summary.json`` holds.
 
     Args:
-        run: at its end.
-        evaluations: of its centers: by ``final`` and ``best`` the results of
-            `Solution.evaluate`; none if there was no final evaluation.
-        stopped_by: which limit ended it.
+        run: the run at its end.
+        evaluations: the results of `Solution.evaluate` for its ``final`` and ``best``
+            centers; empty without a final evaluation.
+        stopped_by: the limit that ended the run.
     """
     returns = {
         f"{name}_{key}": value
@@ -106,7 +106,7 @@ def summary(
 
 
 def _peak_memory() -> int | None:
-    """Return the largest resident memory of this process, in bytes, where known."""
+    """Return the peak resident memory of this process in bytes, or None if unknown."""
     if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""A live run: its parts, its engine, its state, and what it has shown so far."""
+"""A live run: its parts, its engine, its state, and its results so far."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from neuroevo.store.metrics import METRICS
 
 @dataclasses.dataclass
 class Counters:
-    """What a run has used so far, over all its sessions."""
+    """Steps and time that a run has used so far, over all its sessions."""
 
     env_steps: int = 0
     seconds: float = 0.0
@@ -34,19 +34,19 @@ class Run:
         config: the resolved configuration.
         parts: environment, task, policy, encoding and strategy.
         path: the run's directory, or None.
-        metrics: a mapping for each generation, as in ``metrics.jsonl``, unless these
-            are not kept.
+        metrics: a mapping for each generation, as in ``metrics.jsonl``; empty if the
+            metrics are not kept.
         counters: environment steps and seconds so far.
-        memory: estimate of the bytes that the run needs.
+        memory: estimated memory of the run in bytes.
         summary: the results, as in ``summary.json``; empty before the end.
         signal: the number of the signal that asked the run to end, or None.
         collapse: whether the center has fallen far below its best.
-        watch: whether candidates still differ, in numbers and in fitness, and in how
-            many generations none had a finite return.
-        best_generation: in which the best center was found, or None.
-        ended_before: which limit the run had reached before this session, in which
-            nothing was done; or None.
-        notes: what is remarkable about how the run was restored.
+        watch: detects candidates that no longer differ, and counts the generations in
+            which no candidate had a finite return.
+        best_generation: the generation in which the best center was found, or None.
+        ended_before: the limit that the run had already reached before this session, so
+            that there was nothing to do; or None.
+        notes: messages about how the run was restored.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Run:
     ):
         """Build the parts that `config` describes; nothing is compiled or written.
 
-        The search begins at the genome in `start`, with its observation statistics and
-        labels, or where the encoding says. To keep the metrics takes half a kilobyte a
-        generation.
+        The search starts from the genome in `start`, with its observation statistics
+        and labels, or else from the encoding's initial genome. Keeping the metrics
+        takes half a kilobyte per generation.
 
         Raises:
-            UserError: if they do not go together, or do not fit into memory.
+            UserError: if the parts do not fit together, or do not fit into memory.
         """
         build.set_up_jax(config)
         self.devices = devices.select(config.devices)
@@ -109,7 +109,7 @@ class Run:
         self.take_in(rows)
 
     def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take in the metrics of further generations."""
+        """Process the metrics of new generations."""
         for row in rows:
             center_return = row.get("center_return")
             if self._keep_metrics:
@@ -121,12 +121,12 @@ class Run:
 
     @property
     def generation(self) -> int:
-        """Generations completed."""
+        """The number of completed generations."""
         return int(self.state.generation)
 
     @property
     def center(self) -> Solution:
-        """The strategy's present center."""
+        """The strategy's current center."""
         with switches.pinned():
             return self._solution(self.engine.center(self.state), "center")
 
@@ -137,11 +137,11 @@ class Run:
 
     @property
     def best_is_final(self) -> bool:
-        """Whether the last center is the best one, by its final evaluation."""
+        """Whether the last center became the best one in the final evaluation."""
         return self._best is not None
 
     def choose_center(self) -> None:
-        """Make the present center the best one, as its final evaluation shows."""
+        """Make the current center the best one."""
         self._best = self.center.answer
         self.best_generation = self.generation
 
@@ -157,11 +157,11 @@ class Run:
         """Return the parameters of a fresh policy, decoded from the best center.
 
         Args:
-            seed: which of the genome's policies; see `Solution.decode`.
+            seed: which of the genome's policies to return; see `Solution.decode`.
 
         Returns:
-            A pytree of arrays, as `Policy.apply` takes it. ``run.center.decode()``
-            returns that of the latest center.
+            A pytree of arrays, as `Policy.apply` takes it. For the last center, use
+            ``run.center.decode()``.
 
         Example:
             >>> run.decode()["hidden_0"]["bias"].shape
@@ -173,15 +173,15 @@ class Run:
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, Any]:
-        """Return what fresh policies, decoded from the best center, achieve.
+        """Measure fresh policies that are decoded from the best center.
 
         Args:
             policies: number of policies.
-            episodes: number of episodes of each.
-            seed: of the policies and episodes; None for new ones at every call.
+            episodes: number of episodes of each policy.
+            seed: seed of the policies and episodes; None draws a new one.
 
         Returns:
-            The held-out result; see `Solution.evaluate`. That of the latest center is
+            The held-out result; see `Solution.evaluate`. For the last center, use
             ``run.center.evaluate()``.
 
         Example:

@@ -1,4 +1,4 @@
-"""Signals: the first asks a run for an orderly end, the second ends it at once."""
+"""Signals: the first one ends a run in an orderly way, the second one immediately."""
 
 import _thread
 import contextlib
@@ -15,8 +15,8 @@ from neuroevo import multihost
 
 ONE_SIGNAL = 0.5  # seconds in which a signal may arrive twice: `timeout` sends two
 _STOPPING = (
-    "neuroevo: finishing the generation that runs, then a checkpoint; once more to "
-    "stop at once"
+    "neuroevo: finishing the current generation and writing a checkpoint; interrupt "
+    "again to stop immediately"
 )
 
 
@@ -24,12 +24,14 @@ _STOPPING = (
 def interruptible(
     leave: Callable[[int], None] | None = None,
 ) -> Iterator[Callable[[], int | None]]:
-    """Let SIGINT and SIGTERM ask for an orderly end; a second one ends at once.
+    """Let SIGINT and SIGTERM request an orderly end, and a second signal end at once.
 
-    Yields a function that returns the signal received, or None. The second signal
-    raises a KeyboardInterrupt in the main thread, with its number. As Python waits with
-    that until a compiled program ends, `leave` is called with the number at once, in
-    another thread.
+    The second signal raises a KeyboardInterrupt with its number in the main thread.
+    Python delays that until a compiled program ends, so `leave` is also called with the
+    number immediately, in another thread.
+
+    Yields:
+        A function that returns the received signal, or None.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
@@ -93,14 +95,14 @@ def _watch(
 
 
 class Interrupted(KeyboardInterrupt):
-    """The first signal has ended a run in Python, in order.
+    """A first signal has ended a run in Python, after a checkpoint.
 
     Attributes:
-        run: the `neuroevo.Run`, as far as it came.
+        run: the `neuroevo.Run` up to that point.
     """
 
     def __init__(self, run: Any):
-        kept = f"; evolve(run_dir={str(run.path)!r}, resume=True) goes on with it"
+        kept = f"; evolve(run_dir={str(run.path)!r}, resume=True) continues it"
         super().__init__(
             f"the run was interrupted after generation {run.generation}"
             f"{kept if run.path else ''}"

@@ -1,8 +1,8 @@
-"""JAX's switches: what a run computes does not depend on them.
+"""Pins JAX's switches, so that results do not depend on them.
 
-They come from the environment (``JAX_ENABLE_X64=1``) or from the user's own program,
-whose other computations they may well concern. So none is changed for good: inside
-`pinned` each has the value that results were made for, and afterwards its own again.
+Switches come from the environment (``JAX_ENABLE_X64=1``) or from the user's program,
+which may need them for other computations. Hence they are changed only inside `pinned`,
+and restored afterwards.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from neuroevo.core import keys
 PINNED: Mapping[str, Any] = {
     **keys.SETTINGS,
     "jax_enable_x64": False,  # results are those of 32 bits
-    # NaN says that something was not evaluated, or failed: see `run.debugging`.
+    # NaN marks values that were not evaluated or failed: see `run.debugging`.
     "jax_debug_nans": False,
     "jax_debug_infs": False,
     "jax_disable_jit": False,  # devices share their work in compiled programs alone
@@ -28,10 +28,10 @@ PINNED: Mapping[str, Any] = {
 
 @contextlib.contextmanager
 def pinned() -> Iterator[dict[str, Any]]:
-    """Have JAX's switches as they should be; as a decorator, in a function.
+    """Set JAX's switches to fixed values in a block or, as a decorator, in a function.
 
     Yields:
-        What the switches were that had another value, by name.
+        The previous values of the switches that were changed, by name.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,6 +1,6 @@
-"""How a run is fitted to the machine: how much at once, and whether it has the memory.
+"""Adapts a run to the machine: chooses batch sizes and checks the memory.
 
-Nothing is compiled for it: everything follows from the shapes of the parts.
+Everything follows from the shapes of the parts; nothing is compiled.
 """
 
 import dataclasses
@@ -17,13 +17,13 @@ from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.terminal.formatting import format_bytes
 from neuroevo.traits import EnvironmentTraits, traits
 
-# Episodes of a generation that make it lengthy: some 20 s or more on two cores.
+# Episodes that make a generation lengthy: about 20 s or more on two cores.
 _LENGTHY_SLOW = 1024  # in a physics engine
 _LENGTHY_FAST = 8192  # elsewhere
 
 
 def is_lengthy(config: Config) -> bool:
-    """Return whether a generation runs for so long that it needs a spare thread.
+    """Return whether a generation takes so long that it needs a spare thread.
 
     See `devices.configure`.
     """
@@ -38,9 +38,10 @@ def is_slow(config: Config) -> bool:
 
 
 def resolve_auto(config: Config, parts: Parts) -> Config:
-    """Return `config` with what depends on the machine made definite.
+    """Return `config` with numbers instead of ``auto``.
 
-    The size of chunks can change the last digits of results; recorded, a run repeats.
+    The sizes of chunks can change the last digits of results. They are recorded, so
+    that a run can be repeated.
     """
     parameters = count(shapes(parts.policy.init))
     automatic = {
@@ -56,16 +57,16 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     return dataclasses.replace(config, settings=settings)
 
 
-# Episodes in a chunk on a CPU: with fewer a processor idles; with more, physics engines
-# are hardly faster, and more of them stand still while one goes on.
+# Episodes in a chunk on a CPU. With fewer, a processor is idle. With more, physics
+# engines are hardly faster, and more episodes wait for the longest one.
 _FEWEST, _MOST = 8, 32
 
 
 def _chunk(config: Config, parameters: int) -> int:
     """Return how many policies to roll out together.
 
-    On a CPU so many that their `parameters` stay in its cache; on an accelerator many
-    more, to hide latency, but no more than a device's part of them.
+    On a CPU, as many as fit into its cache with their `parameters`. On an accelerator,
+    many more, to hide latency, but at most one device's share.
     """
     settings = config.settings
     episodes = getattr(settings, "episodes", _FEWEST)
@@ -84,10 +85,10 @@ def _chunk(config: Config, parameters: int) -> int:
 
 
 def _decode_chunk(parameters: int) -> int:
-    """Return how many policies with as many `parameters` to train together.
+    """Return how many policies with this many `parameters` to train together.
 
-    On a CPU large ones one by one: an optimizer's statistics leave less of them in the
-    cache, and matrix products are fast alone.
+    On a CPU, large policies are trained one by one: an optimizer's statistics take more
+    of the cache, and single matrix products are fast.
     """
     numbers, most = (2**15, 16) if devices.is_cpu() else (2**30, 4096)
     return max(1, min(most, numbers // parameters))
@@ -96,13 +97,13 @@ def _decode_chunk(parameters: int) -> int:
 def group_width(config: Config) -> int:
     """Return how many policies to evaluate in a group, with the same random numbers.
 
-    Where an episode costs more than its random numbers, each ends by itself.
+    If an episode costs more than its random numbers, the group is a single policy.
     """
     small = config.settings.chunk < WIDTH
     return 1 if small or is_slow(config) else WIDTH
 
 
-# Copies of an array that exist at once, from what compiled programs were seen to use.
+# Copies of an array that exist at once, as measured in compiled programs.
 _STATE = 2  # a strategy's state: the present one and the next
 _POPULATION = 5  # asked for, evaluated, and what `tell` makes of it: 5.2 with SNES
 _ENTERING = 1.25  # policies in play, and those that take the places of some
@@ -111,7 +112,7 @@ PROGRAM = 10**9  # what JAX, its compiler and an environment take, about
 
 
 def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
-    """Return the bytes that a run needs on one device, by what they are for."""
+    """Return the bytes that a run needs on one device, by purpose."""
     assert parts.strategy is not None
     settings = config.settings
     key = keys.abstract()
@@ -130,16 +131,16 @@ def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
 
 
 def check_memory(config: Config, parts: Parts, sharing: int, free: float | None) -> int:
-    """Return the bytes that a run needs on the devices `sharing` `free` bytes.
+    """Return the bytes that a run needs on the devices that share a memory.
 
     Args:
-        config: with the sizes of chunks made definite.
-        parts: of the run.
-        sharing: the number of devices that share their memory.
-        free: bytes of it; None where that is unknown.
+        config: the configuration, with sizes of chunks as numbers.
+        parts: the parts of the run.
+        sharing: the number of devices that share the memory.
+        free: free bytes of the memory; None if unknown.
 
     Raises:
-        UserError: if they do not suffice, with what would help.
+        UserError: if the memory does not suffice, with what would help.
     """
     needs = estimate_memory(config, parts)
     total = PROGRAM + sharing * sum(needs.values())
@@ -154,7 +155,7 @@ def check_memory(config: Config, parts: Parts, sharing: int, free: float | None)
     if sharing > 1:
         advice += ", or --devices 1"
     raise UserError(
-        f"about {format_bytes(total)} of memory needed, of which "
-        f"{format_bytes(sharing * needs[largest])} for the {largest}, and "
+        f"the run needs about {format_bytes(total)} of memory "
+        f"({format_bytes(sharing * needs[largest])} for the {largest}), but only "
         f"{format_bytes(free)} are free: use {advice}"
     )

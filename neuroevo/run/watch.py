@@ -1,4 +1,4 @@
-"""Whether a search still has something to learn from, by the metrics of its run."""
+"""Detects from the metrics of a run that its search can no longer learn anything."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _FLAT_GENERATIONS = 10  # of equal fitness in a row, before it is worth a word
 
 
 class Watch:
-    """Notices, once each, that candidates are all alike, equally good, or failures.
+    """Detects candidates that are all alike, equally good, or failures; reports once.
 
     Attributes:
         failed: generations in which no candidate had a finite return.
@@ -26,7 +26,7 @@ class Watch:
     """
 
     def __init__(self, population: int | None = None) -> None:
-        """Begin with no generation; without a `population` failures are not counted."""
+        """Start before the first generation; failures need the `population`."""
         self.failed = 0
         self._population = population
         self._generations = 0
@@ -36,7 +36,7 @@ class Watch:
         self._news: list[str] = []
 
     def update(self, row: Mapping[str, Any]) -> None:
-        """Take in the metrics of a generation."""
+        """Process the metrics of a generation."""
         generation, spread = row["generation"], row.get("spread")
         self._generations += 1
         if self._population and row.get("failures") == self._population:
@@ -50,8 +50,8 @@ class Watch:
                     "spread",
                     f"the candidates have become all alike: in generation {generation} "
                     f"they differ by {spread:.2g}, at the start by {self._initial:.2g}"
-                    ", so that nothing new can be found; expected a larger std of the "
-                    "strategy, a lower limit to it, or another strategy",
+                    ", so the search finds nothing new; expected a larger std of the "
+                    "strategy, a lower limit on it, or another strategy",
                 )
         equal = row.get("fitness_std") == 0 and not row.get("failures")
         self._flat = self._flat + 1 if equal else 0
@@ -59,13 +59,13 @@ class Watch:
             self._say(
                 "flat",
                 f"all candidates of {self._flat} generations in a row had the same "
-                f"fitness, {row.get('fitness_mean'):g}: unless the task is solved, "
-                "expected a larger std of the strategy, or a reward that tells "
-                "candidates apart; until they differ, the search stays where it is",
+                f"fitness, {row.get('fitness_mean'):g}, and the search stays where it "
+                "is until they differ: unless the task is solved, expected a larger "
+                "std of the strategy, or a reward that distinguishes candidates",
             )
 
     def failures(self) -> str:
-        """Return how many generations taught nothing, and what would help."""
+        """Return in how many generations all candidates failed, and what would help."""
         return (
             f"none of the {self._population} candidates had a finite return in "
             f"{self.failed} of {self._generations} generations; expected a smaller "
@@ -75,7 +75,7 @@ class Watch:
         )
 
     def news(self) -> list[str]:
-        """Return what was noticed since the last call."""
+        """Return the messages since the last call."""
         news, self._news = self._news, []
         return news
 

@@ -1,1 +1,1 @@
-"""Environments of brax, and the bodies that move in them."""
+"""Environments of brax, and their bodies."""

@@ -1,4 +1,4 @@
-"""What observations of brax show of its robots: names, and how the bodies lie."""
+"""What observations of brax show: the names of features, and the poses of bodies."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from neuroevo.traits import Bodies
 
 
 def features(name: str, options: Any) -> tuple[str, ...] | None:
-    """Return what the numbers in an observation are called, if that is known."""
+    """Return the names of the numbers in an observation, or None if unknown."""
     names = _words(tables.FEATURES.get(name))
     if names is None or not _hides(options):
         return names and tuple(n.strip("()") for n in names)
@@ -17,7 +17,7 @@ def features(name: str, options: Any) -> tuple[str, ...] | None:
 
 
 def actions(name: str) -> tuple[str, ...] | None:
-    """Return what the numbers in an action are called, if that is known."""
+    """Return the names of the numbers in an action, or None if unknown."""
     return _words(tables.ACTIONS.get(name))
 
 
@@ -25,8 +25,8 @@ def make_bodies(name: str, options: Any, env: Any) -> Bodies:
     """Return the bodies of a brax environment.
 
     Args:
-        name: as it is registered.
-        options: what it was made with.
+        name: its registered name.
+        options: the options that it was made with.
         env: the ``brax.envs.Env``.
     """
     model = env.sys.mj_model

@@ -1,8 +1,8 @@
 """Environments of brax, by their registered names.
 
-The options of brax's own environments stand in `tables`; those of environments that a
-user registered are the arguments of their constructors. Nothing that brax and MuJoCo
-print on import and construction reaches the terminal.
+The options of brax's own environments are in `tables`; those of environments that a
+user registered are the arguments of their constructors. Output that brax and MuJoCo
+print on import and construction does not reach the terminal.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _SUGGESTS = {"normalization": "running"}
 
 
 def names() -> list[str]:
-    """Return the names on offer, those that a user registered with brax included."""
+    """Return the available names, including those that a user registered with brax."""
     known = registered.constructors() or tables.OPTIONS
     return [name for name in known if name not in tables.LEFT_OUT]
 
@@ -48,7 +48,7 @@ def config(name: str) -> type:
         "__doc__": tables.ABOUT.get(name, f"{name}, registered with brax."),
         "__module__": __name__ if own is not None else _module_of(name),
         "suggests": _SUGGESTS,
-        "slow": True,  # as physics engines are on a CPU
+        "slow": True,  # a physics engine is slow on a CPU
         "build": functools.partialmethod(_build, name),
         "features": property(functools.partial(bodies.features, name)),
         "actions": bodies.actions(name),
@@ -70,8 +70,8 @@ def adapt(value: Any) -> SimpleNamespace | None:
     name = type(value.unwrapped).__name__
     if isinstance(value, envs.Wrapper):
         raise UserError(
-            f"environment {name}: it has wrappers ({type(value).__name__}), and "
-            "brax.envs.create adds some; expected one without, as from "
+            f"environment {name}: it has wrappers ({type(value).__name__}), which "
+            "brax.envs.create adds; expected one without wrappers, as from "
             "brax.envs.get_environment"
         )
     return SimpleNamespace(
@@ -84,8 +84,8 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
 
     Args:
         env: a ``brax.envs.Env``, without wrappers.
-        episode_length: the time limit in environment steps, repeated ones included.
-        action_repeat: environment steps for each action; their rewards are summed.
+        episode_length: the time limit in environment steps, including repeated ones.
+        action_repeat: environment steps per action; their rewards are summed.
 
     Example:
         >>> config("fast")(episode_length=10, action_repeat=2).build().max_steps
@@ -128,7 +128,7 @@ def _build(options: Any, name: str) -> Environment:
 
 
 def _bodies(options: Any, name: str) -> Bodies:
-    """Return the bodies of the environment `name`, for those who draw them."""
+    """Return the bodies of the environment `name`, for drawing."""
     return bodies.make_bodies(name, options, _construct(options, name))
 
 
@@ -136,7 +136,8 @@ def _construct(options: Any, name: str) -> Any:
     """Return the ``brax.envs.Env`` that `options` describe.
 
     Raises:
-        UserError: if brax refuses them, or an environment that a user registered fails.
+        UserError: if brax refuses the options, or the constructor of a user's
+            environment fails.
     """
     given = dict(vars(options))
     del given["action_repeat"], given["episode_length"]

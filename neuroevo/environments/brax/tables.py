@@ -1,4 +1,4 @@
-"""brax's environments, their options, and what their numbers are called.
+"""brax's environments, their options, and the names of their features.
 
 swimmer is left out: brax 0.14.2 calls ``jnp.clip(a_min=…)`` for its fluid, which JAX no
 longer accepts.
@@ -25,39 +25,39 @@ def common_options(name: str) -> dict[str, Option]:
             1000, "time limit of an episode in environment steps", AtLeastOne
         ),
         "action_repeat": Option(
-            1, "environment steps that each action is repeated for", AtLeastOne
+            1, "number of environment steps that repeat each action", AtLeastOne
         ),
     }
     if choices := backends(name):
-        text = "physics pipeline: positional and spring are fast, the others exact"
+        text = "physics pipeline: positional and spring are fast, the others accurate"
         options = {"backend": Option(choices[0], text, Literal[choices]), **options}
     return options
 
 
 def _forward(weight: float) -> dict[str, Option]:
-    text = "reward for each step, for each m/s of forward velocity"
+    text = "reward per step for each m/s of forward velocity"
     return {"forward_reward_weight": Option(weight, text)}
 
 
 def _control(weight: float) -> dict[str, Option]:
-    text = "penalty for each step, times the sum of the squared actions"
+    text = "penalty per step, multiplied by the sum of the squared actions"
     return {"ctrl_cost_weight": Option(weight, text)}
 
 
 def _healthy(reward: float, heights: tuple[float, float]) -> dict[str, Option]:
     return {
-        "healthy_reward": Option(reward, "reward for each step in a healthy state"),
+        "healthy_reward": Option(reward, "reward per step in a healthy state"),
         "terminate_when_unhealthy": Option(
             True, "end the episode when the state is no longer healthy"
         ),
         "healthy_z_range": Option(
-            heights, "heights of the torso that are healthy, lowest and highest, in m"
+            heights, "lowest and highest healthy height of the torso, in m"
         ),
     }
 
 
 def _angles(angles: tuple[float, float]) -> dict[str, Option]:
-    text = "pitches of the torso that are healthy, lowest and highest, in rad"
+    text = "lowest and highest healthy pitch of the torso, in rad"
     return {"healthy_angle_range": Option(angles, text)}
 
 
@@ -65,19 +65,19 @@ def _start(noise: float, positions: str) -> dict[str, Option]:
     return {
         "reset_noise_scale": Option(
             noise,
-            "bound on the random deviation of the initial positions (m, rad), and "
-            "scale of that of the velocities",
+            "bound on the noise in the initial positions (m, rad), and scale of the "
+            "noise in the initial velocities",
         ),
         "exclude_current_positions_from_observation": Option(
-            True, f"leave the {positions} out of observations"
+            True, f"exclude the {positions} from observations"
         ),
     }
 
 
-# What an environment asks for, in a line.
+# The goal of each environment, in one line.
 ABOUT: dict[str, str] = {
     "ant": "Make a robot with four legs run forward.",
-    "fast": "Go fast: a dummy without physics, for tests.",
+    "fast": "A fast dummy without physics, for tests.",
     "halfcheetah": "Make a planar robot with two legs run forward.",
     "hopper": "Make a planar robot with one leg hop forward without falling.",
     "humanoid": "Make a humanoid robot run forward without falling.",
@@ -85,7 +85,7 @@ ABOUT: dict[str, str] = {
     "inverted_pendulum": "Balance a pole on a cart, with a continuous force.",
     "inverted_double_pendulum": "Balance two poles, one on the other, on a cart.",
     "pusher": "Push a cylinder to a place with a robot arm.",
-    "reacher": "Reach for a target with a planar arm of two joints.",
+    "reacher": "Reach a target with a planar arm that has two joints.",
     "walker2d": "Make a planar robot with two legs walk forward without falling.",
 }
 
@@ -94,20 +94,20 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "ant": {
         **_control(0.5),
         "use_contact_forces": Option(
-            False, "not in brax: observe contact forces; must be off"
+            False, "observe contact forces; not available in brax, must be off"
         ),
         "contact_cost_weight": Option(
-            5e-4, "no effect: weight of a penalty on contact forces, not in brax"
+            5e-4, "weight of a penalty on contact forces; no effect in brax"
         ),
         **_healthy(1.0, (0.2, 1.0)),
         "contact_force_range": Option(
-            (-1.0, 1.0), "no effect: bounds on contact forces in N, not in brax"
+            (-1.0, 1.0), "bounds on contact forces in N; no effect in brax"
         ),
         **_start(0.1, "x and y position of the torso"),
     },
     "fast": {
         "asymmetric_obs": Option(
-            False, "not for these policies: observe a dictionary; must be off"
+            False, "observe a dictionary; policies here cannot read it, must be off"
         )
     },
     "halfcheetah": {
@@ -121,8 +121,8 @@ OPTIONS: dict[str, dict[str, Option]] = {
         **_healthy(1.0, (0.7, float("inf"))),
         "healthy_state_range": Option(
             (-100.0, 100.0),
-            "values of all positions but x, and of all velocities, that are healthy, "
-            "lowest and highest",
+            "lowest and highest healthy value of all positions except x and of all "
+            "velocities",
         ),
         **_angles((-0.2, 0.2)),
         **_start(5e-3, "x position of the torso"),
@@ -149,8 +149,8 @@ OPTIONS: dict[str, dict[str, Option]] = {
 
 # --- names ----------------------------------------------------------------------------
 
-# Most observations are generalized coordinates, less those that say where the robot is
-# (in parentheses), then their velocities.
+# Most observations are generalized coordinates, without the robot's location (in
+# parentheses), followed by their velocities.
 _COORDINATES = {
     "hopper": "(x) height pitch thigh leg foot",
     "walker2d": "(x) height pitch right-thigh right-leg right-foot left-thigh left-leg "
@@ -185,7 +185,7 @@ ACTIONS: dict[str, str] = {
 
 # --- how observations pose the bodies -------------------------------------------------
 
-# How many coordinates, the first ones, observations leave out unless asked for them.
+# How many of the first coordinates are excluded from observations by default.
 HIDDEN = {
     "hopper": 1,
     "walker2d": 1,
@@ -195,4 +195,4 @@ HIDDEN = {
     "humanoidstandup": 2,
     "inverted_pendulum": 0,
 }
-HEIGHT = ("hopper", "walker2d")  # see the torso's height, not the coordinate
+HEIGHT = ("hopper", "walker2d")  # observe the torso's height, not the coordinate

@@ -1,6 +1,6 @@
 """Environments of gymnax, by their registered ids.
 
-The options of gymnax's own environments stand in `tables`; those of environments that a
+The options of gymnax's own environments are in `tables`; those of environments that a
 user registered with ``gymnax.register`` are the scalar fields of their parameters.
 """
 
@@ -25,7 +25,7 @@ _LIMIT = "max_steps_in_episode"
 
 
 def names() -> list[str]:
-    """Return the ids on offer, those that a user registered with gymnax included."""
+    """Return the available ids, including those that a user registered with gymnax."""
     gymnax = sys.modules.get("gymnax")  # importing it takes two seconds
     registered = list(tables.PARAMS) if gymnax is None else gymnax.registered_envs
     return [name for name in registered if name not in tables.LEFT_OUT]
@@ -35,8 +35,8 @@ def names() -> list[str]:
 def config(name: str) -> type:
     """Return the dataclass of options for the environment `name`.
 
-    Its ``build()`` returns an `Environment`. For gymnax's own environments, gymnax is
-    not imported and no JAX backend started.
+    Its ``build()`` returns an `Environment`. For gymnax's own environments, this
+    neither imports gymnax nor starts a JAX backend.
 
     Raises:
         UserError: if an environment that a user registered cannot be made.
@@ -58,7 +58,7 @@ def adapt(value: Any) -> SimpleNamespace | None:
     """Return options that build the gymnax environment `value`, if it is one.
 
     Args:
-        value: an environment with gymnax's methods, or what ``gymnax.make`` returned:
+        value: an environment with gymnax's methods, or the result of ``gymnax.make``:
             an environment and its parameters.
     """
     pair = isinstance(value, tuple) and len(value) == 2
@@ -72,17 +72,18 @@ def adapt(value: Any) -> SimpleNamespace | None:
 def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
     """Return a gymnax environment as an `Environment`.
 
-    Observations become float32, discrete ones one-hot. Box actions are mapped from
-    ``[-1, 1]`` to the bounds of the action space, see `scale_to`.
+    Observations become float32; discrete ones become one-hot. Box actions are scaled
+    from ``[-1, 1]`` to the bounds of the action space; see `scale_to`.
 
     Args:
-        env: an environment with gymnax's ``reset_env`` and ``step_env``, whose fourth
-            result ends the episode.
+        env: an environment with gymnax's ``reset_env`` and ``step_env``; the fourth
+            result of ``step_env`` is true at the end of an episode.
         params: its parameters.
-        max_steps: the time limit; by default the ``max_steps_in_episode`` of `params`.
+        max_steps: the time limit in steps; by default the ``max_steps_in_episode`` of
+            `params`.
 
     Raises:
-        UserError: if its spaces or its time limit are none that policies can have.
+        UserError: if its spaces or its time limit are not supported.
 
     Example:
         >>> import gymnax
@@ -110,7 +111,7 @@ def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
         observation, state, reward, terminated, _ = env.step_env(
             key, state, scale(action), params
         )
-        if hasattr(env, "is_truncated"):  # gymnax 1; before, it was part of the fourth
+        if hasattr(env, "is_truncated"):  # gymnax 1; earlier, part of the fourth result
             terminated = jnp.logical_or(terminated, env.is_truncated(state, params))
         return state, observe(observation), jnp.asarray(reward, jnp.float32), terminated
 
@@ -122,8 +123,8 @@ def _limit_of(name: str, params: Any) -> int:
     limit = getattr(params, _LIMIT, None)
     if limit is None:
         raise UserError(
-            f"environment {name}: its parameters have no {_LIMIT}; expected one, or "
-            "max_steps given to neuroevo.environments.gymnax.suite.wrap"
+            f"environment {name}: its parameters have no {_LIMIT}; expected it, or "
+            "max_steps as an argument of neuroevo.environments.gymnax.suite.wrap"
         )
     return int(limit)
 
@@ -146,7 +147,7 @@ def _observer(name: str, space: Any):
 
 
 def _actions(name: str, space: Any):
-    """Return an action space as ours, and what maps our actions into it."""
+    """Return the action space for policies, and a function from it to gymnax's."""
     from gymnax.environments import spaces
 
     if isinstance(space, spaces.Discrete):
@@ -175,7 +176,7 @@ def _name_of(env: Any) -> str:
 def _read_params(name: str) -> Mapping[str, Option]:
     """Return the options of an environment that a user registered.
 
-    Arguments of what was registered are not among them: gymnax does not show these.
+    They do not include arguments of the constructor, which gymnax does not expose.
     """
     _, params = _make(name, {})
     fields = dataclasses.fields(params) if dataclasses.is_dataclass(params) else ()
@@ -196,7 +197,7 @@ def _make(name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return an environment of gymnax and its parameters.
 
     Raises:
-        UserError: if that fails, with the reason.
+        UserError: if the environment cannot be made, with the reason.
     """
     import gymnax
 
@@ -228,7 +229,7 @@ def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
 
 
 def _name_actions(options: Any, name: str) -> tuple[str, ...] | None:
-    """Return what the actions of an environment are called, if that is known."""
+    """Return the names of an environment's actions, or None if unknown."""
     if not vars(options).get("use_minimal_action_set", True):
         return tables.MINATAR_ACTIONS
     return tables.ACTIONS.get(name)

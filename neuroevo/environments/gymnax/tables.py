@@ -1,4 +1,4 @@
-"""gymnax's environments, their options, and what their numbers are called.
+"""gymnax's environments, their options, and the names of their features.
 
 MNISTBandit-bsuite is left out: it downloads its images.
 """
@@ -24,32 +24,32 @@ def _count(default: int, text: str) -> Option:
     return Option(default, text, AtLeastOne)
 
 
-# What an environment asks for, in a line.
+# The goal of each environment, in one line.
 ABOUT: dict[str, str] = {
-    "CartPole-v1": "Balance a pole on a cart; 1 for each step, up to 500.",
-    "Pendulum-v1": "Swing a pendulum up and hold it there; penalties of up to 16.3.",
-    "Acrobot-v1": "Swing the lower of two links over a line; -1 for each step.",
-    "MountainCar-v0": "Rock a weak car up a hill; -1 for each step.",
-    "MountainCarContinuous-v0": "Rock a weak car up a hill; 100 less the fuel.",
+    "CartPole-v1": "Balance a pole on a cart; reward 1 per step, up to 500.",
+    "Pendulum-v1": "Swing a pendulum up and hold it; penalty of up to 16.3 per step.",
+    "Acrobot-v1": "Swing the lower of two links above a line; reward -1 per step.",
+    "MountainCar-v0": "Rock a weak car up a hill; reward -1 per step.",
+    "MountainCarContinuous-v0": "Rock a weak car up a hill; reward 100 minus fuel.",
     "Asterix-MinAtar": "Collect gold and avoid enemies on a 10 x 10 board.",
     "Breakout-MinAtar": "Break bricks with a ball on a 10 x 10 board.",
     "Freeway-MinAtar": "Cross a road as often as possible on a 10 x 10 board.",
     "Seaquest-MinAtar": "Rescue divers from submarines on a 10 x 10 board.",
     "SpaceInvaders-MinAtar": "Shoot aliens before they land on a 10 x 10 board.",
-    "Catch-bsuite": "Catch a falling ball with a paddle; 1 or -1.",
-    "DeepSea-bsuite": "Dive to the right against a small cost, to find a treasure.",
+    "Catch-bsuite": "Catch a falling ball with a paddle; reward 1 or -1.",
+    "DeepSea-bsuite": "Dive to the right, at a small cost, to find a treasure.",
     "MemoryChain-bsuite": "Remember bits that were shown at the start.",
-    "UmbrellaChain-bsuite": "Take an umbrella or not; the weather decides in the end.",
-    "DiscountingChain-bsuite": "Choose among rewards that come after different delays.",
+    "UmbrellaChain-bsuite": "Decide whether to take an umbrella before it may rain.",
+    "DiscountingChain-bsuite": "Choose among rewards with different delays.",
     "SimpleBandit-bsuite": "Pull the best of several arms with fixed rewards.",
     "FourRooms-misc": "Walk through four rooms to a goal.",
-    "MetaMaze-misc": "Find the goal of a maze again and again, seeing little of it.",
-    "PointRobot-misc": "Move a point to a goal that is not shown, on a half circle.",
+    "MetaMaze-misc": "Find the goal of a maze repeatedly, with a narrow view.",
+    "PointRobot-misc": "Move a point to a hidden goal on a half circle.",
     "BernoulliBandit-misc": "Find the better of two arms that pay 1 or nothing.",
     "GaussianBandit-misc": "Find out whether an arm pays more than one that pays 0.",
-    "Reacher-misc": "Reach for a goal with an arm of several joints.",
-    "Swimmer-misc": "Swim to a goal and keep away from urchins.",
-    "Pong-misc": "Play a board game of two paddles and a ball.",
+    "Reacher-misc": "Reach a goal with an arm that has several joints.",
+    "Swimmer-misc": "Swim to a goal and avoid urchins.",
+    "Pong-misc": "Play Pong: two paddles and a ball.",
     "FrozenLake-misc": "Cross a frozen lake without falling into a hole.",
 }
 
@@ -57,7 +57,7 @@ ABOUT: dict[str, str] = {
 
 _MINIMAL = {
     "use_minimal_action_set": Option(
-        True, "offer only the actions that have an effect, instead of MinAtar's six"
+        True, "use only the actions that have an effect, instead of MinAtar's six"
     )
 }
 ARGUMENTS: dict[str, dict[str, Option]] = {
@@ -66,16 +66,16 @@ ARGUMENTS: dict[str, dict[str, Option]] = {
     "Freeway-MinAtar": _MINIMAL,
     "Seaquest-MinAtar": {
         "use_minimal_action_set": Option(
-            True, "no effect here: all of MinAtar's six actions have one"
+            True, "no effect: the game uses all six actions of MinAtar"
         )
     },
     "SpaceInvaders-MinAtar": _MINIMAL,
     "Catch-bsuite": {
-        "rows": _count(10, "height of the board in cells, and steps that a ball falls"),
+        "rows": _count(10, "height of the board in cells; the ball falls one per step"),
         "columns": _count(5, "width of the board in cells"),
     },
     "DeepSea-bsuite": {
-        "size": _count(8, "side of the square grid in cells, and steps of a dive")
+        "size": _count(8, "side of the square grid in cells, and number of steps")
     },
     "MemoryChain-bsuite": {
         "num_bits": _count(1, "length of the context to remember in bits")
@@ -97,10 +97,12 @@ ARGUMENTS: dict[str, dict[str, Option]] = {
     },
     "MetaMaze-misc": {
         "maze_size": _count(9, "side of the square maze in cells, an odd number"),
-        "rf_size": _count(3, "side of the square that is seen in cells, an odd number"),
+        "rf_size": _count(
+            3, "side of the square field of view in cells, an odd number"
+        ),
     },
     "Reacher-misc": {"num_joints": _count(2, "number of joints of the arm")},
-    "Swimmer-misc": {"num_urchins": _count(5, "number of urchins to keep away from")},
+    "Swimmer-misc": {"num_urchins": _count(5, "number of urchins to avoid")},
     "Pong-misc": {
         "width": _count(40, "width of the board in cells"),
         "height": _count(30, "height of the board in cells"),
@@ -110,24 +112,24 @@ ARGUMENTS: dict[str, dict[str, Option]] = {
     },
     "FrozenLake-misc": {
         "map_name": Option("4x4", "size of the map", Literal["4x4", "8x8"]),
-        "is_slippery": Option(True, "whether a move may go to either side instead"),
+        "is_slippery": Option(True, "let a move go to either side by chance"),
         "success_rate": Option(
-            1 / 3, "probability that a move goes where it should, if slippery"
+            1 / 3, "probability that a move goes as intended, if slippery"
         ),
     },
 }
 
 # --- options that are fields of EnvParams ---------------------------------------------
 
-_NORMALIZE_TIME = "observe the time scaled to [-1, 1] instead of in steps"
+_NORMALIZE_TIME = "scale the observed time to [-1, 1] instead of counting steps"
 _CAR = {
     "min_position": Option(-1.2, "left end of the track"),
     "max_position": Option(0.6, "right end of the track"),
-    "max_speed": Option(0.07, "largest speed, in positions a step"),
+    "max_speed": Option(0.07, "largest speed, in units of position per step"),
 }
 _RAMPING = {
-    "ramping": Option(True, "let enemies appear and move more often with time"),
-    "ramp_interval": Option(100, "steps from one such increase to the next"),
+    "ramping": Option(True, "let enemies appear and move more often over time"),
+    "ramp_interval": Option(100, "steps between such increases"),
 }
 PARAMS: dict[str, dict[str, Option]] = {
     "CartPole-v1": {
@@ -136,7 +138,7 @@ PARAMS: dict[str, dict[str, Option]] = {
         "masscart": Option(1.0, "mass of the cart in kg"),
         "masspole": Option(0.1, "mass of the pole in kg"),
         "length": Option(0.5, "half the length of the pole in m"),
-        "force_mag": Option(10.0, "force that an action pushes the cart with, in N"),
+        "force_mag": Option(10.0, "force of an action on the cart in N"),
         "tau": Option(0.02, "time step in seconds"),
         "theta_threshold_radians": Option(
             0.20943951023931953, "tilt of the pole that ends the episode, in rad"
@@ -183,9 +185,9 @@ PARAMS: dict[str, dict[str, Option]] = {
         **_CAR,
         "goal_position": Option(0.5, "position where the episode ends"),
         "goal_velocity": Option(
-            0.0, "least speed to arrive there with, in positions a step"
+            0.0, "minimum speed at that position, in units of position per step"
         ),
-        "force": Option(0.001, "speed that an action adds, in positions a step"),
+        "force": Option(0.001, "speed that an action adds, in position per step"),
         "gravity": Option(
             0.0025, "speed that the steepest slope adds, in positions a step"
         ),
@@ -197,9 +199,9 @@ PARAMS: dict[str, dict[str, Option]] = {
         **_CAR,
         "goal_position": Option(0.45, "position where the episode ends"),
         "goal_velocity": Option(
-            0.0, "least speed to arrive there with, in positions a step"
+            0.0, "minimum speed at that position, in units of position per step"
         ),
-        "power": Option(0.0015, "speed that a force of 1 adds, in positions a step"),
+        "power": Option(0.0015, "speed that a force of 1 adds, in position per step"),
         "gravity": Option(
             0.0025, "speed that the steepest slope adds, in positions a step"
         ),
@@ -207,8 +209,8 @@ PARAMS: dict[str, dict[str, Option]] = {
     "Asterix-MinAtar": {
         **_limit(1000),
         **_RAMPING,
-        "init_spawn_speed": Option(10, "steps from one arrival to the next, at first"),
-        "init_move_interval": Option(5, "steps that an enemy takes a cell, at first"),
+        "init_spawn_speed": Option(10, "initial number of steps between arrivals"),
+        "init_move_interval": Option(5, "initial number of steps per cell of an enemy"),
         "shot_cool_down": Option(5, "no effect: there are no shots in Asterix"),
     },
     "Breakout-MinAtar": _limit(1000),
@@ -219,24 +221,24 @@ PARAMS: dict[str, dict[str, Option]] = {
     "Seaquest-MinAtar": {
         **_limit(1000),
         **_RAMPING,
-        "init_spawn_speed": Option(20, "steps from one enemy to the next, at first"),
-        "init_move_interval": Option(5, "steps that an enemy takes a cell, at first"),
-        "max_oxygen": Option(200, "steps that the oxygen lasts under water"),
-        "diver_spawn_speed": Option(30, "steps from one diver to the next"),
+        "init_spawn_speed": Option(20, "initial number of steps between enemies"),
+        "init_move_interval": Option(5, "initial number of steps per cell of an enemy"),
+        "max_oxygen": Option(200, "number of steps that the oxygen lasts under water"),
+        "diver_spawn_speed": Option(30, "steps between divers"),
         "shot_cool_down": Option(5, "steps that must pass between shots"),
         "enemy_shot_interval": Option(
-            10, "steps from one shot of an enemy submarine to its next"
+            10, "steps between two shots of an enemy submarine"
         ),
         "enemy_move_interval": Option(
             5, "no effect: init_move_interval sets how fast enemies move"
         ),
-        "diver_move_interval": Option(5, "steps that a diver takes a cell"),
+        "diver_move_interval": Option(5, "steps per cell of a diver"),
     },
     "SpaceInvaders-MinAtar": {
         **_limit(1000),
         "shot_cool_down": Option(5, "steps that must pass between shots"),
         "enemy_move_interval": Option(
-            12, "steps from one move of the aliens to the next, at first"
+            12, "initial number of steps between moves of the aliens"
         ),
         "enemy_shot_interval": Option(10, "steps between two shots of the aliens"),
     },
@@ -244,16 +246,14 @@ PARAMS: dict[str, dict[str, Option]] = {
     "DeepSea-bsuite": {
         **_own_limit("the size of the grid"),
         "deterministic": Option(
-            True, "let moves to the right always succeed, and rewards have no noise"
+            True, "let moves to the right always succeed, without noise in rewards"
         ),
         "sample_action_map": Option(
-            False, "draw anew in each episode which action goes right in each cell"
+            False, "draw a new mapping from actions to directions in each episode"
         ),
-        "unscaled_move_cost": Option(
-            0.01, "cost of moving right all the way, shared among the moves"
-        ),
+        "unscaled_move_cost": Option(0.01, "total cost of moving right all the way"),
         "randomize_actions": Option(
-            True, "let the action that goes right differ from cell to cell"
+            True, "use a different mapping from actions to directions in each cell"
         ),
     },
     "MemoryChain-bsuite": {
@@ -271,7 +271,7 @@ PARAMS: dict[str, dict[str, Option]] = {
     "SimpleBandit-bsuite": {
         **_limit(100),
         "optimal_return": Option(
-            1.0, "reward that regret is measured from; no effect on rewards"
+            1.0, "reference reward for regret; no effect on rewards"
         ),
     },
     "FourRooms-misc": {
@@ -280,7 +280,7 @@ PARAMS: dict[str, dict[str, Option]] = {
             1 / 3, "probability that an action is replaced by another one"
         ),
         "resample_init_pos": Option(False, "start each episode in a random cell"),
-        "resample_goal_pos": Option(False, "put the goal of each episode in one"),
+        "resample_goal_pos": Option(False, "place the goal in a random cell each time"),
     },
     "MetaMaze-misc": {
         **_limit(200),
@@ -290,7 +290,7 @@ PARAMS: dict[str, dict[str, Option]] = {
     },
     "PointRobot-misc": {
         **_limit(100),
-        "max_force": Option(0.1, "distance that the actions -1 and 1 move it"),
+        "max_force": Option(0.1, "distance that the actions -1 and 1 move the point"),
         "circle_radius": Option(1.0, "radius of the half circle that the goal lies on"),
         "dense_reward": Option(
             False, "reward closeness at every step instead of being at the goal"
@@ -302,12 +302,12 @@ PARAMS: dict[str, dict[str, Option]] = {
     "BernoulliBandit-misc": {
         **_limit(100),
         "reward_prob": Option(
-            0.1, "probability that one arm pays 1; it is the other's of paying nothing"
+            0.1, "probability that one arm pays 1, and that the other pays nothing"
         ),
-        "normalize_time": Option(True, "observe the time scaled as below"),
+        "normalize_time": Option(True, "scale the observed time as below"),
         "min_lim": Option(-1.0, "scaled time of step 0"),
         "max_lim": Option(1.0, "scaled time of step t_max"),
-        "t_max": _count(100, "step that the time is scaled by"),
+        "t_max": _count(100, "number of steps that max_lim stands for"),
     },
     "GaussianBandit-misc": {
         **_limit(100),
@@ -329,10 +329,10 @@ PARAMS: dict[str, dict[str, Option]] = {
     "Pong-misc": {
         **_limit(1000),
         "ball_max_y_speed": Option(
-            3, "largest vertical speed of the ball in cells a step"
+            3, "largest vertical speed of the ball in cells per step"
         ),
-        "paddle_y_speed": Option(1, "speed of a paddle in cells a step"),
-        "ball_x_speed": Option(1, "horizontal speed of the ball in cells a step"),
+        "paddle_y_speed": Option(1, "speed of a paddle in cells per step"),
+        "ball_x_speed": Option(1, "horizontal speed of the ball in cells per step"),
         "use_ai_policy": Option(
             True, "let the opponent follow the ball instead of moving at random"
         ),
@@ -350,7 +350,7 @@ DERIVED: dict[str, dict[str, Any]] = {
 
 # --- names ----------------------------------------------------------------------------
 
-# What the numbers in observations, along their last axis, are called.
+# Names of the numbers in observations, along the last axis.
 FEATURES: dict[str, tuple[str, ...]] = {
     "CartPole-v1": ("position", "velocity", "angle", "angular velocity"),
     "Pendulum-v1": ("cos angle", "sin angle", "angular velocity"),
