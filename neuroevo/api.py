@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from neuroevo import loading, multihost
-from neuroevo.config import ranges
-from neuroevo.config import resolve as config
+from neuroevo.config import ranges, resolve
 from neuroevo.config.custom import loggers_in, parts_in
-from neuroevo.config.layers import read_layers
+from neuroevo.config.layers import Layer, read_layers
 from neuroevo.loading import Source
 from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
@@ -87,12 +86,12 @@ def evolve(
     recorded = _recorded(path, custom) if resume and path else []
     resume = bool(recorded)
     first = None if resume else loading.read_start(start)
-    given = [*read_layers(preset, config_file), config.Layer("evolve", options)]
+    given = [*read_layers(preset, config_file), Layer("evolve", options)]
     if first:
         custom = loading.made_parts(first, given, custom=custom)
     layers = [*recorded, *loading.start_layers(first), *given]
     run = launch(
-        config.resolve(layers, custom=custom),
+        resolve.resolve(layers, custom=custom),
         path,
         start=first,
         resume=resume,
@@ -106,7 +105,7 @@ def evolve(
     return run
 
 
-def _recorded(path: Path, custom: Mapping[str, Any]) -> list[config.Layer]:
+def _recorded(path: Path, custom: Mapping[str, Any]) -> list[Layer]:
     """Return the options that the run in `path` was started with, if there is one.
 
     Parts made in Python are left out.
@@ -115,7 +114,7 @@ def _recorded(path: Path, custom: Mapping[str, Any]) -> list[config.Layer]:
         return []
     written = multihost.from_main(partial(resume_config, path))
     written = {k: v for k, v in written.items() if k not in custom}
-    return [config.Layer(str(path / CONFIG), written)]
+    return [Layer(str(path / CONFIG), written)]
 
 
 def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
@@ -147,7 +146,7 @@ def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
         solution = loading.in_memory(source, which)
         if solution is not None:
             return solution
-    layers = [config.Layer("load", options)]
+    layers = [Layer("load", options)]
     found = loading.read_solution(source, layers, custom=custom, which=which)
     return loading.make_solution(*found)
 
@@ -184,7 +183,7 @@ def merge(
     if out is not None:
         check_new_file(Path(out))
     layers = merging.network_layers(read_layers(preset, config_file))
-    layers.append(config.Layer("merge", options))
+    layers.append(Layer("merge", options))
     merged = merging.merge_files(merging.read_genomes(genomes), layers)
     if out is not None:
         merged.save(out)
@@ -255,7 +254,7 @@ def transfer(
     if picture is not None:
         heat_map.check_path(Path(picture))
     custom, options = parts_in(options)
-    layers = [config.Layer("transfer", options)]
+    layers = [Layer("transfer", options)]
     resolved, file = loading.read_solution(genome, layers, custom=custom)
     grid = transferring.make_grid(resolved, **values)
     solution = loading.make_solution(resolved, file)

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 
 from neuroevo import devices
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.command import TRAINING, Command, read
+from neuroevo.config.layers import Layer
+from neuroevo.config.schema import PARTS, Config
 from neuroevo.errors import UserError, unknown
 from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import Parts
@@ -93,7 +95,7 @@ def read_start(source: Source | None) -> GenomeFile | None:
     return None if source is None else read_source(source)
 
 
-def start_layers(file: GenomeFile | None) -> list[config.Layer]:
+def start_layers(file: GenomeFile | None) -> list[Layer]:
     """Return the parts of the genome that a run starts from, as a layer.
 
     The states of a data set depend on the statistics in its file. These stay constant
@@ -101,22 +103,22 @@ def start_layers(file: GenomeFile | None) -> list[config.Layer]:
     """
     if file is None:
         return []
-    named = config.PARTS.keys() - file.made.keys()
+    named = PARTS.keys() - file.made.keys()
     values = {part: file.meta[part] for part in named if part in file.meta}
     if genome_file.statistics(file.arrays):
         values["normalization"] = "constant"
-    return [config.Layer(str(file.path), values)]
+    return [Layer(str(file.path), values)]
 
 
 def read_solution(
     source: Source,
-    layers: Sequence[config.Layer],
+    layers: Sequence[Layer],
     arguments: Sequence[str] = (),
     *,
     command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
     which: Which = "best",
-) -> tuple[config.Config, GenomeFile]:
+) -> tuple[Config, GenomeFile]:
     """Return a genome and the configuration to decode it with; see `configure`."""
     file = read_source(source, which)
     return configure(file, layers, arguments, command=command, custom=custom)
@@ -124,12 +126,12 @@ def read_solution(
 
 def configure(
     file: GenomeFile,
-    layers: Sequence[config.Layer] = (),
+    layers: Sequence[Layer] = (),
     arguments: Sequence[str] = (),
     *,
     command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
-) -> tuple[config.Config, GenomeFile]:
+) -> tuple[Config, GenomeFile]:
     """Return the configuration to decode the genome in `file` with, and that file.
 
     The configuration is the file's own, overridden by `layers` and `arguments`. If
@@ -143,7 +145,7 @@ def configure(
     names: Mapping[str, str] = read(command, arguments).names if arguments else {}
     chosen: Mapping[str, str] | None = None
     if environments := genome_file.split(file):
-        name, layers, chosen = config.take_name("env", layers, names)
+        name, layers, chosen = resolve.take_name("env", layers, names)
         if name is None:
             raise UserError(
                 f"{file.path}: merged from several environments; expected one of them "
@@ -152,12 +154,12 @@ def configure(
         if name not in environments:
             raise unknown(f"env of {file.path}", str(name), environments)
         file = environments[name]
-    layers = list(map(config.without_settings, layers))
+    layers = list(map(resolve.without_settings, layers))
     custom = made_parts(file, layers, names, custom)
-    named = {*config.PARTS, *CHUNKS} - custom.keys()
+    named = {*PARTS, *CHUNKS} - custom.keys()
     own = {name: file.meta[name] for name in named if name in file.meta}
-    layers = [config.Layer(str(file.path), own), *layers]
-    resolved = config.resolve(
+    layers = [Layer(str(file.path), own), *layers]
+    resolved = resolve.resolve(
         layers, arguments, command=command, custom=custom, names=chosen
     )
     return resolved, file
@@ -165,7 +167,7 @@ def configure(
 
 def made_parts(
     file: GenomeFile,
-    layers: Sequence[config.Layer],
+    layers: Sequence[Layer],
     names: Mapping[str, str] = MappingProxyType({}),
     custom: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -176,8 +178,8 @@ def made_parts(
             that `layers` or `names` (from a command line) name.
     """
     made = dict(custom or {})
-    for part in config.PARTS.keys() - made.keys():
-        if config.take_name(part, layers, names)[0] is not None:
+    for part in PARTS.keys() - made.keys():
+        if resolve.take_name(part, layers, names)[0] is not None:
             continue
         if part in file.made:
             made[part] = file.made[part]
@@ -196,21 +198,21 @@ def made_parts(
 def _is_known(part: str, name: str) -> bool:
     """Return whether a part of this name is registered, even if it is broken."""
     try:
-        config.PARTS[part].get(name)
+        PARTS[part].get(name)
     except UserError:
-        return name in config.PARTS[part].names()
+        return name in PARTS[part].names()
     return True
 
 
 def _is_registered(part: str, name: str, options: Any) -> bool:
     """Return whether `options` are those of the registered part `name`."""
     try:
-        return isinstance(options, config.PARTS[part].get(name))
+        return isinstance(options, PARTS[part].get(name))
     except UserError:
         return False
 
 
-def make_solution(resolved: config.Config, file: GenomeFile) -> Solution:
+def make_solution(resolved: Config, file: GenomeFile) -> Solution:
     """Return the genome in `file` with the parts that decode and evaluate it."""
     return finish(*prepare(resolved, file))
 
@@ -218,14 +220,14 @@ def make_solution(resolved: config.Config, file: GenomeFile) -> Solution:
 class Prepared(NamedTuple):
     """A `Solution` without its engine; nothing has been compiled."""
 
-    config: config.Config
+    config: Config
     parts: Parts
     genome: Genome
     which: Which | None
 
 
 @switches.pinned()
-def prepare(resolved: config.Config, file: GenomeFile) -> Prepared:
+def prepare(resolved: Config, file: GenomeFile) -> Prepared:
     """Return the genome in `file`, with the parts that decode and evaluate it.
 
     Nothing is compiled. The configuration is adjusted to the file.
@@ -249,8 +251,8 @@ def prepare(resolved: config.Config, file: GenomeFile) -> Prepared:
         "running",
     ):
         names["normalization"] = "constant"
-        parts["normalization"] = config.PARTS["normalization"].get("constant")()
-    resolved = config.Config(names, parts | {"encoding": encoding}, resolved.settings)
+        parts["normalization"] = PARTS["normalization"].get("constant")()
+    resolved = Config(names, parts | {"encoding": encoding}, resolved.settings)
     built = build.build_parts(resolved, environment, file=file, spec=spec)
     devices.select(resolved.devices)  # reports a mistake before anything is compiled
     genome = build.genome_in(file, built)
@@ -271,7 +273,7 @@ def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> A
 
 @switches.pinned()
 def finish(
-    resolved: config.Config, parts: Parts, genome: Genome, which: Which | None = None
+    resolved: Config, parts: Parts, genome: Genome, which: Which | None = None
 ) -> Solution:
     """Return the solution for the result of `prepare`, with its engine."""
     selected = devices.select(resolved.devices)

@@ -11,7 +11,7 @@ import numpy as np
 
 from neuroevo import multihost
 from neuroevo.config import ranges
-from neuroevo.config.resolve import Config
+from neuroevo.config.schema import Config
 from neuroevo.core import keys
 from neuroevo.core.engine import Answer, Engine
 from neuroevo.core.evaluation import act_with

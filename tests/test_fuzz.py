@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroevo.config import resolve as config
-from neuroevo.config.resolve import PARTS
+from neuroevo.config.schema import PARTS
 
 FEW = settings(
     max_examples=20,  # the same every time

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from neuroevo import registry
-from neuroevo.config.resolve import PARTS
+from neuroevo.config.schema import PARTS
 from neuroevo.errors import UserError, did_you_mean, unknown
 from neuroevo.registry import Registry
 

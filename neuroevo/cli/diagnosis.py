@@ -10,7 +10,7 @@ import numpy as np
 
 import neuroevo
 from neuroevo import api, devices
-from neuroevo.config import resolve as config
+from neuroevo.config.schema import PARTS
 from neuroevo.run import compilation
 from neuroevo.store import genome_file
 from neuroevo.store.directory import BEST, environment
@@ -47,9 +47,7 @@ def examine() -> dict[str, Any]:
         "free_memory_bytes": devices.memory(found)[1],
         "versions": facts["versions"],
         "extras": {name: _version(name) for name in EXTRAS},
-        "plugins": {
-            registry.kind: _foreign(registry) for registry in config.PARTS.values()
-        },
+        "plugins": {registry.kind: _foreign(registry) for registry in PARTS.values()},
         "cache": cache,
         "cache_bytes": _size(Path(cache)) if cache else 0,
     }

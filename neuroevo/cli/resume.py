@@ -8,7 +8,7 @@ import tyro
 
 from neuroevo.cli.common import Quiet
 from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, launch
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.command import Command, Line
 from neuroevo.config.layers import Layer
 from neuroevo.config.ranges import Count, Limit, Positive
@@ -76,4 +76,4 @@ def run(line: Line) -> int:
         Layer(str(path / CONFIG), written),
         Layer("neuroevo resume", changes),
     ]
-    return launch(config.resolve(layers), path, options, resume=True)
+    return launch(resolve.resolve(layers), path, options, resume=True)

@@ -8,7 +8,7 @@ import tyro
 
 from neuroevo.cli.common import Files, Quiet, layers_of
 from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, launch
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.command import ALL, Command, Line
 from neuroevo.config.schema import Settings
 
@@ -48,7 +48,7 @@ def run(line: Line) -> int:
     given = line.options
     start = loading.read_start(given.start)
     layers = [*loading.start_layers(start), *layers_of(given)]
-    resolved = config.resolve(layers, line.words, command=COMMAND)
+    resolved = resolve.resolve(layers, line.words, command=COMMAND)
     options = resolved.settings
     names = [field.name for field in dataclasses.fields(Settings)]
     settings = Settings(**{name: getattr(options, name) for name in names})

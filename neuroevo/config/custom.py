@@ -5,7 +5,7 @@ from typing import Any
 
 from neuroevo import registry
 from neuroevo.config.ranges import plain
-from neuroevo.config.resolve import PARTS
+from neuroevo.config.schema import PARTS
 from neuroevo.errors import UserError, type_in_words
 from neuroevo.traits import PartTraits, traits
 from neuroevo.types import Encoding, Environment, Logger, Policy, Strategy

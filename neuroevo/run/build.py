@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from neuroevo import devices
-from neuroevo.config.resolve import Config
+from neuroevo.config.schema import Config
 from neuroevo.core import engine, evaluation, keys
 from neuroevo.policies.restrict import restrict
 from neuroevo.registry import is_bundled

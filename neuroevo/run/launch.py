@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroevo import devices, multihost
-from neuroevo.config.resolve import Config
+from neuroevo.config.schema import Config
 from neuroevo.run import loop, switches
 from neuroevo.run import recorder as logging
 from neuroevo.run.recorder import Recorder

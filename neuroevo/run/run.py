@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroevo import devices, multihost
-from neuroevo.config.resolve import Config
+from neuroevo.config.schema import Config
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, checks, switches, tuning

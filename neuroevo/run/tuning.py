@@ -9,7 +9,7 @@ import math
 import jax
 
 from neuroevo import devices
-from neuroevo.config.resolve import Config
+from neuroevo.config.schema import Config
 from neuroevo.core import keys
 from neuroevo.core.layout import WIDTH
 from neuroevo.errors import UserError

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from neuroevo import loading
-from neuroevo.config import resolve as config
+from neuroevo.config.layers import Layer
+from neuroevo.config.schema import PARTS, Config
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN
 from neuroevo.run import switches
@@ -88,10 +89,10 @@ class Merged:
         genome_file.save(path, joined.arrays, joined.meta)
 
 
-def network_layers(layers: Sequence[config.Layer]) -> list[config.Layer]:
+def network_layers(layers: Sequence[Layer]) -> list[Layer]:
     """Return what `layers` say of the encoding and the policy."""
     return [
-        config.Layer(
+        Layer(
             source,
             {k: v for k, v in values.items() if str(k).partition(".")[0] in _NETWORK},
         )
@@ -132,11 +133,11 @@ def read_genomes(sources: Sequence[loading.Source]) -> list[GenomeFile]:
 @switches.pinned()
 def merge_files(
     files: Sequence[GenomeFile],
-    layers: Sequence[config.Layer] = (),
+    layers: Sequence[Layer] = (),
     arguments: Sequence[str] = (),
     **options: Any,
 ) -> Merged:
-    """Merge the content of `files`; for `options` see `config.resolve`.
+    """Merge the content of `files`; for `options` see `resolve.resolve`.
 
     Raises:
         UserError: as `merge` does.
@@ -244,12 +245,12 @@ def _names(envs: Sequence[str]) -> list[str]:
     return names
 
 
-def _check_options(layers: Sequence[config.Layer]) -> None:
+def _check_options(layers: Sequence[Layer]) -> None:
     """Raise a UserError for options of what the genomes themselves determine."""
     given = [str(key) for _, values in layers for key in values]
     for option in given:
         part = option.partition("=")[0].partition(".")[0]
-        if part in config.PARTS and part not in _NETWORK:
+        if part in PARTS and part not in _NETWORK:
             raise UserError(
                 f"{option}: each genome keeps its environment and "
                 f"normalization; expected options of {' and '.join(_NETWORK)}"
@@ -271,8 +272,8 @@ def _check_specs(specs: Sequence[Spec], names: Sequence[str], policy: Any) -> No
 
 
 def _disagreements(
-    own: Sequence[config.Config],
-    merged: config.Config,
+    own: Sequence[Config],
+    merged: Config,
     arrays: Mapping[str, np.ndarray],
 ) -> dict[str, list[Any]]:
     """Return the options in which not all genomes agree with the first, in force.
@@ -290,7 +291,7 @@ def _disagreements(
 
 
 def _network_options(
-    resolved: config.Config, arrays: Mapping[str, np.ndarray]
+    resolved: Config, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Return the options of encoding and policy by dotted name."""
     encoding = loading.fit(resolved.parts["encoding"], arrays)

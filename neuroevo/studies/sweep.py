@@ -21,8 +21,8 @@ import numpy as np
 import yaml
 
 from neuroevo import returns
-from neuroevo.config import resolve as config
-from neuroevo.config.layers import read_layers
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.schema import group_of
 from neuroevo.errors import UserError, unknown
 from neuroevo.store.checkpoints import OWN_FILES
@@ -82,11 +82,11 @@ def read(file: Path, out: Path | None = None) -> Sweep:
     trials: dict[str, Trial] = {}
     for changes, seeds in _plan(file, plan):
         label = _label(changes)
-        layer = config.Layer(f"{source}: {label or KEY}", changes)
+        layer = Layer(f"{source}: {label or KEY}", changes)
         for seed in seeds:
-            chosen = config.Layer(source, {} if seed is None else {"seed": seed})
-            resolved = config.resolve(
-                [*layers, config.Layer(source, common), layer, chosen]
+            chosen = Layer(source, {} if seed is None else {"seed": seed})
+            resolved = resolve.resolve(
+                [*layers, Layer(source, common), layer, chosen]
             ).to_dict()
             name = ",".join(filter(None, [label, f"seed={resolved['seed']}"]))
             if name in trials:

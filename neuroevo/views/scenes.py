@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuroevo.config.resolve import Config
+from neuroevo.config.schema import Config
 from neuroevo.spaces import Spec
 from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.views.body_painters import make_painter
