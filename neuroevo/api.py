@@ -9,13 +9,14 @@ from neuroevo import loading, multihost
 from neuroevo.config import ranges, resolve
 from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import Layer, read_layers
+from neuroevo.config.schema import Which
 from neuroevo.loading import Source
 from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
 from neuroevo.run.signals import Interrupted
 from neuroevo.solution import Solution
 from neuroevo.store import policy_file
-from neuroevo.store.directory import CONFIG, Which, check_run, is_run, resume_config
+from neuroevo.store.directory import CONFIG, check_run, is_run, resume_config
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
 from neuroevo.studies import merge as merging

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 
@@ -11,14 +11,14 @@ from neuroevo import devices
 from neuroevo.config import resolve
 from neuroevo.config.command import TRAINING, Command, read
 from neuroevo.config.layers import Layer
-from neuroevo.config.schema import PARTS, Config
+from neuroevo.config.schema import PARTS, Config, Which
 from neuroevo.errors import UserError, unknown
 from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import Parts
 from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file, zoo
-from neuroevo.store.directory import CHUNKS, Which, read_genome
+from neuroevo.store.directory import CHUNKS, read_genome
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.traits import EncodingTraits, traits
 from neuroevo.types import Genome
@@ -51,8 +51,8 @@ def in_memory(source: Source, which: Which = "best") -> Solution | None:
     Raises:
         UserError: if `source` is neither.
     """
-    if which not in ("best", "center"):
-        raise unknown("which", str(which), ("best", "center"))
+    if which not in get_args(Which):
+        raise unknown("which", str(which), get_args(Which))
     if isinstance(source, str | Path):
         return None
     if isinstance(source, Solution):
@@ -257,7 +257,7 @@ def prepare(resolved: Config, file: GenomeFile) -> Prepared:
     devices.select(resolved.devices)  # reports a mistake before anything is compiled
     genome = build.genome_in(file, built)
     which = file.meta.get("which")
-    which = which if which in ("best", "center") else None
+    which = which if which in get_args(Which) else None
     return Prepared(tuning.resolve_auto(resolved, built), built, genome, which)
 
 

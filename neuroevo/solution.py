@@ -11,7 +11,8 @@ import numpy as np
 
 from neuroevo import multihost
 from neuroevo.config import ranges
-from neuroevo.config.schema import Config
+from neuroevo.config.command import DECODING
+from neuroevo.config.schema import Config, Which
 from neuroevo.core import keys
 from neuroevo.core.engine import Answer, Engine
 from neuroevo.core.evaluation import act_with
@@ -21,7 +22,6 @@ from neuroevo.returns import summarize
 from neuroevo.run import switches
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
-from neuroevo.store.directory import Which
 from neuroevo.types import ActWith, Trajectory
 
 P = ParamSpec("P")
@@ -221,8 +221,7 @@ class Solution:
     def meta(self) -> Mapping[str, Any]:
         """Return what a genome file says of how to decode its arrays."""
         described = self.config.to_dict()
-        parts = ("env", "encoding", "policy", "normalization")
-        meta = {part: described[part] for part in parts}
+        meta = {part: described[part] for part in DECODING}
         if self.parts.spec is not None:
             meta["spec"] = genome_file.from_spec(self.parts.spec)
         return meta

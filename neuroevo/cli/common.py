@@ -11,13 +11,15 @@ import tyro
 from neuroevo.config.command import Command, Line
 from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.ranges import Count, Seed
-from neuroevo.config.schema import Machine
+from neuroevo.config.schema import Machine, Which
+from neuroevo.errors import UserError
 
 if TYPE_CHECKING:
     from neuroevo.config.schema import Config
     from neuroevo.store.genome_file import GenomeFile
+    from neuroevo.store.record import RunRecord
 
-Which = Literal["best", "center"]
+Renderer = Literal["outlines", "mujoco"]  # of bodies, see `views.body_painters`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +132,11 @@ def read_solution(command: Command, line: Line) -> "tuple[Config, GenomeFile, An
     return resolved, file, options
 
 
+def missing(argument: str, command: Command) -> UserError:
+    """Return the error for a command line that lacks an argument."""
+    return UserError(f"{argument} is missing: expected {command.usage}")
+
+
 def help_without_genome(command: Command, line: Line) -> None:
     """Print help and exit, if a command line asks for it and names no genome.
 
@@ -147,7 +154,7 @@ def say(line: str) -> None:
     print(f"neuroevo: {line}", file=sys.stderr, flush=True)
 
 
-def read_records(paths: Sequence[str]) -> list[Any]:
+def read_records(paths: Sequence[str]) -> "list[RunRecord]":
     """Return the records of the runs in `paths`."""
     from neuroevo.store import record
 

@@ -11,6 +11,7 @@ import numpy as np
 import neuroevo
 from neuroevo import api, devices
 from neuroevo.config.schema import PARTS
+from neuroevo.registry import Registry
 from neuroevo.run import compilation
 from neuroevo.store import genome_file
 from neuroevo.store.directory import BEST, environment
@@ -85,7 +86,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _foreign(registry: Any) -> list[str]:
+def _foreign(registry: Registry) -> list[str]:
     """Return the entry points of a registry that other packages provide."""
     points = importlib.metadata.entry_points(group=registry.group)
     return [p.name for p in points if p.dist and p.dist.name != "neuroevo"]

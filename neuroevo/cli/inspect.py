@@ -3,9 +3,17 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from neuroevo.cli.common import Cache, Chosen, Files, Genome, read_solution, say
+from neuroevo.cli.common import (
+    Cache,
+    Chosen,
+    Files,
+    Genome,
+    Renderer,
+    read_solution,
+    say,
+)
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.errors import UserError
 
@@ -19,7 +27,7 @@ class Picture:
 
     picture: Path | None = None
     """New file for a picture of the pairs, .png, .svg or .pdf."""
-    renderer: Literal["outlines", "mujoco"] = "outlines"
+    renderer: Renderer = "outlines"
     """How to draw bodies; MuJoCo's renderer needs EGL or OSMesa."""
 
 

@@ -1,15 +1,13 @@
 """``neuroevo list``: the names to choose from."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 import tyro
 
 from neuroevo.config.command import Command, Line
 from neuroevo.errors import unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 KINDS = (
     *("encodings", "envs", "strategies", "policies"),
@@ -57,7 +55,7 @@ def run(line: Line) -> int:
     return 0
 
 
-def _rows(kind: str) -> "Sequence[tuple[str, str]]":
+def _rows(kind: str) -> Sequence[tuple[str, str]]:
     """Return each name of a kind with a short description."""
     if kind == "presets":
         from neuroevo.config.layers import describe_preset, presets

@@ -65,7 +65,3 @@ def _is_distributed() -> bool:
     """Return whether there are other processes, without importing anything for it."""
     multihost = sys.modules.get("neuroevo.multihost")
     return multihost is not None and multihost.is_distributed()
-
-
-if __name__ == "__main__":
-    main()

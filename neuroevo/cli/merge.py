@@ -6,10 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from neuroevo.cli.common import Files, Json, Measured, layers_of, say
+from neuroevo.cli.common import Files, Json, Measured, layers_of, missing, say
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.schema import Machine
-from neuroevo.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +49,19 @@ def run(line: Line) -> int:
     """Merge genomes, and return the exit code."""
     from neuroevo.config.resolve import print_help
     from neuroevo.store.files import check_new_file, to_json
-    from neuroevo.studies import merge as merging
+    from neuroevo.studies import merge
     from neuroevo.terminal import results
     from neuroevo.terminal.console import make_console
 
     options = line.options
-    layers = merging.network_layers(layers_of(options))
+    layers = merge.network_layers(layers_of(options))
     if line.help:
         print_help(COMMAND, line.words, layers)
     if options.out is None:
-        raise UserError(f"--out is missing: expected {COMMAND.usage}")
+        raise missing("--out", COMMAND)
     check_new_file(options.out)
-    merged = merging.merge_files(
-        merging.read_genomes(options.genomes), layers, line.words, command=COMMAND
+    merged = merge.merge_files(
+        merge.read_genomes(options.genomes), layers, line.words, command=COMMAND
     )
     for option, (taken, *others) in merged.disagreements.items():
         listed = ", ".join(str(value) for value in others)

@@ -4,9 +4,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from neuroevo.cli.common import Runs
+from neuroevo.cli.common import Runs, missing
 from neuroevo.config.command import Command, Line
-from neuroevo.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +35,7 @@ def run(line: Line) -> int:
 
     options = line.options
     if not options.runs:
-        raise UserError(f"RUN is missing: expected {COMMAND.usage}")
+        raise missing("RUN", COMMAND)
     runs = [Path(each) for each in options.runs]
     for each in runs:
         check_run(each)

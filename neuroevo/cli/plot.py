@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 import annotated_types as at
 
-from neuroevo.cli.common import Runs, read_records
+from neuroevo.cli.common import Runs, missing, read_records
 from neuroevo.config.command import Command, Line
-from neuroevo.errors import UserError
 
 Inches = Annotated[float, at.Interval(gt=0, lt=100)]
 
@@ -52,10 +51,10 @@ def run(line: Line) -> int:
 
     options = line.options
     if not options.runs:
-        raise UserError(f"RUN is missing: expected {COMMAND.usage}")
+        raise missing("RUN", COMMAND)
     found = read_records(options.runs)
     if options.out is None:
-        raise UserError(f"--out is missing: expected {COMMAND.usage}")
+        raise missing("--out", COMMAND)
     heat_map.check_path(options.out)
     plots.draw(
         found, options.out, metric=options.metric, x=options.x, size=options.size

@@ -2,11 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 import tyro
 
-from neuroevo.cli.common import Cache, Chosen, Files, Genome, read_solution
+from neuroevo.cli.common import Cache, Chosen, Files, Genome, Renderer, read_solution
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.ranges import Count, Positive, Seed
 
@@ -29,7 +29,7 @@ class Video:
     """Maximum number of frames; of a longer episode, only every k-th step is shown."""
     fps: Positive = 25
     """Frames per second."""
-    renderer: Literal["outlines", "mujoco"] = "outlines"
+    renderer: Renderer = "outlines"
     """How to draw bodies; MuJoCo's renderer needs EGL or OSMesa."""
 
 

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from neuroevo.cli.common import Runs, read_records, say
+from neuroevo.cli.common import Runs, missing, read_records, say
 from neuroevo.config.command import Command, Line
-from neuroevo.errors import UserError
 
 if TYPE_CHECKING:
     from neuroevo.store.record import RunRecord
@@ -45,7 +44,7 @@ def run(line: Line) -> int:
 
     options = line.options
     if not options.runs:
-        raise UserError(f"RUN is missing: expected {COMMAND.usage}")
+        raise missing("RUN", COMMAND)
     found = read_records(options.runs)
     one = len(found) == 1
     path = options.out or (Path(options.runs[0]) if one else Path()) / "report.html"

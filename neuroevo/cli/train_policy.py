@@ -3,10 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from neuroevo.cli.common import Cache, Chosen, Files, Genome, read_solution
+from neuroevo.cli.common import Cache, Chosen, Files, Genome, missing, read_solution
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.ranges import Seed
-from neuroevo.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ def run(line: Line) -> int:
 
     out = options.out
     if out is None:
-        raise UserError(f"--out is missing: expected {COMMAND.usage}")
+        raise missing("--out", COMMAND)
     policy_file.check(out)
     api.save_policy(loading.make_solution(resolved, file), out, seed=options.seed)
     print(out)

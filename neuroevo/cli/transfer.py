@@ -70,16 +70,16 @@ def run(line: Line) -> int:
     resolved, file, options = read_solution(COMMAND, line)
     from neuroevo import loading
     from neuroevo.store.files import to_json
-    from neuroevo.studies import transfer as transferring
+    from neuroevo.studies import transfer
     from neuroevo.terminal import results
     from neuroevo.terminal.console import make_console
     from neuroevo.views import heat_map
 
-    values = {name: getattr(options, name) for name in transferring.AXES.values()}
-    grid = transferring.make_grid(resolved, **values)
+    values = {name: getattr(options, name) for name in transfer.AXES.values()}
+    grid = transfer.make_grid(resolved, **values)
     if options.picture is not None:
         heat_map.check_path(options.picture)
-    result = transferring.measure(
+    result = transfer.measure(
         loading.make_solution(resolved, file),
         grid,
         policies=options.policies,

@@ -21,7 +21,7 @@ PARTS = {
     "strategy": registry.strategies,
 }
 CACHE = "compilation_cache"
-
+Which = Literal["best", "center"]  # of a run: its best center, or the last one
 
 # The default of each part, and its line in --help.
 DEFAULT_PARTS = {

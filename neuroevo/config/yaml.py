@@ -45,6 +45,11 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     return values
 
 
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Return a mapping as YAML, in its own order."""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+
+
 class _Loader(yaml.SafeLoader):
     """Loads plain data of bounded size; refuses a key that is given twice."""
 

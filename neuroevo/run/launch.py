@@ -7,8 +7,7 @@ from typing import Any
 
 from neuroevo import devices, multihost
 from neuroevo.config.schema import Config
-from neuroevo.run import loop, switches
-from neuroevo.run import recorder as logging
+from neuroevo.run import loop, recorder, switches
 from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Run
 from neuroevo.run.signals import interruptible
@@ -62,7 +61,7 @@ def launch(
             start = _read_start(path)
         run = Run(config, path, start, keep_metrics)
         loggers = {**config.loggers, **(loggers or {})}
-        multihost.from_main(lambda: logging.check(loggers, path))
+        multihost.from_main(lambda: recorder.check(loggers, path))
         stop = stack.enter_context(interruptible(leave))
         directory = None
         if path and multihost.is_main():

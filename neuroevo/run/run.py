@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from neuroevo import devices, multihost
-from neuroevo.config.schema import Config
+from neuroevo.config.schema import Config, Which
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, checks, switches, tuning
 from neuroevo.run.watch import Watch
 from neuroevo.solution import Solution, without_seeds
 from neuroevo.store.checkpoints import from_host
-from neuroevo.store.directory import RunDirectory, Which
+from neuroevo.store.directory import RunDirectory
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.store.metrics import METRICS
 

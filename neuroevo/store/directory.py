@@ -13,18 +13,18 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import filelock
-import yaml
 
 import neuroevo
 from neuroevo.config import recorded
-from neuroevo.config.yaml import read_yaml
+from neuroevo.config.schema import Which
+from neuroevo.config.yaml import read_yaml, to_yaml
 from neuroevo.core import keys
 from neuroevo.errors import UserError, first_line, kind_of
 from neuroevo.store import checkpoints, genome_file, metrics
-from neuroevo.store.files import atomic_write, to_json
+from neuroevo.store.files import atomic_write, write_json
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -36,7 +36,6 @@ SUMMARY = "summary.json"
 LOGGERS = "loggers.json"
 LOCK = ".lock"
 
-Which = Literal["best", "center"]
 _GENOMES: dict[Which, str] = {"best": BEST, "center": CENTER}
 
 # What a run that was killed before it had a configuration leaves behind.
@@ -230,8 +229,7 @@ class RunDirectory:
                 if isinstance(options, Mapping) and options.get(option):
                     copy = self._copy(Path(options[option]), part)
                     versioned[part] = {**options, option: copy}
-            text = yaml.safe_dump(versioned, sort_keys=False, allow_unicode=True)
-            atomic_write(self.path / CONFIG, text)
+            atomic_write(self.path / CONFIG, to_yaml(versioned))
 
     def _copy(self, file: Path, name: str) -> str:
         """Copy `file` into the run, and return the name of the copy.
@@ -255,7 +253,7 @@ class RunDirectory:
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         with self.writing():
-            atomic_write(self.path / name, to_json(content, indent=2) + "\n")
+            write_json(self.path / name, content)
 
     def append_metrics(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append one line for each generation."""
@@ -339,7 +337,7 @@ def _acquire(path: Path) -> filelock.BaseFileLock:
 
 def write_loggers(path: Path, known: Mapping[str, Any]) -> None:
     """Write what the loggers of a run have to know of its sessions before."""
-    atomic_write(path / LOGGERS, to_json(known, indent=2) + "\n")
+    write_json(path / LOGGERS, known)
 
 
 def environment() -> dict[str, Any]:

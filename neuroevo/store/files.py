@@ -75,6 +75,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object to a JSON file, in one step."""
+    atomic_write(path, to_json(content, indent=2) + "\n")
+
+
 def _null(number: float) -> None:
     """Stand for a number that JSON lacks."""
 

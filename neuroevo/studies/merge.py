@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from neuroevo import loading
+from neuroevo.config.command import DECODING, TRAINING, Command
 from neuroevo.config.layers import Layer
 from neuroevo.config.schema import PARTS, Config
 from neuroevo.errors import UserError
@@ -114,8 +115,7 @@ def read_genomes(sources: Sequence[loading.Source]) -> list[GenomeFile]:
             raise UserError(
                 f"{path}: merged already; expected the genomes that it was merged from"
             )
-        wanted = ("env", *_NETWORK, "normalization")
-        missing = ", ".join(part for part in wanted if part not in meta)
+        missing = ", ".join(part for part in DECODING if part not in meta)
         if missing:
             raise UserError(
                 f"{path}: has no {'' if meta else 'meta, and so no '}{missing}; "
@@ -135,9 +135,16 @@ def merge_files(
     files: Sequence[GenomeFile],
     layers: Sequence[Layer] = (),
     arguments: Sequence[str] = (),
-    **options: Any,
+    *,
+    command: Command = TRAINING,
 ) -> Merged:
-    """Merge the content of `files`; for `options` see `resolve.resolve`.
+    """Merge the content of `files`.
+
+    Args:
+        files: from `read_genomes`.
+        layers: options of the encoding and the policy.
+        arguments: the words of a command line, which win over all layers.
+        command: what these are the words of.
 
     Raises:
         UserError: as `merge` does.
@@ -145,11 +152,14 @@ def merge_files(
     _check_options(layers)
     shared = [_with_network(file, files[0]) for file in files]
     configs = [
-        loading.configure(file, layers, arguments, **options)[0] for file in shared
+        loading.configure(file, layers, arguments, command=command)[0]
+        for file in shared
     ]
     settings = configs[0].settings
     own_configs = [
-        dataclasses.replace(loading.configure(file, **options)[0], settings=settings)
+        dataclasses.replace(
+            loading.configure(file, command=command)[0], settings=settings
+        )
         for file in files
     ]
     own = list(map(loading.prepare, own_configs, files))
@@ -249,7 +259,7 @@ def _check_options(layers: Sequence[Layer]) -> None:
     """Raise a UserError for options of what the genomes themselves determine."""
     given = [str(key) for _, values in layers for key in values]
     for option in given:
-        part = option.partition("=")[0].partition(".")[0]
+        part = option.partition(".")[0]
         if part in PARTS and part not in _NETWORK:
             raise UserError(
                 f"{option}: each genome keeps its environment and "

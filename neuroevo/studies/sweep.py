@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import yaml
 
 from neuroevo import returns
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.schema import group_of
+from neuroevo.config.yaml import to_yaml
 from neuroevo.errors import UserError, unknown
 from neuroevo.store.checkpoints import OWN_FILES
 from neuroevo.store.directory import (
@@ -300,8 +300,7 @@ def prepare(sweep: Sweep) -> list[Trial]:
     missing = [trial for trial in sweep.trials if not is_finished(trial)]
     for trial in missing:
         sweep.path.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(dict(trial.config), sort_keys=False, allow_unicode=True)
-        atomic_write(trial.file, text)
+        atomic_write(trial.file, to_yaml(trial.config))
     return missing
 
 

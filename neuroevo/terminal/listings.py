@@ -34,7 +34,10 @@ def render_list(title: str, rows: Iterable[tuple[str, str]], console: Console) -
 
 
 def render_doctor(found: Mapping[str, Any], console: Console) -> None:
-    """Print how an installation is; keys as in `doctor.examine`, and `self_test`."""
+    """Print how an installation is.
+
+    Keys as in `neuroevo.cli.diagnosis.examine`, and `self_test`.
+    """
 
     def listed(versions: Mapping[str, str | None]) -> str:
         return ", ".join(f"{name} {v}" for name, v in versions.items() if v)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neuroevo.config.schema import group_of
+from neuroevo.config.schema import PARTS, group_of
 from neuroevo.store.record import RunRecord
 
 AXES = {
@@ -22,7 +22,6 @@ METRICS = {
     "spread": "standard deviation of the candidates",
 }
 _POINTS = 200  # of a curve of several runs, where it has to be interpolated
-_PARTS = ("env", "encoding", "policy", "normalization", "strategy")
 
 
 class Curve(NamedTuple):
@@ -48,7 +47,7 @@ def group(found: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
             run
         )
     settings = [setting for setting, _ in by_setting.values()]
-    names = _differing(settings, [f"{part}.name" for part in _PARTS])
+    names = _differing(settings, [f"{part}.name" for part in PARTS])
     names = names or ["env.name", "encoding.name", "strategy.name"]
     groups = {}
     for setting, members in by_setting.values():
@@ -66,7 +65,7 @@ def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if group_of(key) != "search" or key == "seed":
             continue
-        if key in _PARTS:
+        if key in PARTS:
             value = value if isinstance(value, Mapping) else {"name": value}
             found |= {f"{key}.{option}": v for option, v in value.items()}
         else:
@@ -90,7 +89,7 @@ def several(found: Sequence[RunRecord], key: str, x: str) -> Curve | None:
 
     It ends with the shortest run: beyond, it would be a mean of others. Where runs were
     not measured at the same points, they are interpolated. None if one of the runs has
-    no such figure.
+    no such metric.
     """
     points = [one(run, key, x) for run in found]
     if not all(len(xs) for xs, _ in points):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import yaml
 
+from neuroevo.config.yaml import to_yaml
 from neuroevo.returns import known, known_ends
 from neuroevo.solution import Solution
 from neuroevo.store.directory import CONFIG
@@ -50,7 +50,7 @@ def make_report(
         genome=_show_genome(genome),
         recording=recording,
         episode=recording and pages.data_uri(video.make_gif(recording), "gif"),
-        config=yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True),
+        config=to_yaml(run.config),
         environment=_flat(run.environment),
         commands=_commands(run),
     )
