@@ -22,7 +22,7 @@ from neuroevo.store.metrics import collect_metrics, write_table
 from neuroevo.studies import merge as merging
 from neuroevo.studies import transfer as transferring
 from neuroevo.terminal.display import make_display, make_line
-from neuroevo.views import heat_map
+from neuroevo.views import figures, heat_map
 
 
 def evolve(
@@ -253,7 +253,7 @@ def transfer(
     for name, count in (("policies", policies), ("episodes", episodes)):
         ranges.argument(name, count, ranges.Count)
     if picture is not None:
-        heat_map.check_path(Path(picture))
+        figures.check_path(Path(picture))
     custom, options = parts_in(options)
     layers = [Layer("transfer", options)]
     resolved, file = loading.read_solution(genome, layers, custom=custom)

@@ -40,6 +40,11 @@ def first_line(error: BaseException, most: int = 200) -> str:
     return lines[0][:most] if lines else type(error).__name__
 
 
+def in_one_line(error: BaseException, most: int = _MOST) -> str:
+    """Return all that `error` says in one line, or its type if it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def type_in_words(value: object) -> str:
     """Return the type of `value` in words, such as ``an int`` or ``the class X``."""
     if value is None:

@@ -26,7 +26,7 @@ from neuroevo.policies.networks import MLP, with_activation_in_params
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
 from neuroevo.studies import transfer as transferring
-from neuroevo.views import heat_map
+from neuroevo.views import figures, heat_map
 
 OPTIONS = {
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 20},
@@ -395,7 +395,7 @@ def test_the_longest_axis_goes_across(monkeypatch):
     assert drawn["title"].endswith("activation tanh, optimizer adam, steps 64")
 
 
-@pytest.mark.parametrize("suffix", heat_map.SUFFIXES)
+@pytest.mark.parametrize("suffix", figures.SUFFIXES)
 def test_pictures_of_every_kind(suffix, tmp_path):
     path = tmp_path / f"heat{suffix}"
     result = result_of(width=[64, 128])
@@ -404,4 +404,4 @@ def test_pictures_of_every_kind(suffix, tmp_path):
     begins = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
     assert path.read_bytes().startswith(begins[suffix])
     with pytest.raises(neuroevo.UserError, match="exists already"):
-        heat_map.check_path(path)
+        figures.check_path(path)

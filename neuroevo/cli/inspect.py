@@ -52,10 +52,10 @@ def run(line: Line) -> int:
         return _show_raw(line, error)
     from neuroevo import loading
     from neuroevo.store.files import atomic_write
-    from neuroevo.views import heat_map, pair_pictures, pairs
+    from neuroevo.views import figures, pair_pictures, pairs
 
     if options.picture is not None:
-        heat_map.check_path(options.picture)
+        figures.check_path(options.picture)
         if "states" not in file.arrays:
             raise UserError(
                 f"{file.path}: expected a data set to draw, but it has no states"

@@ -47,7 +47,7 @@ COMMAND = Command(
 
 def run(line: Line) -> int:
     """Draw learning curves, and return the exit code."""
-    from neuroevo.views import heat_map, plots
+    from neuroevo.views import figures, plots
 
     options = line.options
     if not options.runs:
@@ -55,7 +55,7 @@ def run(line: Line) -> int:
     found = read_records(options.runs)
     if options.out is None:
         raise missing("--out", COMMAND)
-    heat_map.check_path(options.out)
+    figures.check_path(options.out)
     plots.draw(
         found, options.out, metric=options.metric, x=options.x, size=options.size
     )

@@ -73,12 +73,12 @@ def run(line: Line) -> int:
     from neuroevo.studies import transfer
     from neuroevo.terminal import results
     from neuroevo.terminal.console import make_console
-    from neuroevo.views import heat_map
+    from neuroevo.views import figures, heat_map
 
     values = {name: getattr(options, name) for name in transfer.AXES.values()}
     grid = transfer.make_grid(resolved, **values)
     if options.picture is not None:
-        heat_map.check_path(options.picture)
+        figures.check_path(options.picture)
     result = transfer.measure(
         loading.make_solution(resolved, file),
         grid,

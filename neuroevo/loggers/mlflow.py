@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, in_one_line
 from neuroevo.loggers.rows import Rows, clock, metrics, need, results
 from neuroevo.store.files import flatten
 from neuroevo.types import Logger, Session
@@ -74,6 +74,6 @@ class MLflow:
             if found is None:
                 return client, client.create_experiment(self.experiment)
         except MlflowException as error:
-            reason = " ".join(str(error).split())
+            reason = in_one_line(error)
             raise UserError(f"log: mlflow: cannot use this store: {reason}") from None
         return client, found.experiment_id

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from neuroevo.errors import UserError, check_file
+from neuroevo.errors import UserError, check_file, in_one_line
 
 _MOST_BYTES = 2**28  # that a smaller file may expand to
 _MOST_ARRAYS = 10_000
@@ -58,7 +58,7 @@ def read(path: Path, expected: str) -> dict[str, np.ndarray]:
             warnings.simplefilter("error")  # numpy repairs headers, and warns of it
             return _read(path)
     except Exception as error:  # a damaged archive fails in many ways
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = in_one_line(error, 200)
         raise UserError(f"{path}: not {expected}: {reason}") from None
 
 

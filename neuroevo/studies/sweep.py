@@ -24,7 +24,7 @@ from neuroevo.config import resolve
 from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.schema import group_of
 from neuroevo.config.yaml import to_yaml
-from neuroevo.errors import UserError, unknown
+from neuroevo.errors import UserError, in_one_line, unknown
 from neuroevo.store.checkpoints import OWN_FILES
 from neuroevo.store.directory import (
     SUMMARY,
@@ -345,7 +345,7 @@ def submit(sweep: Sweep, cluster: str) -> list[Any]:
             **{"name": sweep.path.name, "timeout_min": 24 * 60} | dict(sweep.submit)
         )
     except (RuntimeError, NameError, TypeError, ValueError) as error:
-        raise UserError(f"--submit {cluster}: {' '.join(str(error).split())}") from None
+        raise UserError(f"--submit {cluster}: {in_one_line(error)}") from None
     missing = [
         Job(trial._replace(path=trial.path.absolute()), quiet=True)
         for trial in prepare(sweep)

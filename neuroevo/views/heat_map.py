@@ -1,4 +1,4 @@
-"""Results as pictures, drawn by matplotlib, which is imported only to draw one."""
+"""What ``neuroevo transfer`` found, as a heat map drawn by matplotlib."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroevo.store.files import check_new_file
 from neuroevo.terminal.formatting import format_value
-
-SUFFIXES = (".png", ".svg", ".pdf")
-
-
-def check_path(path: Path) -> None:
-    """Raise a `UserError` unless a new picture can be written to `path`."""
-    check_new_file(path, SUFFIXES)
+from neuroevo.views.figures import new_figure
 
 
 def draw_transfer(result: Mapping[str, Any], path: Path) -> None:
@@ -68,13 +61,9 @@ def draw_heat_map(
         titles: of rows and columns.
         title: of the picture.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     left = max(len(label) for label in rows)
     size = (max(4.5, 2.5 + 0.08 * left + 0.8 * len(columns)), 1.6 + 0.35 * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(size, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto")
     axes.set_facecolor("lightgray")

@@ -12,6 +12,7 @@ import numpy as np
 
 from neuroevo.solution import Solution
 from neuroevo.views.colors import draw_legend
+from neuroevo.views.figures import new_figure
 from neuroevo.views.pairs import Pairs, answers, features
 from neuroevo.views.scenes import Scene, make_scene
 
@@ -37,9 +38,6 @@ class Cards(NamedTuple):
 
 def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any:
     """Return a matplotlib figure of the pairs, at most `MOST` of them."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     values, scale = _shown(pairs)
     scene = _make_scene(solution, pairs, renderer)
     titled, count = answers(pairs)[:MOST], len(pairs.order)
@@ -51,8 +49,7 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
     columns = min(len(titled), 4 if width > 2 or count < 8 else 8)
     rows = -(-len(titled) // columns)
     size = (max(width * columns, 4.5), (height + text + 0.3) * rows + 0.7)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(size, layout="constrained")
     cells = figure.add_gridspec(rows, columns)
     for i, (title, _) in enumerate(titled):
         cell = cells[i].subgridspec(2, 1, height_ratios=[height, text + 1e-3])
@@ -102,11 +99,7 @@ def draw_cards(pairs: Pairs, solution: Solution | None = None) -> Cards:
 
 
 def _draw_state(scene: Scene, values: np.ndarray) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=scene.size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(scene.size, layout="constrained")
     scene.draw(figure.add_subplot(), values, None)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pad_inches=0.03)

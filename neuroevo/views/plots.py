@@ -8,6 +8,7 @@ from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import format_count
 from neuroevo.views import curves
 from neuroevo.views.colors import color
+from neuroevo.views.figures import new_figure
 
 _STYLES = ("-", "--", "-.", ":")  # to be distinguished without colors, too
 _RC: Any = {
@@ -43,12 +44,9 @@ def draw(
         size: width and height in inches.
     """
     import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_RC):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(size, layout="constrained")
         axes = figure.add_subplot()
         if len(found) == 1:
             _draw_one(axes, found[0], x)

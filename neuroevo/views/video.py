@@ -9,13 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from neuroevo.config.schema import Config
 from neuroevo.errors import UserError
-from neuroevo.spaces import Discrete
+from neuroevo.spaces import Discrete, Spec
 from neuroevo.store.files import atomic_write, check_new_file
 from neuroevo.terminal.formatting import format_value
 from neuroevo.traits import EnvironmentTraits, traits
 from neuroevo.views.body_page import make_page
 from neuroevo.views.colors import draw_legend
+from neuroevo.views.figures import new_figure
 from neuroevo.views.recording import Recording
 from neuroevo.views.scenes import make_scene
 
@@ -25,7 +27,7 @@ _INCHES = (6, 4)  # 480 x 320 pixels, which recording codecs like
 _COLORS = 64  # of a GIF
 
 
-def check_path(path: Path, config: Any) -> None:
+def check_path(path: Path, config: Config) -> None:
     """Raise a `UserError` unless an episode can be written to `path`."""
     check_new_file(path, SUFFIXES)
     if path.suffix == ".mp4":
@@ -61,9 +63,6 @@ def draw_frames(
     recording: Recording, renderer: str = "outlines"
 ) -> Iterator[np.ndarray]:
     """Yield the frames, (320, 480, 3) uint8 each."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     config, spec = recording.solution.config, recording.solution.parts.environment.spec
     scale = float(np.abs(recording.trajectory.observations).max())
     scene = make_scene(config, spec, states=True, scale=scale, renderer=renderer)
@@ -71,8 +70,7 @@ def draw_frames(
     name_action = _action_names(config, spec)
     for t in recording.shown:
         number = steps.numbers[t]
-        figure = Figure(figsize=_INCHES, dpi=_DPI)
-        canvas = FigureCanvasAgg(figure)
+        figure = new_figure(_INCHES, dpi=_DPI)
         axes = figure.add_axes(scene.place)
         if scene.legend:
             draw_legend(figure, scene.legend, loc="center right")
@@ -83,8 +81,8 @@ def draw_frames(
         said = f"{action}   return {format_value(returns[number])}"
         figure.text(0.02, 0.93, f"{recording.name}   step {number + 1}", va="center")
         figure.text(0.98, 0.93, said, va="center", ha="right")
-        canvas.draw()
-        yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        figure.canvas.draw()
+        yield np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
 def make_gif(
@@ -137,7 +135,7 @@ def _import_ffmpeg() -> Any:
     return imageio_ffmpeg
 
 
-def _action_names(config: Any, spec: Any) -> Callable[[np.ndarray], str]:
+def _action_names(config: Config, spec: Spec) -> Callable[[np.ndarray], str]:
     """Return what says an action in a few words, if it can be."""
     names = traits(EnvironmentTraits, config.parts["env"]).actions
     if not isinstance(spec.action, Discrete):

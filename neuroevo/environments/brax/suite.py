@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from neuroevo.environments.brax import bodies, registered, tables
 from neuroevo.environments.options import Option, make_options, option_of
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, in_one_line
 from neuroevo.spaces import Box, Spec
 from neuroevo.traits import Bodies
 from neuroevo.types import Environment
@@ -147,7 +147,7 @@ def _construct(options: Any, name: str) -> Any:
 
             return brax.envs.get_environment(name, **given)
     except Exception as error:  # whatever a constructor raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = f"{type(error).__name__}: {in_one_line(error)}"
         raise UserError(f"environment {name} could not be made: {reason}") from error
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from neuroevo.environments.actions import scale_to
 from neuroevo.environments.gymnax import tables
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, in_one_line
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Action, Environment
 
@@ -204,7 +204,7 @@ def _make(name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
     try:
         return gymnax.make(name, **arguments)
     except Exception as error:  # whatever the maker of an environment raises
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = f"{type(error).__name__}: {in_one_line(error)}"
         raise UserError(f"environment {name} could not be made: {reason}") from error
 
 
