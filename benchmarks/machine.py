@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from neuroevo.devices import label
-from neuroevo.store.directory import environment
+from neuroevo.store.provenance import environment
 
 MATRIX, MATRIX_QUICK = 2048, 256  # rows and columns
 ARRAY, ARRAY_QUICK = 2**26, 2**16  # numbers in all, 4 bytes each: far beyond any cache

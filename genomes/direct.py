@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from neuroevo.spaces import Spec
 from neuroevo.types import Encoding, Key, Params, Policy, Start
@@ -32,13 +31,6 @@ class Direct:
         "policies": 1,
         "episodes": 4,
     }
-
-    def fit_to(
-        self, arrays: Mapping[str, np.ndarray], spec: Spec | None = None
-    ) -> "Direct":
-        """Return these options unchanged: they do not depend on a genome file."""
-        del arrays, spec
-        return self
 
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding of the parameters of `policy`."""

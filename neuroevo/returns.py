@@ -1,7 +1,6 @@
 """Statistics of returns: means, spreads, intervals, and the collapse of a center."""
 
 import math
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -111,11 +110,3 @@ class Collapse:
 
     def __bool__(self) -> bool:
         return self._low >= 2
-
-    @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Collapse":
-        """Return the state after all rows of ``metrics.jsonl``."""
-        collapse = cls()
-        for row in rows:
-            collapse.update(row.get("center_return"), row.get("fitness_std"))
-        return collapse

@@ -194,7 +194,7 @@ class Solution:
         meta = {
             **self.meta(),
             "encoding": {"name": "direct"},
-            **genome_file.from_spec(self.parts.spec or self.parts.task.spec),
+            **genome_file.from_spec(self.parts.network_spec),
             "trained_from": self.config.to_dict()["encoding"] | {"seed": seed},
         }
         return arrays, meta

@@ -92,10 +92,9 @@ def test_contract(name, spec):
 
 
 @pytest.mark.parametrize("name", encodings.names())
-def test_suggestions_and_fitting_exist(name):
+def test_suggestions_exist(name):
     part = encodings.get(name)
     assert all(isinstance(key, str) for key in part.suggests)
-    assert callable(part().fit_to)
 
 
 # ---------------------------------------------------------------------------- direct
@@ -112,7 +111,6 @@ def test_direct_is_the_parameters():
     assert encoding.decode(genome, encoding.start(key)) is genome
     zeros = Direct(init="zeros").build(policy, CONTINUOUS).init(key)
     assert_trees_close(zeros, jax.tree.map(jnp.zeros_like, genome))
-    assert Direct().fit_to({"anything": np.zeros(3)}) == Direct()
 
 
 # ------------------------------------------------- the data set: against plain numpy

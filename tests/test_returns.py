@@ -57,10 +57,8 @@ def test_a_failure_is_not_hidden():
 
 
 def test_collapse_of_metrics():
-    rows = [
-        {"center_return": value, "fitness_std": 5.0}
-        for value in (250.0, 2034.0, None, 300.0, 250.0)
-    ]
-    assert statistics.Collapse.of(rows)
-    assert not statistics.Collapse.of(rows[:-1])
-    assert not statistics.Collapse.of([])
+    collapse, seen = statistics.Collapse(), [False]
+    for value in (250.0, 2034.0, None, 300.0, 250.0):
+        collapse.update(value, 5.0)
+        seen.append(bool(collapse))
+    assert seen == [False] * 5 + [True]

@@ -19,7 +19,7 @@ import neuroevo
 from neuroevo.config.layers import read_layers
 from neuroevo.config.resolve import resolve
 from neuroevo.errors import UserError
-from neuroevo.store import directory, genome_file
+from neuroevo.store import directory, genome_file, provenance
 from neuroevo.store.directory import (
     CONFIG,
     SUMMARY,
@@ -189,7 +189,7 @@ def test_a_run_has_its_own_copy_of_a_file(tmp_path, monkeypatch):
 
 def test_an_environment_without_git_is_recorded(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert directory.environment()["git_revision"] is None
+    assert provenance.environment()["git_revision"] is None
 
 
 # -------------------------------------------------------------- what version 0.1 wrote

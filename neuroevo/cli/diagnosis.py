@@ -14,8 +14,9 @@ from neuroevo.config.schema import PARTS
 from neuroevo.registry import Registry
 from neuroevo.run import compilation
 from neuroevo.store import genome_file
-from neuroevo.store.directory import BEST, environment
+from neuroevo.store.directory import BEST
 from neuroevo.store.metrics import read_metrics
+from neuroevo.store.provenance import environment, version
 
 EXTRAS = ("tensorboard", "wandb", "mlflow", "pyarrow", "submitit")
 _SETTINGS: dict[str, Any] = {
@@ -47,7 +48,7 @@ def examine() -> dict[str, Any]:
         "devices": devices.label(found),
         "free_memory_bytes": devices.memory(found)[1],
         "versions": facts["versions"],
-        "extras": {name: _version(name) for name in EXTRAS},
+        "extras": {name: version(name) for name in EXTRAS},
         "plugins": {registry.kind: _foreign(registry) for registry in PARTS.values()},
         "cache": cache,
         "cache_bytes": _size(Path(cache)) if cache else 0,
@@ -77,13 +78,6 @@ def self_test() -> dict[str, Any]:
         "seconds": time.monotonic() - began,
         "compile_seconds": run.summary["compile_seconds"],
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _foreign(registry: Registry) -> list[str]:

@@ -52,8 +52,8 @@ def build_parts(
     """
     options = config.parts
     environment = environment or build_environment(options["env"])
-    policy = options["policy"].build(spec or environment.spec)
     seen = spec or environment.spec
+    policy = options["policy"].build(seen)
     if not is_bundled(options["policy"]):
         checks.check_policy(policy, seen)
     encoding = options["encoding"].build(policy, seen)

@@ -114,8 +114,8 @@ def _action(spec: Spec) -> jax.ShapeDtypeStruct:
 # --- policies and encodings -----------------------------------------------------------
 
 
-def check_policy(policy: Policy, spec: Spec) -> Shapes:
-    """Check that a policy's actions fit `spec`; return the shapes of its parameters.
+def check_policy(policy: Policy, spec: Spec) -> None:
+    """Check that a policy's actions fit `spec`.
 
     Raises:
         UserError: if its actions do not fit.
@@ -128,18 +128,14 @@ def check_policy(policy: Policy, spec: Spec) -> Shapes:
     expected = _action(spec)
     kind = "integer" if isinstance(spec.action, Discrete) else "real"
     _check_array("policy.act", "an action as in env.spec", action, expected.shape, kind)
-    return params
 
 
-def check_encoding(encoding: Encoding, params: Shapes) -> Shapes:
+def check_encoding(encoding: Encoding, params: Shapes) -> None:
     """Check that an encoding decodes its genomes to a policy's parameters.
 
     Args:
         encoding: the encoding.
         params: the shapes of the policy's parameters.
-
-    Returns:
-        The shapes of a genome.
 
     Raises:
         UserError: if the genome is empty, if the initial genome is not finite, or if
@@ -152,7 +148,6 @@ def check_encoding(encoding: Encoding, params: Shapes) -> Shapes:
     start = _trace("encoding.start", encoding.start, keys.abstract())
     decoded = _trace("encoding.decode", encoding.decode, genome, start)
     _check_like("encoding.decode", "parameters like policy.init's", params, decoded)
-    return genome
 
 
 def check_genome_shapes(name: str, genome: Shapes) -> None:

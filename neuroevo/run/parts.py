@@ -22,6 +22,11 @@ class Parts(NamedTuple):
     strategy: Strategy | None
     spec: Spec | None = None  # what networks are made for, if not for the environment
 
+    @property
+    def network_spec(self) -> Spec:
+        """What networks are made for."""
+        return self.spec or self.environment.spec
+
 
 def shapes(init: Callable) -> Any:
     """Return the shapes of the result of ``init(key)``, without computing it.

@@ -7,6 +7,7 @@ import dataclasses
 import math
 
 import jax
+from humanize import naturalsize
 
 from neuroevo import devices
 from neuroevo.config.schema import Config
@@ -14,7 +15,6 @@ from neuroevo.core import keys
 from neuroevo.core.layout import WIDTH
 from neuroevo.errors import UserError
 from neuroevo.run.parts import Parts, count, shapes, size
-from neuroevo.terminal.formatting import format_bytes
 from neuroevo.traits import EnvironmentTraits, traits
 
 # Episodes that make a generation lengthy: about 20 s or more on two cores.
@@ -155,7 +155,7 @@ def check_memory(config: Config, parts: Parts, sharing: int, free: float | None)
     if sharing > 1:
         advice += ", or --devices 1"
     raise UserError(
-        f"the run needs about {format_bytes(total)} of memory "
-        f"({format_bytes(sharing * needs[largest])} for the {largest}), but only "
-        f"{format_bytes(free)} are free: use {advice}"
+        f"the run needs about {naturalsize(total)} of memory "
+        f"({naturalsize(sharing * needs[largest])} for the {largest}), but only "
+        f"{naturalsize(free)} are free: use {advice}"
     )

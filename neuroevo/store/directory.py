@@ -2,15 +2,10 @@
 
 import contextlib
 import hashlib
-import importlib.metadata
 import itertools
 import os
-import platform
 import re
 import shlex
-import subprocess
-import sys
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -21,9 +16,8 @@ import neuroevo
 from neuroevo.config import recorded
 from neuroevo.config.schema import Which
 from neuroevo.config.yaml import read_yaml, to_yaml
-from neuroevo.core import keys
 from neuroevo.errors import UserError, first_line, kind_of
-from neuroevo.store import checkpoints, genome_file, metrics
+from neuroevo.store import checkpoints, genome_file, metrics, provenance
 from neuroevo.store.files import atomic_write, write_json
 
 CONFIG = "config.yaml"
@@ -244,8 +238,8 @@ class RunDirectory:
         return copy.name
 
     def write_environment(self, facts: Mapping[str, Any]) -> None:
-        """Write `environment`, and further `facts` of where the run takes place."""
-        self._write_json(ENVIRONMENT, environment() | dict(facts))
+        """Write where the run takes place: `provenance`, and further `facts`."""
+        self._write_json(ENVIRONMENT, provenance.environment() | dict(facts))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the results at the end of the run."""
@@ -338,36 +332,3 @@ def _acquire(path: Path) -> filelock.BaseFileLock:
 def write_loggers(path: Path, known: Mapping[str, Any]) -> None:
     """Write what the loggers of a run have to know of its sessions before."""
     write_json(path / LOGGERS, known)
-
-
-def environment() -> dict[str, Any]:
-    """Return what a run's results may depend on besides its configuration."""
-    packages = "neuroevo jax jaxlib numpy flax optax evosax gymnax brax mujoco"
-    return {
-        "versions": {
-            package: _version(package)
-            for package in [*packages.split(), "orbax-checkpoint"]
-        },
-        "random": dict(keys.SETTINGS),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "git_revision": _git_revision(),
-        "command": sys.argv,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_revision() -> str | None:
-    """Return the revision of the working directory, or None outside of git."""
-    command = "git describe --always --dirty --abbrev=40 --exclude=*"
-    with contextlib.suppress(OSError):  # there is no git
-        found = subprocess.run(command.split(), capture_output=True, check=False)
-        return found.stdout.decode("utf-8", "replace").strip() or None
-    return None

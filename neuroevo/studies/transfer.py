@@ -36,7 +36,7 @@ from neuroevo.returns import summarize
 from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import count, shapes
 from neuroevo.solution import Solution, drawn
-from neuroevo.spaces import Spec, pad
+from neuroevo.spaces import pad
 from neuroevo.types import Encoding, Key, Params, Policy
 
 # What varies, the slowest first, with the option that has its values.
@@ -202,7 +202,7 @@ def _make_decoder(
     The numbers among the options of a `Training` are traced: all their values share a
     program.
     """
-    options, spec = solution.config.parts, _spec(solution)
+    options, spec = solution.config.parts, solution.parts.network_spec
     constants = solution.parts.encoding.constants
     traced = isinstance(options["encoding"], Training)
     numbers = ("learning_rate", "steps") if traced else ()
@@ -251,7 +251,7 @@ def _player(
     solution: Solution, hidden: tuple[int, ...], activations: Sequence[Activation]
 ) -> Policy:
     """Return the policy that acts as any variant that is no wider than `hidden`."""
-    spec, own = _spec(solution), solution.parts.environment.spec
+    spec, own = solution.parts.network_spec, solution.parts.environment.spec
     options = dataclasses.replace(solution.config.parts["policy"], hidden=hidden)
     policy = with_activation_in_params(options, activations, spec)
     if spec == own:
@@ -275,11 +275,6 @@ def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:
     settings = dataclasses.replace(settings, chunk=chunk, decode_chunk=chunk)
     resolved = dataclasses.replace(resolved, settings=settings)
     return build.build_engine(resolved, parts, devices.select(resolved.devices))
-
-
-def _spec(solution: Solution) -> Spec:
-    """Return what the solution's networks are made for."""
-    return solution.parts.spec or solution.parts.environment.spec
 
 
 def _choices(options: Any, name: str) -> tuple[str, ...]:

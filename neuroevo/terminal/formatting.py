@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
-import humanize
 import numpy as np
+from numpy.typing import ArrayLike
 from rich import box
 from rich.console import RenderableType
 from rich.panel import Panel
@@ -25,11 +25,6 @@ def format_count(number: float | None) -> str:
         unit, number = "T", number
     digits = 0 if unit == "" or abs(number) >= 100 else 1
     return f"{number:.{digits}f}".removesuffix(".0") + unit
-
-
-def format_bytes(size: float) -> str:
-    """Abbreviate a size in memory: ``950 Bytes``, ``1.2 GB`` (of 1000 MB each)."""
-    return humanize.naturalsize(size)
 
 
 def format_amount(count: int, name: str) -> str:
@@ -70,6 +65,14 @@ def format_duration(seconds: float | None) -> str:
         parts.append(f"{whole // size} {name}")
         whole %= size
     return " ".join(part for part in parts if not part.startswith("0 "))
+
+
+def format_array(array: ArrayLike) -> list[str]:
+    """Summarize an array: its shape, mean, standard deviation, minimum and maximum."""
+    values = np.asarray(array, float)
+    shape = " × ".join(map(str, values.shape)) or "1"
+    summary = (values.mean(), values.std(), values.min(), values.max())
+    return [shape, *map(format_value, summary)]
 
 
 def sparkline(

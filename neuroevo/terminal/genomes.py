@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neuroevo.terminal.formatting import format_amount, format_signed, format_value
+from neuroevo.terminal.formatting import format_amount, format_array, format_signed
 from neuroevo.terminal.tables import Column, make_table, print_table
 
 
@@ -25,15 +25,16 @@ def render_dataset(
     """Print evolved state-action pairs, one a row.
 
     Args:
-      arrays: `states` with `actions`, `labels` or `action_logits`, as in a genome file.
-      console: where to print; columns that do not fit are counted, not shown.
-      max_rows: the most pairs to show.
-      max_columns: the most features of a state to show; None for all of them, with
-        the pairs side by side where rows would be too long.
-      features: what the features are called, if that is known.
-      actions: what the actions are called, if that is known.
-      order: what each pair is called, if not by its place.
-      units: whether states are in the environment's units, not as the policy sees them.
+        arrays: `states` with `actions`, `labels` or `action_logits`, as in a file.
+        console: where to print; columns that do not fit are counted, not shown.
+        max_rows: the most pairs to show.
+        max_columns: the most features of a state to show; None for all of them, with
+            the pairs side by side where rows would be too long.
+        features: what the features are called, if that is known.
+        actions: what the actions are called, if that is known.
+        order: what each pair is called, if not by its place.
+        units: whether states are in the environment's units, and not as the policy
+            sees them.
     """
     states = np.asarray(arrays["states"], float)
     pairs, shape = len(states), states.shape[1:]
@@ -147,12 +148,7 @@ def render_arrays(arrays: Mapping[str, np.ndarray], console: Console) -> None:
     """Print the arrays of a genome that is no data set: one a row, summarized."""
     columns = [Column("array", numeric=False)]
     columns += map(Column, ("shape", "mean", "std", "min", "max"))
-    rows = []
-    for name, array in arrays.items():
-        values = np.asarray(array, float)
-        shape = " × ".join(map(str, values.shape)) or "1"
-        summary = (values.mean(), values.std(), values.min(), values.max())
-        rows.append([name, shape, *map(format_value, summary)])
+    rows = [[name, *format_array(array)] for name, array in arrays.items()]
     count = sum(np.size(array) for array in arrays.values())
     amounts = (
         f"{format_amount(count, 'number')} in {format_amount(len(arrays), 'array')}"

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from humanize import naturalsize
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from neuroevo.terminal.formatting import (
     format_amount,
-    format_bytes,
     format_count,
     format_duration,
     format_value,
@@ -44,9 +44,7 @@ def render_doctor(found: Mapping[str, Any], console: Console) -> None:
 
     test, free = found["self_test"], found["free_memory_bytes"]
     plugins = [f"{kind} {n}" for kind, names in found["plugins"].items() for n in names]
-    cache = (
-        found["cache"] and f"{found['cache']} ({format_bytes(found['cache_bytes'])})"
-    )
+    cache = found["cache"] and f"{found['cache']} ({naturalsize(found['cache_bytes'])})"
     outcome = "FAILED, see above"
     if test:
         compiling = format_duration(test["compile_seconds"])
@@ -57,7 +55,7 @@ def render_doctor(found: Mapping[str, Any], console: Console) -> None:
         ("neuroevo", f"{found['neuroevo']}, {found['from']}"),
         ("python", f"{found['python']}, {found['platform']}"),
         ("devices", found["devices"]),
-        ("free memory", format_bytes(free) if free else None),
+        ("free memory", naturalsize(free) if free else None),
         ("packages", listed(found["versions"])),
         ("extras", listed(found["extras"]) or "none"),
         ("plug-ins", ", ".join(plugins) or "none besides ours"),

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from humanize import naturalsize
 from rich.console import Console
 from rich.text import Text
 
 from neuroevo.returns import known, known_ends
 from neuroevo.terminal.formatting import (
     format_amount,
-    format_bytes,
     format_count,
     format_duration,
     format_value,
@@ -57,7 +57,7 @@ def render_summary(summary: Mapping[str, Any], console: Console) -> None:
         ("collapsed", _COLLAPSED if get("collapsed") else None),
         ("spent", ", ".join(spent) or None),
         ("time", time),
-        ("peak memory", format_bytes(memory) if memory else None),
+        ("peak memory", naturalsize(memory) if memory else None),
         ("stopped by", get("stopped_by")),
         ("run", get("run_dir")),
     ]

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from humanize import naturalsize
 
 from neuroevo.returns import Collapse
 from neuroevo.run.events import Header
 from neuroevo.terminal.formatting import (
     format_amount,
-    format_bytes,
     format_count,
     format_duration,
     format_value,
@@ -155,7 +155,7 @@ def facts(header: Header) -> list[str]:
         header.devices,
     ]
     if header.memory is not None:
-        found.append(f"about {format_bytes(header.memory)}")
+        found.append(f"about {naturalsize(header.memory)}")
     if header.target is not None:
         found.append(f"until the center returns {header.target:g}")
     return found + ([header.run_dir] if header.run_dir else [])

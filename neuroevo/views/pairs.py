@@ -1,6 +1,5 @@
 """The pairs of a data set: sorted, in the units and with the names that are known."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from neuroevo.config.schema import Config
 from neuroevo.solution import Solution
-from neuroevo.spaces import Box
+from neuroevo.spaces import Box, cut
 from neuroevo.terminal.formatting import format_signed
 from neuroevo.traits import EnvironmentTraits, NormalizationTraits, traits
 
@@ -51,7 +50,7 @@ def read_pairs(solution: Solution) -> Pairs | None:
     if "states" not in arrays:
         return None
     own = solution.parts.environment.spec
-    spec = solution.parts.spec or own
+    spec = solution.parts.network_spec
     states = _cut(arrays["states"], spec.observation, own.observation)
     observations = denormalize(states, arrays, solution.config)
     found = arrays | {"states": states}
@@ -103,10 +102,8 @@ def denormalize(
 
 def _cut(array: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]) -> np.ndarray:
     """Return rows of a `shape` cut down to those that the environment has."""
-    array = array.reshape(-1, *shape)
-    if len(shape) == len(own):
-        return array[(slice(None), *map(slice, own))]
-    return array.reshape(len(array), -1)[:, : math.prod(own)].reshape(-1, *own)
+    rows = array.reshape(-1, *shape)
+    return np.array([cut(row, own) for row in rows]).reshape(-1, *own)
 
 
 def answers(pairs: Pairs) -> list[tuple[str, list[str]]]:

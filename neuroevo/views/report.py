@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from humanize import naturalsize
 
 from neuroevo.config.yaml import to_yaml
 from neuroevo.returns import known, known_ends
@@ -13,7 +14,7 @@ from neuroevo.store.directory import CONFIG
 from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import (
     format_amount,
-    format_bytes,
+    format_array,
     format_count,
     format_duration,
     format_value,
@@ -79,7 +80,7 @@ def _headline(run: RunRecord) -> list[tuple[str, str, str]]:
         ("time", format_duration(seconds or last["seconds"]), compiling),
     ]
     if memory := known(summary.get("peak_memory_bytes")):
-        shown.append(("peak memory", format_bytes(memory), ""))
+        shown.append(("peak memory", naturalsize(memory), ""))
     return [each for each in shown if each]
 
 
@@ -155,10 +156,9 @@ def _show_genome(genome: Solution | Arrays | None) -> dict[str, Any] | None:
             "caption": drawn.caption,
             "legend": drawn.legend,
         }
-    rows, count = [], 0
+    rows = []
     for name, array in arrays.items():
-        a = np.asarray(array, float)
-        summary = map(format_value, (a.mean(), a.std(), a.min(), a.max()))
-        rows.append((name, " × ".join(map(str, a.shape)) or "1", list(summary)))
-        count += a.size
+        shape, *summary = format_array(array)
+        rows.append((name, shape, summary))
+    count = sum(np.size(array) for array in arrays.values())
     return {"cards": None, "arrays": rows, "numbers": format_amount(count, "number")}

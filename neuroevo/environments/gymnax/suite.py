@@ -46,7 +46,6 @@ def config(name: str) -> type:
     namespace = {
         "__doc__": tables.ABOUT.get(name, f"{name}, registered with gymnax."),
         "__module__": __name__,
-        "suggests": {},
         "build": functools.partialmethod(_build, name, frozenset(arguments)),
         "features": tables.FEATURES.get(name),
         "actions": property(functools.partial(_name_actions, name=name)),

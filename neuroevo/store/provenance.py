@@ -1,0 +1,45 @@
+"""Where a run takes place: versions, machine, revision and command."""
+
+import contextlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+import time
+from typing import Any
+
+from neuroevo.core import keys
+
+
+def environment() -> dict[str, Any]:
+    """Return what a run's results may depend on besides its configuration."""
+    packages = "neuroevo jax jaxlib numpy flax optax evosax gymnax brax mujoco"
+    return {
+        "versions": {
+            package: version(package)
+            for package in [*packages.split(), "orbax-checkpoint"]
+        },
+        "random": dict(keys.SETTINGS),
+        "python": platform.pythonversion(),
+        "platform": platform.platform(),
+        "git_revision": _git_revision(),
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def version(package: str) -> str | None:
+    """Return the version of an installed package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the working directory, or None outside of git."""
+    command = "git describe --always --dirty --abbrev=40 --exclude=*"
+    with contextlib.suppress(OSError):  # there is no git
+        found = subprocess.run(command.split(), capture_output=True, check=False)
+        return found.stdout.decode("utf-8", "replace").strip() or None
+    return None
