@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.config.yaml import read_yaml
 from neuroevo.store.directory import CONFIG, ENVIRONMENT, SUMMARY
 from neuroevo.store.files import read_json
@@ -31,7 +32,7 @@ def differences(run: Path) -> str:
     written = read_yaml(run / CONFIG)
     env = {"env": written["env"]["name"]}
     names = {p: written[p]["name"] for p in ("encoding", "policy") if p in written}
-    default = config.resolve([config.Layer("", env | names)]).to_dict()
+    default = resolve.resolve([Layer("", env | names)]).to_dict()
     words = []
     for key, value in written.items():
         if key in SKIP | LIMITS | MEASURES:
@@ -41,7 +42,7 @@ def differences(run: Path) -> str:
             if value.get("name") != old.get("name"):
                 words.append(f"{key} {value['name']}")
                 part = {key: {"name": value["name"]}}
-                old = config.resolve([config.Layer("", env | names | part)]).to_dict()
+                old = resolve.resolve([Layer("", env | names | part)]).to_dict()
                 old = old[key]
             changed = {k: v for k, v in value.items() if old.get(k) != v}
             words += [f"{key}.{k} {_text(v)}" for k, v in changed.items()]

@@ -21,6 +21,7 @@ from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
 from neuroevo.studies import merge as merging
 from neuroevo.studies import transfer as transferring
+from neuroevo.studies.axes import ACTIVATIONS, WIDTHS
 from neuroevo.terminal.display import make_display, make_line
 from neuroevo.views import figures, heat_map
 
@@ -194,9 +195,9 @@ def merge(
 def transfer(
     genome: Source,
     *,
-    widths: Sequence[int] = transferring.WIDTHS,
+    widths: Sequence[int] = WIDTHS,
     depths: Sequence[int] | None = None,
-    activations: Sequence[str] = transferring.ACTIVATIONS,
+    activations: Sequence[str] = ACTIVATIONS,
     optimizers: Sequence[str] | None = None,
     learning_rates: Sequence[float] | None = None,
     steps: Sequence[int] | None = None,

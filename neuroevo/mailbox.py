@@ -1,9 +1,9 @@
 """Messages between the processes of a distributed run, through JAX's coordinator.
 
-This is the only module that uses ``jax._src``. JAX 0.10 and 0.11, the versions that
-pyproject.toml allows, have no public access to their key-value store. The public module
-`jax.experimental.multihost_utils` sends arrays between devices and starts the backend,
-but processes have to agree before there are devices.
+Only this module and `neuroevo.run.cache_repair` use ``jax._src``. JAX 0.10 and 0.11,
+the versions that pyproject.toml allows, have no public access to their key-value store.
+The public module `jax.experimental.multihost_utils` sends arrays between devices and
+starts the backend, but processes have to agree before there are devices.
 """
 
 from typing import Any

@@ -22,7 +22,7 @@ from neuroevo.returns import summarize
 from neuroevo.run import switches
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
-from neuroevo.types import ActWith, Trajectory
+from neuroevo.types import ActWith, Genome, Params, Trajectory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,12 +75,12 @@ class Solution:
     which: Which | None = None
 
     @property
-    def genome(self) -> Any:
+    def genome(self) -> Genome:
         """The genome: a pytree of arrays."""
         return self.answer.genome
 
     @switches.pinned()
-    def decode(self, seed: int = 0) -> Any:
+    def decode(self, seed: int = 0) -> Params:
         """Return the parameters of a policy decoded from the genome.
 
         Args:
@@ -199,7 +199,7 @@ class Solution:
         }
         return arrays, meta
 
-    def _decode_finite(self, seed: int) -> Any:
+    def _decode_finite(self, seed: int) -> Params:
         """Return ``decode(seed)``, or raise a `UserError` if it is not finite."""
         params = self.decode(seed)
         if not is_finite(params):

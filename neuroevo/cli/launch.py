@@ -66,7 +66,7 @@ def connect(options: Any) -> None:
         multihost.connect(**given)
 
 
-def launch(
+def train(
     resolved: "Config",
     path: Path,
     options: Any,
@@ -77,12 +77,11 @@ def launch(
 ) -> int:
     """Train in `path`, show the result, and return the exit code."""
     from neuroevo import multihost
-    from neuroevo.run import launch as running
-    from neuroevo.run import loop
+    from neuroevo.run import launch, loop
     from neuroevo.terminal.console import make_console
     from neuroevo.terminal.display import make_display
 
-    run = running.launch(
+    run = launch.launch(
         resolved,
         path,
         start=start,

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from neuroevo.cli.common import Quiet
-from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, launch
+from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, train
 from neuroevo.config import resolve
 from neuroevo.config.command import Command, Line
 from neuroevo.config.layers import Layer
@@ -76,4 +76,4 @@ def run(line: Line) -> int:
         Layer(str(path / CONFIG), written),
         Layer("neuroevo resume", changes),
     ]
-    return launch(resolve.resolve(layers), path, options, resume=True)
+    return train(resolve.resolve(layers), path, options, resume=True)

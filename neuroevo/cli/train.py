@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from neuroevo.cli.common import Files, Quiet, layers_of
-from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, launch
+from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, train
 from neuroevo.config import resolve
 from neuroevo.config.command import ALL, Command, Line
 from neuroevo.config.schema import Settings
@@ -56,4 +56,4 @@ def run(line: Line) -> int:
     connect(options)
     path = options.run_dir or default_path(resolved.names, settings.seed)
     numbered = options.run_dir is None
-    return launch(resolved, path, options, start=start, numbered=numbered)
+    return train(resolved, path, options, start=start, numbered=numbered)

@@ -1,7 +1,6 @@
 """``neuroevo transfer``: train other networks from a genome, and measure them."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -18,8 +17,7 @@ from neuroevo.cli.common import (
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.ranges import Count, CountOrZero
 from neuroevo.config.schema import Machine
-
-_Rate = Annotated[float, at.Gt(0), at.Predicate(math.isfinite)]
+from neuroevo.studies.axes import ACTIVATIONS, AXES, WIDTHS, Rate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,15 +26,15 @@ class Grid:
 
     TITLE: ClassVar[str] = "grid"
 
-    widths: Annotated[tuple[Count, ...], at.MinLen(1)] = (64, 128, 256, 512, 1024)
+    widths: Annotated[tuple[Count, ...], at.MinLen(1)] = WIDTHS
     """Units of each hidden layer."""
     depths: Annotated[tuple[Count, ...], at.MinLen(1)] | None = None
     """Numbers of hidden layers; none: the genome's own."""
-    activations: Annotated[tuple[str, ...], at.MinLen(1)] = ("tanh", "relu")
+    activations: Annotated[tuple[str, ...], at.MinLen(1)] = ACTIVATIONS
     """Nonlinearities of the hidden layers."""
     optimizers: Annotated[tuple[str, ...], at.MinLen(1)] | None = None
     """Optimizers to train with; none: the genome's own."""
-    learning_rates: Annotated[tuple[_Rate, ...], at.MinLen(1)] | None = None
+    learning_rates: Annotated[tuple[Rate, ...], at.MinLen(1)] | None = None
     """Learning rates of the first step; none: the genome's own."""
     steps: Annotated[tuple[CountOrZero, ...], at.MinLen(1)] | None = None
     """Numbers of training steps; none: the genome's own."""
@@ -75,7 +73,7 @@ def run(line: Line) -> int:
     from neuroevo.terminal.console import make_console
     from neuroevo.views import figures, heat_map
 
-    values = {name: getattr(options, name) for name in transfer.AXES.values()}
+    values = {name: getattr(options, name) for name in AXES.values()}
     grid = transfer.make_grid(resolved, **values)
     if options.picture is not None:
         figures.check_path(options.picture)

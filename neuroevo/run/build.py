@@ -19,7 +19,7 @@ from neuroevo.store.genome_file import GenomeFile
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.task import make_task
 from neuroevo.traits import EnvironmentTraits, traits
-from neuroevo.types import Encoding, Environment, Policy, Strategy
+from neuroevo.types import Encoding, Environment, Genome, Policy, Strategy
 
 
 def set_up_jax(config: Config) -> None:
@@ -131,12 +131,12 @@ def build_engine(
     return engine.make_engine(evaluator, strategy, engine.Plan(**fields), where)
 
 
-def answer(parts: Parts, genome: Any) -> engine.Answer:
+def answer(parts: Parts, genome: Genome) -> engine.Answer:
     """Return `genome` with the task's initial state, as for a genome from a file."""
     return engine.Answer(genome, jax.jit(parts.task.init)(keys.warm_up(0)))
 
 
-def genome_in(file: GenomeFile, parts: Parts) -> Any:
+def genome_in(file: GenomeFile, parts: Parts) -> Genome:
     """Return the genome in `file` for `parts`, which were built with it.
 
     Raises:

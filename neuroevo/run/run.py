@@ -16,6 +16,7 @@ from neuroevo.store.checkpoints import from_host
 from neuroevo.store.directory import RunDirectory
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.store.metrics import METRICS
+from neuroevo.types import Genome, Params
 
 
 @dataclasses.dataclass
@@ -149,11 +150,11 @@ class Run:
         return Solution(self.config, self.parts, self.engine, answer, which)
 
     @property
-    def genome(self) -> Any:
+    def genome(self) -> Genome:
         """The genome of the best center: a pytree of arrays."""
         return self.best.genome
 
-    def decode(self, seed: int = 0) -> Any:
+    def decode(self, seed: int = 0) -> Params:
         """Return the parameters of a fresh policy, decoded from the best center.
 
         Args:

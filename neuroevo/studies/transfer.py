@@ -16,18 +16,17 @@ import itertools
 import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Gt, Predicate
 
 from neuroevo import devices
 from neuroevo.config import ranges
-from neuroevo.config.ranges import Count, CountOrZero
 from neuroevo.config.schema import Config
 from neuroevo.core import keys
+from neuroevo.core.engine import Engine
 from neuroevo.errors import UserError, unknown
 from neuroevo.policies.imitation import Training
 from neuroevo.policies.networks import MLP, Activation, with_activation_in_params
@@ -37,25 +36,9 @@ from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import count, shapes
 from neuroevo.solution import Solution, drawn
 from neuroevo.spaces import pad
+from neuroevo.studies.axes import ACTIVATIONS, AXES, NUMBERS
 from neuroevo.types import Encoding, Key, Params, Policy
 
-# What varies, the slowest first, with the option that has its values.
-AXES = {
-    "depth": "depths",
-    "width": "widths",
-    "activation": "activations",
-    "optimizer": "optimizers",
-    "learning_rate": "learning_rates",
-    "steps": "steps",
-}
-WIDTHS = (64, 128, 256, 512, 1024)
-ACTIVATIONS = ("tanh", "relu")
-_NUMBERS = {
-    "depth": Count,
-    "width": Count,
-    "learning_rate": Annotated[float, Gt(0), Predicate(math.isfinite)],
-    "steps": CountOrZero,
-}
 _TRAINING = ("optimizer", "learning_rate", "steps")  # the encoding's options
 _MOST = 2**26  # numbers in the parameters of the policies that play together
 
@@ -100,8 +83,8 @@ def make_grid(resolved: Config, **values: Sequence[Any] | None) -> Grid:
         if not given:
             raise UserError(f"{option}: expected one or more values, got none")
         for value in given:
-            if axis in _NUMBERS:
-                ranges.argument(option, value, _NUMBERS[axis])
+            if axis in NUMBERS:
+                ranges.argument(option, value, NUMBERS[axis])
             elif choices[axis] and value not in choices[axis]:
                 raise unknown(axis, value, choices[axis])
         grid[axis] = tuple(dict.fromkeys(given))
@@ -259,7 +242,7 @@ def _player(
     return restrict(policy, spec, options.build(own), own)
 
 
-def _build_engine(solution: Solution, policy: Policy, count: int) -> Any:
+def _build_engine(solution: Solution, policy: Policy, count: int) -> Engine:
     """Return an engine that plays `count` parameters of `policy` in the task.
 
     A chunk is no larger than the solution's own, which a user may have chosen to bound
