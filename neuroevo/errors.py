@@ -1,12 +1,8 @@
 """Errors of users and of other processes, each reported in one line."""
 
 import difflib
-import os
-import re
-import stat
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 
 class UserError(Exception):
@@ -91,46 +87,3 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
         f"unknown {kind} {name!r}: expected one of {listed}"
         f"{did_you_mean(name, choices)}"
     )
-
-
-def kind_of(path: Path, expected: str) -> str | None:
-    """Return the kind of what is at `path`, such as ``"a file"``, or None for nothing.
-
-    Raises:
-        UserError: if that cannot be determined, or if `path` is the address of a remote
-            file; the message says what was `expected`.
-    """
-    if _REMOTE.match(str(path)):
-        address = _REMOTE.sub(r"\1://", str(path))
-        raise UserError(
-            f"{address}: neuroevo reads and writes local files; expected {expected} in "
-            "a local folder (a mounted one, say)"
-        )
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:  # no permission, or a name too long, say
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: {reason}; expected {expected}") from None
-    if stat.S_ISREG(mode):
-        return "a file"
-    return "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
-
-
-# Path("gs://bucket/run") has lost a slash.
-_REMOTE = re.compile(r"(file|gs|s3|gcs|az|abfss?|hdfs|https?|ftp|memory):/", re.I)
-
-
-def check_file(path: Path, expected: str) -> None:
-    """Raise a `UserError` unless `path` is a file that can be read, as `expected`.
-
-    Pipes and devices are refused, because reading one may never begin or never end.
-    """
-    found = kind_of(path, expected)
-    if found is None:
-        raise UserError(f"{path}: no such file; expected {expected}")
-    if found != "a file":
-        raise UserError(f"{path}: {found}; expected {expected}")
-    if not os.access(path, os.R_OK):
-        raise UserError(f"{path}: no permission to read it; expected {expected}")

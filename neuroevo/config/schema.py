@@ -41,7 +41,7 @@ PARTS_HELP = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoints:
+class Schedule:
     """When a run writes a checkpoint, and how many it keeps."""
 
     every_seconds: Positive = 60.0
@@ -114,7 +114,7 @@ class Output:
 class Saving:
     """Checkpoints to resume from."""
 
-    checkpoint: Checkpoints = dataclasses.field(default_factory=Checkpoints)
+    checkpoint: Schedule = dataclasses.field(default_factory=Schedule)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from neuroevo.config.schema import CACHE
-from neuroevo.errors import UserError, check_file
+from neuroevo.errors import UserError
+from neuroevo.store.files import check_file
 
 _MOST_BYTES = 2**18
 _MOST_VALUES = 10_000

@@ -298,9 +298,7 @@ def _short(value: Any) -> str:
 
 
 def _describe(args: Sequence[Any]) -> str:
-    return ", ".join(
-        _short(leaf) if hasattr(leaf, "dtype") else type_in_words(leaf) for leaf in args
-    )
+    return ", ".join(map(_short, args))
 
 
 def _at(path: tuple[Any, ...]) -> str:

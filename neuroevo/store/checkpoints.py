@@ -9,13 +9,13 @@ import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from neuroevo.config import recorded
-from neuroevo.config.schema import group_of
+from neuroevo.config.schema import Schedule, group_of
 from neuroevo.errors import UserError, first_line
 from neuroevo.store.files import flatten, jsonable
 from neuroevo.store.orbax_errors import os_error_number, silence_log
@@ -33,22 +33,6 @@ _MAY_PASS = {
 # A run has copies of these files, whatever they are called.
 OWN_FILES = {f"{part}.{option}" for part, option in recorded.FILES.items()}
 _STEP = re.compile(r"0|[1-9][0-9]*")
-
-
-class Schedule(Protocol):
-    """When a run writes a checkpoint, and how many it keeps; settings of a run."""
-
-    @property
-    def every_seconds(self) -> float:
-        """Seconds between checkpoints."""
-
-    @property
-    def every_generations(self) -> int | None:
-        """Generations between checkpoints, besides those by time."""
-
-    @property
-    def keep(self) -> int:
-        """Latest checkpoints kept, besides the best."""
 
 
 class Checkpoints:

@@ -14,11 +14,11 @@ import filelock
 
 import neuroevo
 from neuroevo.config import recorded
-from neuroevo.config.schema import Which
+from neuroevo.config.schema import Schedule, Which
 from neuroevo.config.yaml import read_yaml, to_yaml
-from neuroevo.errors import UserError, first_line, kind_of
+from neuroevo.errors import UserError, first_line
 from neuroevo.store import checkpoints, genome_file, metrics, provenance
-from neuroevo.store.files import atomic_write, write_json
+from neuroevo.store.files import atomic_write, kind_of, write_json
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -150,9 +150,7 @@ class RunDirectory:
         path: the directory.
     """
 
-    def __init__(
-        self, path: Path, schedule: checkpoints.Schedule, *, new: bool = False
-    ):
+    def __init__(self, path: Path, schedule: Schedule, *, new: bool = False):
         """Open `path`, making it if need be.
 
         Args:
@@ -181,7 +179,7 @@ class RunDirectory:
             raise
 
     @classmethod
-    def claim(cls, path: Path, schedule: checkpoints.Schedule) -> Self:
+    def claim(cls, path: Path, schedule: Schedule) -> Self:
         """Open a new directory: `path`, or ``path-2`` and so on if that is taken.
 
         Of several processes that ask for the same one at once, each gets its own.

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from neuroevo.errors import UserError, check_file, in_one_line
+from neuroevo.errors import UserError, in_one_line
+from neuroevo.store.files import check_file
 
 _MOST_BYTES = 2**28  # that a smaller file may expand to
 _MOST_ARRAYS = 10_000

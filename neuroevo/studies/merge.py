@@ -23,7 +23,7 @@ from neuroevo.run import switches
 from neuroevo.solution import Solution, drawn, without_seeds
 from neuroevo.spaces import Discrete, Spec, common_spec, in_words, outputs, pad
 from neuroevo.store import genome_file
-from neuroevo.store.files import check_new_file
+from neuroevo.store.files import check_new_file, flatten
 from neuroevo.store.genome_file import GenomeFile
 
 TARGETS = ("actions", "labels", "action_logits")
@@ -307,8 +307,4 @@ def _network_options(
     encoding = loading.fit(resolved.parts["encoding"], arrays)
     parts = {**resolved.parts, "encoding": encoding}
     fitted = dataclasses.replace(resolved, parts=parts).to_dict()
-    return {
-        f"{part}.{option}": value
-        for part in _NETWORK
-        for option, value in fitted[part].items()
-    }
+    return dict(flatten({part: fitted[part] for part in _NETWORK}))

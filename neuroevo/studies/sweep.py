@@ -120,16 +120,13 @@ def _plan(
             yield {**variant, **dict(zip(grid, values, strict=True))}, seeds
 
 
-def _label(changes: Mapping[str, Any], prefix: str = "") -> str:
+def _label(changes: Mapping[str, Any]) -> str:
     """Return what distinguishes a variant: ``encoding=dataset,strategy.std=0.1``."""
     words = []
-    for key, value in changes.items():
-        if isinstance(value, Mapping):
-            words.append(_label(value, f"{prefix}{key}."))
-        elif isinstance(value, list | tuple):
-            words.append(f"{prefix}{key}={'x'.join(map(str, value))}")
-        else:
-            words.append(f"{prefix}{key}={value}".replace(".name=", "="))
+    for name, value in flatten(changes):
+        many = isinstance(value, list | tuple)
+        text = "x".join(map(str, value)) if many else str(value)
+        words.append(f"{name}={text}".replace(".name=", "="))
     return ",".join(words)
 
 

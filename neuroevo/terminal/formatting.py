@@ -22,7 +22,7 @@ def format_count(number: float | None) -> str:
             break
         number /= 1000
     else:
-        unit, number = "T", number
+        unit = "T"
     digits = 0 if unit == "" or abs(number) >= 100 else 1
     return f"{number:.{digits}f}".removesuffix(".0") + unit
 

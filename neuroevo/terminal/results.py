@@ -175,8 +175,8 @@ def render_sweep(
                 f"{row['done']}/{row['runs']}" + "".join(f" ({s})" for s in ended),
                 _spread(row, "return", "–"),
                 _interval(row, "return") or "–",
-                "–" if steps is None else format_count(steps),
-                "–" if seconds is None else format_duration(seconds),
+                format_count(steps),
+                format_duration(seconds),
             ]
         )
     console.print(Text(f"sweep {path}", "bold"))
