@@ -1,11 +1,11 @@
 """The only module that knows about devices.
 
-A program is written once for one device and runs on any number of them: `spread` runs
-it on every device with the same arguments, and inside it `share` divides work among the
-devices and gives every device all results. Every device does the rest of the program in
-the same way, so its state is replicated without communication, and the results do not
-depend on the number of devices. The devices may belong to several processes that run
-the same program: see `neuroevo.multihost`.
+A program is written once for one device and runs on any number of them: `replicate`
+runs it on every device with the same arguments, and inside it `share` divides work
+among the devices and gives every device all results. Every device does the rest of the
+program in the same way, so its state is replicated without communication, and the
+results do not depend on the number of devices. The devices may belong to several
+processes that run the same program: see `neuroevo.multihost`.
 """
 
 import contextlib
@@ -141,7 +141,7 @@ def _local(devices: Sequence[jax.Device]) -> list[jax.Device]:
     return [d for d in devices if d.process_index == jax.process_index()]
 
 
-def spread(function: Callable, devices: Sequence[jax.Device]) -> Callable:
+def replicate(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     """Return `function`, run by every device with the same arguments.
 
     `function` may call `share`. Its result must be the same on every device, which

@@ -14,7 +14,7 @@ from neuroevo.errors import UserError
 
 
 def on_devices(count, function):
-    return devices.spread(function, jax.devices()[:count])
+    return devices.replicate(function, jax.devices()[:count])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -84,7 +84,7 @@ def spin(steps, item):
     spin = lambda _, x: jnp.sin(x) + 1
     return jax.lax.fori_loop(0, steps * item, spin, jnp.ones(1000))
 
-program = devices.spread(
+program = devices.replicate(
     lambda steps: devices.share_each(spin, steps, 2), jax.devices()
 )
 steps, seconds = 100, 0.0
@@ -137,7 +137,7 @@ def train_some(scale, item):
     return jax.lax.map(train, (24 * item + jnp.arange(24)) * scale, batch_size=7)
 
 count = 100_000 // 24
-program = devices.spread(
+program = devices.replicate(
     lambda scale, active: devices.share_each(train_some, scale, count, active),
     jax.devices(),
 )

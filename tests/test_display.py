@@ -11,9 +11,9 @@ from rich.console import Console
 
 from neuroevo.cli import main as cli
 from neuroevo.run.events import Header, Silent
+from neuroevo.terminal.ascii import to_ascii, tolerate
 from neuroevo.terminal.console import make_console
 from neuroevo.terminal.display import make_display, make_line
-from neuroevo.terminal.encoding import to_ascii, tolerate
 from neuroevo.terminal.formatting import (
     format_count,
     format_duration,

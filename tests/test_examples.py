@@ -45,7 +45,7 @@ def test_cartpole_two_pairs(tmp_path, capsys):
 
 
 def test_hopper(tmp_path):
-    """On two devices: where the compiler crashed, see `neuroevo.devices.spread`."""
+    """On two devices: where the compiler crashed, see `neuroevo.devices.replicate`."""
     run = load("hopper").main(
         generations=1,
         run_dir=tmp_path / "run",

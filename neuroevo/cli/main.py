@@ -10,7 +10,7 @@ import neuroevo
 from neuroevo.cli.commands import COMMANDS, load, usage
 from neuroevo.config.command import read
 from neuroevo.errors import ProcessError, UserError, unknown
-from neuroevo.terminal.encoding import tolerate
+from neuroevo.terminal.ascii import tolerate
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -150,11 +150,11 @@ def make_engine(
     @functools.cache
     def evaluate(episodes: int) -> Callable[..., Outcome]:
         each = functools.partial(_evaluate, evaluator, episodes)
-        return devices.spread(each, on)
+        return devices.replicate(each, on)
 
     return Engine(
         init=jax.jit(functools.partial(_init, search)),
-        advance=devices.spread(functools.partial(_advance, search), on),
+        advance=devices.replicate(functools.partial(_advance, search), on),
         center=jax.jit(functools.partial(_center, strategy)),
         evaluate=lambda *args, episodes: evaluate(episodes)(*args),
     )

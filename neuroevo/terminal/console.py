@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from neuroevo.terminal.encoding import to_ascii, tolerate
+from neuroevo.terminal.ascii import to_ascii, tolerate
 
 
 class Terminal(Console):

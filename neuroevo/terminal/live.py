@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from neuroevo.run.events import Header
+from neuroevo.terminal.ascii import to_ascii
 from neuroevo.terminal.console import is_ascii
-from neuroevo.terminal.encoding import to_ascii
 from neuroevo.terminal.formatting import (
     format_count,
     format_duration,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Self
 
 from neuroevo.run.events import Header
-from neuroevo.terminal.encoding import fit
+from neuroevo.terminal.ascii import fit
 from neuroevo.terminal.formatting import format_count, format_duration, format_value
 from neuroevo.terminal.tracker import Metrics, Tracker, facts
 
