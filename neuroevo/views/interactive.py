@@ -51,31 +51,32 @@ def plot_run(run: RunRecord) -> Any:
 
 def plot_groups(groups: Mapping[str, Sequence[RunRecord]]) -> Any:
     """Return the held-out returns of settings: means, and bands over their runs."""
-    traces = []
+    traces: list[Trace] = []
     for i, (label, members) in enumerate(groups.items()):
-
-        def several(x: str, members: Sequence[RunRecord] = members) -> curves.Curve:
-            empty = curves.Curve(*[np.array([])] * 4)
-            return curves.several(members, "center_return", x) or empty
-
-        def band(
-            x: str, several: Callable[[str], curves.Curve] = several
-        ) -> tuple[np.ndarray, np.ndarray]:
-            curve = several(x)
-            return _outline(curve.x, curve.low, curve.high)
-
-        def mean(
-            x: str, several: Callable[[str], curves.Curve] = several
-        ) -> tuple[np.ndarray, np.ndarray]:
-            curve = several(x)
-            return curve.x, curve.mean
-
-        if len(members) > 1:
-            traces.append(Trace(_shade(color(i)), band))
-            label = f"{label} ({len(members)} seeds)"
-        style = {"name": label, "mode": "lines", "line": {"color": color(i)}}
-        traces.append(Trace(style, mean))
+        traces += _trace_group(label, members, color(i))
     return _plot(traces, curves.METRICS["center_return"])
+
+
+def _trace_group(label: str, members: Sequence[RunRecord], shown: str) -> list[Trace]:
+    """Return the mean of several runs in a color, before it the band about it."""
+
+    def several(x: str) -> curves.Curve:
+        empty = curves.Curve(*[np.array([])] * 4)
+        return curves.several(members, "center_return", x) or empty
+
+    def band(x: str) -> tuple[np.ndarray, np.ndarray]:
+        curve = several(x)
+        return _outline(curve.x, curve.low, curve.high)
+
+    def mean(x: str) -> tuple[np.ndarray, np.ndarray]:
+        curve = several(x)
+        return curve.x, curve.mean
+
+    alone = len(members) == 1
+    name = label if alone else f"{label} ({len(members)} seeds)"
+    style = {"name": name, "mode": "lines", "line": {"color": shown}}
+    line = Trace(style, mean)
+    return [line] if alone else [Trace(_shade(shown), band), line]
 
 
 def plot_population(run: RunRecord) -> Any:
