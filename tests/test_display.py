@@ -287,7 +287,7 @@ def test_plain_lines_are_rare_and_without_escapes():
             clock.now += 0.1
             center = 2.0 * generation if generation % 5 == 0 else None
             display.update([row(generation, center, fitness=generation)])
-        display.note("checkpoint written at generation 250")
+        display.warn("the disk is almost full")
     lines = text(stream).splitlines()
     assert ESCAPE not in text(stream)
     assert [line for line in lines if line.startswith("generation")][-1] == (
@@ -295,15 +295,14 @@ def test_plain_lines_are_rare_and_without_escapes():
         "  30 s elapsed  env steps 250k  10k steps/s"
     )
     assert sum(line.startswith("generation") for line in lines) == 4  # 0, 10, 20, end
-    assert "checkpoint written at generation 250" in lines
+    assert "warning: the disk is almost full" in lines
 
 
 def test_quiet_keeps_progress_and_warnings_only():
     stream = console()
     with make_display(header(), quiet=True, console=stream) as display:
         display.compiling("a generation")
-        display.note("checkpoint written")
-        display.note("disk almost full", warning=True)
+        display.warn("disk almost full")
         display.update([row(1)])
     assert ESCAPE not in text(stream)
     head, warning, progress = text(stream).splitlines()
@@ -337,7 +336,6 @@ def test_live_frame_fits_the_terminal(width, sign):
     for generation in range(1, 200):
         center = sign * generation if generation % 3 == 0 else None
         display.update([row(generation, center, fitness=sign * generation, failures=1)])
-    display.note("checkpoint written at generation 120")
     frame()
     plain = Console(width=width, file=io.StringIO(), force_terminal=False)
     plain.print(display)
@@ -348,14 +346,14 @@ def test_live_frame_fits_the_terminal(width, sign):
     for part in ("CartPole-v1", "generation 199 / 300", "10 s left", "center", "█"):
         assert part in shown
     assert format_value(sign * 198.0) in shown
-    assert "199 candidates" in shown and "checkpoint written" in shown
+    assert "199 candidates" in shown
 
 
 def test_live_display_leaves_a_final_frame_and_no_stdout(capsys):
     stream = console(100)
     with make_display(header(run_dir="runs/[bold]x"), console=stream) as display:
         display.update([row(1, 20.0), row(2)])
-        display.note("[red]odd[/red]", warning=True)
+        display.warn("[red]odd[/red]")
         sys.stderr.write("")
     assert "done" in text(stream) and "runs/[bold]x" in text(stream)
     assert "[red]odd[/red]" in text(stream)
@@ -378,8 +376,7 @@ def test_one_line_is_written_anew():
         for generation in range(1, 101):
             clock.now += 0.1
             display.update([row(generation, 5.0 * generation)])
-        display.note("checkpoint written")
-        display.note("the disk is almost full", warning=True)
+        display.warn("the disk is almost full")
     *shown, last, rest = re.split("[\r\n]", stream.getvalue())
     assert last.rstrip() == "generation 100/300  center 500.0" and rest == ""
     assert shown[1] == "CartPole-v1, dataset, SNES: starting …"
@@ -433,7 +430,7 @@ def test_a_run_is_shown_without_unicode(display, encoding):
         shown.compiling("the generation")
         for generation, center in enumerate([20, 500, 100, 90, 80, 70], 1):
             shown.update([row(generation, center, failures=1, fitness=math.nan)])
-        shown.note("a generation × 2 …", warning=True)
+        shown.warn("a generation × 2 …")
     found = written(stream)
     assert found.isascii() and "a generation x 2 ..." in found
     assert isinstance(made, LiveDisplay) == (display == "live")

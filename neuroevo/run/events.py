@@ -47,8 +47,8 @@ class Display(Protocol):
     def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Show new generations: rows of ``metrics.jsonl``, in order."""
 
-    def note(self, message: str, warning: bool = False) -> None:
-        """Show a message; a warning stays visible."""
+    def warn(self, message: str) -> None:
+        """Show a warning, which stays visible."""
 
 
 class Silent(contextlib.nullcontext):
@@ -60,7 +60,6 @@ class Silent(contextlib.nullcontext):
     def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Show nothing."""
 
-    def note(self, message: str, warning: bool = False) -> None:
+    def warn(self, message: str) -> None:
         """Show a warning."""
-        if warning:
-            warnings.warn(message, stacklevel=2)
+        warnings.warn(message, stacklevel=2)

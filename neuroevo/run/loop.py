@@ -174,7 +174,7 @@ class _Session:
     def warn(self, problems: Sequence[str]) -> None:
         """Show problems that do not end the run."""
         for problem in problems:
-            self.show.note(problem, warning=True)
+            self.show.warn(problem)
 
 
 def _check_finite(

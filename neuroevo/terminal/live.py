@@ -44,7 +44,6 @@ class LiveDisplay:
         self._lock, self._seen, self._spent = threading.Lock(), clock(), 0.0
         self._busy: str | None = "starting"
         self._end: str | None = None
-        self._note = ""
         self._live = Live(
             get_renderable=lambda: self,
             console=console,
@@ -72,12 +71,9 @@ class LiveDisplay:
             self._tracker.update(rows)
             self._seen, self._busy = self._clock(), None
 
-    def note(self, message: str, warning: bool = False) -> None:
-        """Show a message: a warning above the panel, where it stays."""
-        if warning:
-            self._console.print(self._text(f"warning: {message}", "yellow"))
-        else:
-            self._note = message
+    def warn(self, message: str) -> None:
+        """Show a warning above the panel, where it stays."""
+        self._console.print(self._text(f"warning: {message}", "yellow"))
 
     def _elapsed(self) -> float:
         if self._end is not None:
@@ -110,8 +106,6 @@ class LiveDisplay:
             yield ""
         yield from self._flow(self._pace(), width)
         yield from (self._text(f"⚠ {hint}", "yellow") for hint in self._warnings())
-        if self._note and self._end is None:
-            yield self._text(self._note, "dim")
 
     def _flow(self, parts: Iterable[str], width: int) -> Iterator[Text]:
         """Break lines between phrases rather than inside them."""

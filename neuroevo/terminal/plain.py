@@ -14,7 +14,7 @@ from neuroevo.terminal.tracker import Metrics, Tracker, facts
 class PlainDisplay:
     """Lines without escape codes, one at most every `interval` seconds.
 
-    A quiet one leaves out notes that are no warnings and what is being compiled.
+    A quiet one leaves out what is being compiled.
     """
 
     def __init__(
@@ -40,7 +40,8 @@ class PlainDisplay:
 
     def compiling(self, what: str) -> None:
         """Say that `what` is being compiled."""
-        self.note(f"compiling {what} …")
+        if not self._quiet:
+            self._say(f"compiling {what} …")
 
     def update(self, rows: Sequence[Metrics]) -> None:
         """Take in further generations, and show the last one if it is time to."""
@@ -50,13 +51,12 @@ class PlainDisplay:
             self._report()
         hint = self._tracker.collapse
         if hint and not self._collapsed:
-            self.note(hint, warning=True)
+            self.warn(hint)
         self._collapsed = bool(hint)
 
-    def note(self, message: str, warning: bool = False) -> None:
-        """Write a message on a line of its own."""
-        if warning or not self._quiet:
-            self._say(f"warning: {message}" if warning else message)
+    def warn(self, message: str) -> None:
+        """Write a warning on a line of its own."""
+        self._say(f"warning: {message}")
 
     def _report(self) -> None:
         self._due, self._pending = self._clock() + self._interval, False
@@ -102,12 +102,11 @@ class LineDisplay:
         if rows and self._clock() >= self._due:
             self._report()
 
-    def note(self, message: str, warning: bool = False) -> None:
-        """Write a warning above the line; other notes are left out."""
-        if warning:
-            line, self._shown = self._shown, self._erase()
-            print(fit(f"warning: {message}", self._stream), file=self._stream)
-            self._write(line)
+    def warn(self, message: str) -> None:
+        """Write a warning above the line."""
+        line, self._shown = self._shown, self._erase()
+        print(fit(f"warning: {message}", self._stream), file=self._stream)
+        self._write(line)
 
     def _report(self) -> None:
         self._due = self._clock() + 0.5
