@@ -20,7 +20,7 @@ def environment() -> dict[str, Any]:
             for package in [*packages.split(), "orbax-checkpoint"]
         },
         "random": dict(keys.SETTINGS),
-        "python": platform.pythonversion(),
+        "python": platform.python_version(),
         "platform": platform.platform(),
         "git_revision": _git_revision(),
         "command": sys.argv,
