@@ -1,4 +1,4 @@
-"""A genome together with what it takes to decode, evaluate and save it."""
+"""A genome together with the parts that decode, evaluate and save it."""
 
 import dataclasses
 import functools
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 def drawn(seed: int | None) -> int:
-    """Return `seed`, or for None a new one, the same in every process.
+    """Return `seed`, or if it is None a new one, the same in every process.
 
     Raises:
-        UserError: if it is no seed.
+        UserError: if `seed` is not a valid seed.
     """
     if seed is None:
         return multihost.from_main(keys.fresh_seed)
@@ -40,7 +40,7 @@ def drawn(seed: int | None) -> int:
 
 
 def without_seeds(function: Callable[P, T]) -> Callable[P, T]:
-    """Have a call with ``seeds``, the name before 0.2, say what it is called now."""
+    """Refuse the argument ``seeds`` of version 0.1, with its new name."""
 
     @functools.wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -53,14 +53,14 @@ def without_seeds(function: Callable[P, T]) -> Callable[P, T]:
 
 @dataclasses.dataclass(frozen=True)
 class Solution:
-    """What a run found, or a genome file holds.
+    """A genome of a run or a genome file, with its parts.
 
     Attributes:
         config: names and options of the parts.
-        parts: environment, task, policy and encoding, built.
-        engine: what evaluates genomes.
-        answer: the genome, and the observation statistics it goes with.
-        which: of a run, whether this is its best center or the last one.
+        parts: the built environment, task, policy and encoding.
+        engine: the engine that evaluates genomes.
+        answer: the genome, and the observation statistics that belong to it.
+        which: for a run, whether this is its best or its last center.
 
     Example:
         >>> solution = neuroevo.load("zoo:cartpole-d2")
@@ -84,8 +84,11 @@ class Solution:
         """Return the parameters of a policy decoded from the genome.
 
         Args:
-            seed: which of the genome's policies. It is the one that ``neuroevo render``
-                and ``neuroevo train-policy`` use with this seed.
+            seed: which of the genome's policies to return: the one that ``neuroevo
+                render`` and ``neuroevo train-policy`` use with this seed.
+
+        Returns:
+            A pytree of arrays, as `Policy.apply` takes it.
 
         Example:
             >>> run.decode(seed=3)["output"]["kernel"].shape
@@ -98,14 +101,17 @@ class Solution:
     def record(
         self, seed: int = 0, policies: int = 1, *, keep: int | None = None
     ) -> list[Trajectory]:
-        """Return an episode, to be shown, of each of several policies.
+        """Record an episode of each of several policies, to be shown.
 
         Args:
-            seed: of the first one; the policies are those of ``decode(seed)``,
+            seed: seed of the first policy; the policies are those of ``decode(seed)``,
                 ``decode(seed + 1)`` and so on.
-            policies: how many there are.
-            keep: about how many steps of an episode to keep, evenly spaced; None for
-                all. Rewards are kept of all.
+            policies: number of policies.
+            keep: approximate number of evenly spaced steps to keep of an episode; None
+                keeps all steps. The rewards of all steps are kept.
+
+        Returns:
+            One trajectory for each policy.
 
         Raises:
             UserError: if the parameters of a policy are not finite.
@@ -125,7 +131,7 @@ class Solution:
 
     @functools.cached_property
     def _act(self) -> ActWith:
-        """The same function at every use: what it is part of compiles once."""
+        """The policy as a function; always the same one, so that it compiles once."""
         return act_with(self.parts.policy)
 
     @without_seeds
@@ -133,24 +139,24 @@ class Solution:
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, Any]:
-        """Return what fresh policies achieve in fresh episodes.
+        """Measure fresh policies in fresh episodes.
 
-        No search has met these policies and episodes. With the seed of a run they are
+        No search has used these policies and episodes. With the seed of a run, they are
         those of its final evaluation.
 
         Args:
             policies: number of policies, S.
-            episodes: number of episodes of each, E.
-            seed: of the policies and episodes; None for new ones at every call.
+            episodes: number of episodes of each policy, E.
+            seed: seed of the policies and episodes; None draws a new one.
 
         Returns:
-            What `neuroevo.returns.summarize` makes of the returns, and ``env``,
-            ``episode_length_mean``, ``policies``, ``episodes`` and ``seed``; of a run,
-            ``which`` center was measured; where an episode failed, ``failures``: the
-            number of policies without a finite return.
+            The statistics of the returns from `neuroevo.returns.summarize`, and
+            ``env``, ``episode_length_mean`` (in steps), ``policies``, ``episodes`` and
+            ``seed``. For a run, also ``which`` center was measured. If an episode
+            failed, also ``failures``: the number of policies without a finite return.
 
         Raises:
-            UserError: for numbers out of range.
+            UserError: for arguments that are out of range.
 
         Example:
             >>> result = run.evaluate(policies=2, episodes=3, seed=1)
@@ -181,7 +187,7 @@ class Solution:
         """Return the arrays of a policy file by name, and their description.
 
         Args:
-            seed: which of the genome's policies; see `decode`.
+            seed: which of the genome's policies to return; see `decode`.
 
         Raises:
             UserError: if the policy's parameters are not finite.
@@ -219,7 +225,7 @@ class Solution:
         }
 
     def meta(self) -> Mapping[str, Any]:
-        """Return what a genome file says of how to decode its arrays."""
+        """Return the description in its genome file: how to decode the arrays."""
         described = self.config.to_dict()
         meta = {part: described[part] for part in DECODING}
         if self.parts.spec is not None:
@@ -227,10 +233,10 @@ class Solution:
         return meta
 
     def save(self, path: str | Path) -> None:
-        """Write a genome file that `neuroevo.load` and ``neuroevo evaluate`` read.
+        """Write a genome file that `neuroevo.load` and ``neuroevo evaluate`` can read.
 
         Args:
-            path: a file ending in .npz, which is replaced if there is one.
+            path: a file name ending in .npz; an existing file is replaced.
 
         Example:
             >>> run.best.save("genome.npz")

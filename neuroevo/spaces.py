@@ -1,10 +1,8 @@
 """What a policy sees and does, and how one spec fits into another.
 
-One network serves tasks of different shapes: observations are padded, outputs cut.
-
-As "Behaviour Distillation" makes multi-task data sets (HaDES, Lupu et al., ICLR 2024,
-arXiv 2406.15042): what an environment lacks is zero, and nothing else tells the
-environments apart.
+One network can serve tasks of different shapes: observations are padded with zeros, and
+outputs are cut. This is how "Behaviour Distillation" makes multi-task data sets (HaDES,
+Lupu et al., ICLR 2024, arXiv 2406.15042); nothing else distinguishes the environments.
 """
 
 import math
@@ -61,7 +59,7 @@ class Spec(NamedTuple):
 def common_shape(shapes: Sequence[Shape]) -> Shape:
     """Return the smallest shape that arrays of all `shapes` can be padded to.
 
-    It is the largest along each axis; for shapes of different rank, of the flat arrays.
+    It is the maximum along each axis. Arrays of different ranks are flattened first.
     """
     if len(set(map(len, shapes))) > 1:
         shapes = [(math.prod(shape),) for shape in shapes]
@@ -71,7 +69,7 @@ def common_shape(shapes: Sequence[Shape]) -> Shape:
 def common_spec(specs: Sequence[Spec]) -> Spec:
     """Return the smallest spec that all of `specs` fit into.
 
-    The actions are all discrete, and then as many as the most of them, or all `Box`.
+    The actions must be all `Discrete` or all `Box`.
     """
     observation = common_shape([spec.observation for spec in specs])
     counts = [spec.action.n for spec in specs if isinstance(spec.action, Discrete)]
@@ -83,7 +81,8 @@ def common_spec(specs: Sequence[Spec]) -> Spec:
 def pad(x: Array, shape: Shape, value: float = 0.0) -> Array:
     """Return `x` with `value` appended along each axis, up to `shape`.
 
-    An `x` of another rank than `shape` is flattened first. numpy arrays remain so.
+    If the rank of `x` differs from that of `shape`, `x` is flattened first. A numpy
+    array stays a numpy array.
     """
     x = x.reshape(-1) if x.ndim != len(shape) else x
     if x.shape == shape:
@@ -95,14 +94,14 @@ def pad(x: Array, shape: Shape, value: float = 0.0) -> Array:
 
 
 def cut(x: Array, shape: Shape) -> Array:
-    """Return the array of `shape` that `pad` made `x` from."""
+    """Undo `pad`: return the array of `shape` from which it made `x`."""
     if x.ndim != len(shape):
         return x[: math.prod(shape)].reshape(shape)
     return x[tuple(map(slice, shape))]
 
 
 def outputs(spec: Spec) -> Shape:
-    """Return the shape of what a network outputs for the actions: logits, or means."""
+    """Return the shape of a network's output for the actions: logits, or means."""
     action = spec.action
     return (action.n,) if isinstance(action, Discrete) else action.shape
 

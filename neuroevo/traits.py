@@ -1,7 +1,7 @@
-"""What options of a part may have besides ``build``, with what holds if they do not.
+"""Optional attributes of a part's options besides ``build``, with their defaults.
 
-An attribute of a trait's name, on the options' class or object, is all it takes: a
-package that provides a part inherits nothing.
+To use a trait, define an attribute of its name on the options' class or object; no base
+class is needed.
 """
 
 import dataclasses
@@ -14,14 +14,14 @@ from neuroevo.types import Array, EnvState
 
 
 class FitTo(Protocol):
-    """Return an encoding's options, changed by what a genome file determines.
+    """Return an encoding's options, adjusted to a genome file.
 
     Args:
-        arrays: those of the file, by name.
-        spec: what the genome is to be decoded for, if that is known.
+        arrays: the arrays of the file, by name.
+        spec: the spec for which the genome is decoded, if known.
 
     Raises:
-        UserError: if they are no genome of the encoding, or none for `spec`.
+        UserError: if the arrays are not a genome of the encoding, or do not fit `spec`.
     """
 
     def __call__(
@@ -33,8 +33,8 @@ class Draw(Protocol):
     """Draw one observation, a numpy array, into matplotlib `axes`.
 
     Returns:
-        Arrows ``(start, by)``, each of two (x, y), to where things would be a little
-        later; or None if there is no more to draw.
+        Arrows ``(start, by)``, both (x, y) in the coordinates of the axes, that show
+        where things will be a moment later; or None for no arrows.
     """
 
     def __call__(
@@ -43,21 +43,22 @@ class Draw(Protocol):
 
 
 class CheckLogger(Protocol):
-    """Raise a `UserError` if a run in `path` cannot be logged; None is nowhere."""
+    """Raise a `UserError` if a run in `path` (None: no directory) cannot be logged."""
 
     def __call__(self, path: Path | None, /) -> None: ...
 
 
 class Bodies(NamedTuple):
-    """The rigid bodies of an environment, for those who draw them.
+    """The rigid bodies of an environment, for drawing.
 
     Attributes:
-        model: a ``mujoco.MjModel``, with the shapes of the bodies.
-        coordinates: takes a state of the environment (or many) to its generalized
-            coordinates, as MuJoCo orders them: (…, nq), in m and rad.
-        pose: takes an observation to the coordinates (nq,) that it shows, zero where
-            it does not show the robot's place; None where it leaves the pose open.
-        seconds: how long an environment step takes.
+        model: a ``mujoco.MjModel`` with the shapes of the bodies.
+        coordinates: returns the generalized coordinates of one state or several states
+            of the environment in MuJoCo's order: (…, nq), in m and rad.
+        pose: returns the coordinates (nq,) for an observation, with zeros for those
+        that
+            it does not contain; None if an observation does not determine the pose.
+        seconds: duration of an environment step in seconds of simulated time.
     """
 
     model: Any
@@ -68,10 +69,10 @@ class Bodies(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PartTraits:
-    """What options of any part may have.
+    """Optional attributes of any part's options.
 
     Attributes:
-        name: of a part made in Python; None for the name of its class.
+        name: name of a part made in Python; None for the name of its class.
         suggests: defaults for other options of a run (``{"population": 64}``).
     """
 
@@ -81,11 +82,11 @@ class PartTraits:
 
 @dataclasses.dataclass(frozen=True)
 class EnvironmentTraits(PartTraits):
-    """What options of an environment may have.
+    """Optional attributes of an environment's options.
 
     Attributes:
-        slow: whether a step costs as much as in a physics engine.
-        features: names of what is in an observation, along its last axis.
+        slow: whether a step is as expensive as in a physics engine.
+        features: names of the features in an observation, along its last axis.
         actions: names of the actions, or of the numbers in one.
         draw: draws an observation.
         bodies: returns the rigid bodies to draw.
@@ -100,10 +101,10 @@ class EnvironmentTraits(PartTraits):
 
 @dataclasses.dataclass(frozen=True)
 class EncodingTraits(PartTraits):
-    """What options of an encoding may have.
+    """Optional attributes of an encoding's options.
 
     Attributes:
-        fit_to: makes the options fit a genome file; by default they fit any.
+        fit_to: adjusts the options to a genome file; by default they stay as they are.
     """
 
     fit_to: FitTo | None = None
@@ -111,7 +112,7 @@ class EncodingTraits(PartTraits):
 
 @dataclasses.dataclass(frozen=True)
 class NormalizationTraits(PartTraits):
-    """What options of a normalization may have.
+    """Optional attributes of a normalization's options.
 
     Attributes:
         var_floor: the smallest variance to divide by, in squared observation units.
@@ -122,10 +123,10 @@ class NormalizationTraits(PartTraits):
 
 @dataclasses.dataclass(frozen=True)
 class LoggerTraits(PartTraits):
-    """What options of a logger may have.
+    """Optional attributes of a logger's options.
 
     Attributes:
-        check: looks whether a run can be logged, before it starts.
+        check: checks that a run can be logged, before it starts.
     """
 
     check: CheckLogger = lambda path: None
@@ -135,7 +136,7 @@ Traits = TypeVar("Traits", bound=PartTraits)
 
 
 def traits(kind: type[Traits], options: Any) -> Traits:
-    """Return what `options`, a part's options or their class, have of `kind`.
+    """Return the traits of `kind` that a part's `options`, or their class, have.
 
     Example:
         >>> class Maze:

@@ -18,7 +18,7 @@ from neuroevo.spaces import Spec
 
 Array = jax.Array
 Key = jax.Array  # a typed PRNG key (``jax.random.key``)
-Genome = Any  # pytree of float arrays: what a strategy searches over
+Genome = Any  # pytree of float arrays, over which a strategy searches
 Start = Any  # pytree: the part of decoding that all candidates share
 Params = Any  # pytree of arrays: the parameters of a policy
 Observation = jax.Array
@@ -112,11 +112,11 @@ class Encoding(NamedTuple):
         init: returns the genome that the search starts from.
         decode: turns a genome, and what `start` returned, into parameters.
         start: takes a fresh key. The engine calls it once for each fresh policy and
-            shares the result among all candidates of a generation, so that work which
-            does not depend on the genome (drawing initial parameters, say) is done
-            once. By default the key itself is passed on.
-        constants: arrays that are not searched over but that belong in a genome file
-            (fixed labels, say).
+            shares the result among all candidates of a generation, so that work that
+            does not depend on the genome (such as drawing initial parameters) is done
+            once. By default, the key itself is passed on.
+        constants: arrays that are not evolved but belong in a genome file, such as
+            fixed labels.
     """
 
     init: InitGenome
@@ -135,7 +135,7 @@ class Reset(Protocol):
 
 
 class Step(Protocol):
-    """Return what an action leads to: state, observation, reward and done.
+    """Return the result of an action: state, observation, reward and done.
 
     The reward is a real scalar, `done` a boolean one. The action is an int32 scalar if
     the spec's action is `Discrete`, and float32 in ``[-1, 1]`` if it is a `Box`.
@@ -147,18 +147,18 @@ class Step(Protocol):
 
 
 class Environment(NamedTuple):
-    """One episode at a time, as pure functions; what a custom environment provides.
+    """An environment, as pure functions for one episode at a time.
 
-    `step` must not reset by itself: after the end of an episode it may return
-    anything, NaN included, for nothing of it is counted. Before the end, a reward or an
+    `step` must not reset by itself. After the end of an episode it may return anything,
+    including NaN, because the values are ignored. Before the end, a reward or an
     observation that is not finite makes the episode a failure: its return is NaN.
 
     Attributes:
         spec: shape of an observation, and the actions.
-        reset: begins an episode.
-        step: takes a step. `done` is the environment's own end; the rollout keeps the
-            time limit. The state is a pytree of arrays whose shapes and dtypes never
-            change.
+        reset: starts an episode.
+        step: takes a step. `done` marks an end by the environment itself; the rollout
+            enforces the time limit. The state is a pytree of arrays whose shapes and
+            dtypes never change.
         max_steps: the time limit in steps, at least 1.
     """
 
@@ -172,7 +172,7 @@ class Environment(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one policy achieved in E episodes; never a trajectory."""
+    """The results of one policy in E episodes, without trajectories."""
 
     returns: Array  # (E,) undiscounted return of each episode
     lengths: Array  # (E,) int32 number of steps of each episode
@@ -190,7 +190,7 @@ class Trajectory(NamedTuple):
 
 
 class Group(NamedTuple):
-    """B groups of policies, see `Play`; those of a group are given the same keys."""
+    """B groups of policies, see `Play`; the policies of a group share their keys."""
 
     params: Params  # (B, width, …)
     keys: Key  # (B, E) one for each episode
@@ -218,13 +218,13 @@ class LoadGroups(Protocol):
 
 
 class InitTask(Protocol):
-    """Return what a task knows at first (observation statistics, say)."""
+    """Return the initial state of a task, such as observation statistics."""
 
     def __call__(self, key: Key, /) -> TaskState: ...
 
 
 class Evaluate(Protocol):
-    """Return what a policy achieves in E episodes, given their E keys."""
+    """Return the outcome of a policy in E episodes, given their E keys."""
 
     def __call__(self, act: Act, state: TaskState, keys: Key, /) -> Outcome: ...
 
@@ -232,16 +232,17 @@ class Evaluate(Protocol):
 class Play(Protocol):
     """Evaluate many policies in groups of `width`, several groups at a time.
 
-    Every slot holds a group. As soon as a quarter of them have ended, the next groups
-    take their places: no policy waits long for another that plays on.
+    Every slot holds a group. As soon as a quarter of the groups have ended, the next
+    ones take their places, so that no policy waits long for another.
 
     Args:
-        act: what all the policies do, given the parameters of one.
+        act: acts as a policy, given its parameters.
         load: returns groups by their numbers.
         state: the task's state.
         size: the number of groups.
-        count: groups below this number are played; the outcomes of others are zero.
-        slots: how many groups are in play at once.
+        count: number of groups to play, from the first; the outcomes of others are
+        zero.
+        slots: the number of groups that play at once.
 
     Returns:
         The outcomes, with leading axes (size, width).
@@ -268,9 +269,9 @@ class UpdateTask(Protocol):
 class Record(Protocol):
     """Return the trajectory of one episode of the policy with these `params`.
 
-    It is called outside of compiled programs: an episode takes as long as it has steps.
-    It compiles once for each `act`. To bound its memory, `keep` thins the steps out
-    evenly to at most twice as many, and the last one; None keeps all.
+    It is called outside of compiled programs, so that it can stop when the episode
+    ends. It compiles once for each `act`. To limit memory, it keeps at most ``2 *
+    keep`` evenly spaced steps and the last one; None keeps all.
     """
 
     def __call__(
@@ -292,7 +293,7 @@ class TaskConstants(Protocol):
 
 
 class Task(NamedTuple):
-    """What a policy is to do: an environment with its observation normalization."""
+    """A task for policies: an environment with its observation normalization."""
 
     spec: Spec
     init: InitTask
@@ -332,7 +333,7 @@ class Tell(Protocol):
 
 
 class Center(Protocol):
-    """Return the strategy's present answer, a genome."""
+    """Return the strategy's current answer, a genome."""
 
     def __call__(self, state: StrategyState, /) -> Genome: ...
 
@@ -350,37 +351,37 @@ class Strategy(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What a logger is given whenever a run starts or continues."""
+    """The information that a logger gets whenever a run starts or continues."""
 
     name: str
     path: Path | None  # the run's directory
     config: Mapping[str, Any]  # as in config.yaml
-    generation: int  # the last one that this logger has logged, in sessions before
-    memo: Mapping[str, Any]  # what `Logger.memo` was then
+    generation: int  # the last one that this logger logged in earlier sessions
+    memo: Mapping[str, Any]  # `Logger.memo` of the previous session
 
 
 class Log(Protocol):
-    """Take further rows of ``metrics.jsonl``, and return when they are safe."""
+    """Log new rows of ``metrics.jsonl``, and return once they are stored safely."""
 
     def __call__(self, rows: Sequence[Mapping[str, Any]], /) -> None: ...
 
 
 class Finish(Protocol):
-    """Take what ``summary.json`` holds, empty if nothing in it is new.
+    """Log the content of ``summary.json`` and close the log.
 
-    None means that the run was interrupted.
+    The argument is empty if there is nothing new, and None if the run was interrupted.
     """
 
     def __call__(self, summary: Mapping[str, Any] | None, /) -> None: ...
 
 
 class Logger(NamedTuple):
-    """A place, besides the run directory, that the metrics of a run go to.
+    """A destination of a run's metrics besides the run directory.
 
     Attributes:
-        log: is called in order, for each generation once however often the run was
+        log: called in order, once for each generation, however often the run is
             interrupted.
-        finish: the last call.
+        finish: called last.
         memo: plain data for the run's next session.
     """
 

@@ -453,10 +453,10 @@ MISTAKES = {
     f"merge {OUT}": "expected at least two genomes to merge, got 0",
     f"merge {CART} {OUT}": "expected at least two genomes to merge, got 1",
     f"merge {CART} {ACRO} --out {ACRO}": (
-        "Acrobot-v1.npz: exists already; expected a new file"
+        "Acrobot-v1.npz: already exists; expected a new file"
     ),
     f"merge {CART} {ACRO} --out none/new.npz": (
-        "none/new.npz: expected an existing directory, none is not"
+        "none/new.npz: expected an existing directory; none is not one"
     ),
     f"merge {CART} nowhere.npz {OUT}": (
         "nowhere.npz: no such file; expected a genome (.npz)"
@@ -467,7 +467,7 @@ MISTAKES = {
         "labels, action_logits, found output/bias, output/kernel"
     ),
     f"merge {CART} bare.npz {OUT}": (
-        "bare.npz: has no meta, and so no env, encoding, policy, normalization; "
+        "bare.npz: has no meta, and thus no env, encoding, policy, normalization; "
         "expected a genome file that says how to decode it"
     ),
     f"merge {CART} half.npz {OUT}": (
@@ -475,7 +475,7 @@ MISTAKES = {
         "to decode it"
     ),
     f"merge merged.npz {CART} {OUT}": (
-        "merged.npz: merged already; expected the genomes that it was merged from"
+        "merged.npz: already merged; expected the genomes that it was merged from"
     ),
     f"merge {CART} Pendulum-v1.npz {OUT}": (
         "discrete and continuous actions cannot be merged: CartPole-v1 has "
@@ -579,9 +579,9 @@ def test_python_must_choose_an_environment(discrete, folder, options):
 def test_python_is_told_of_mistakes_too(discrete, folder):
     with pytest.raises(UserError, match="at least two genomes to merge, got 1"):
         neuroevo.merge(folder / CART)
-    with pytest.raises(UserError, match="exists already; expected a new file"):
+    with pytest.raises(UserError, match="already exists; expected a new file"):
         neuroevo.merge(folder / CART, folder / ACRO, out=folder / "merged.npz")
     with pytest.raises(UserError, match="env: each genome keeps its environment"):
         neuroevo.merge(folder / CART, folder / ACRO, env="CartPole-v1")
-    with pytest.raises(UserError, match="exists already; expected a new file"):
+    with pytest.raises(UserError, match="already exists; expected a new file"):
         discrete.save(folder / "merged.npz")

@@ -49,7 +49,7 @@ def test_metrics_of_several_runs_are_one_table(runs, tmp_path, suffix):
         assert [row["failures"] for row in read] == [None, 0, None, 0]
     assert numbers == [0.1, 1 / 3] * 2  # to the last digit
     assert [row["run"] for row in read] == [str(run) for run in runs for _ in ROWS]
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         neuroevo.save_metrics(runs, path)
 
 

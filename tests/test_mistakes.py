@@ -61,7 +61,7 @@ COMMANDS = {
     "evaluate nowhere": ["nowhere: no such file"],
     "evaluate .": [".: not a run; expected a run directory or a genome"],
     "evaluate 'ein Ort/ü'": ["ein Ort/ü: no such file; expected a genome (.npz)"],
-    f"resume {'x' * 300}": ["config.yaml: File name too long; expected a run"],
+    f"resume {'x' * 300}": ["x: File name too long; expected a run directory"],
 }
 COMMANDS |= {
     # Options of 0.1, wherever they are given.
@@ -209,8 +209,8 @@ RANGES = {
     ],
 }
 COMBINATIONS = {
-    "--strategy Open_ES --population 33": ["even population: 33", "are 32 and 34"],
-    "--strategy SNES --population 1": ["needs a population of at least 2: 1"],
+    "--strategy Open_ES --population 33": ["even population, got 33", "are 32 and 34"],
+    "--strategy SNES --population 1": ["expected a population of at least 2, got 1"],
     "--strategy CMA_ES --encoding direct --policy.hidden 512 512": ["GB", "SNES"],
     "--policy cnn": ["image observations", "have shape (4,)", "use --policy mlp"],
     "--encoding.size 1": ["the 2 actions", "--encoding.size 2", "labels learned"],
@@ -286,7 +286,7 @@ def test_a_run_is_never_overwritten(run_cli, nothing_compiles, tmp_path):
     write_run(tmp_path / "mine")
     before = (tmp_path / "mine" / CONFIG).read_bytes()
     said = run_cli("train --run-dir mine")
-    assert_one_line(said, "mine: holds a run already", "neuroevo resume mine")
+    assert_one_line(said, "mine: already contains a run", "neuroevo resume mine")
     assert os.listdir(tmp_path / "mine") == [CONFIG]
     assert (tmp_path / "mine" / CONFIG).read_bytes() == before
 
@@ -400,7 +400,7 @@ def test_files_that_are_no_genomes(run_cli, nothing_compiles, tmp_path):
 NEW = "expected a new or an empty directory as --run-dir"
 GENOME = "expected a run directory or a genome"
 DENIED = {
-    "train --run-dir locked": "--run-dir locked: no permission to look into it",
+    "train --run-dir locked": "--run-dir locked: no permission to read it",
     "train --run-dir locked/run": f"locked/run: Permission denied; {NEW}",
     "train --run-dir sealed/run": "--run-dir sealed/run: no permission to write in",
     "train --config secret": "secret: no permission to read it; expected a YAML",

@@ -81,7 +81,7 @@ def test_an_exported_policy_is_a_genome_that_evaluates_alike(genome, tmp_path):
     [
         ("policy.npy", "policy.npy: expected a name that ends in .npz or .safetensors"),
         ("none/policy.npz", "expected an existing directory"),
-        ("taken.npz", "taken.npz: exists already; expected a new file"),
+        ("taken.npz", "taken.npz: already exists; expected a new file"),
     ],
 )
 def test_nothing_is_overwritten(genome, tmp_path, name, message):

@@ -155,5 +155,5 @@ def test_a_run_killed_while_it_compiles_is_resumed(tmp_path, monkeypatch):
 def test_of_two_new_runs_the_slower_one_does_not_write(tmp_path):
     """It found a free directory, and enters it when the other one has finished."""
     evolve(tmp_path, 1)
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already contains a run"):
         RunDirectory(tmp_path, None, new=True)

@@ -252,7 +252,7 @@ def test_old_names_are_those_of_old_files_alone(tmp_path):
 
 
 def test_the_best_genome_is_the_one_unless_the_center_is_asked_for(old):
-    with pytest.raises(UserError, match="has no genome yet"):
+    with pytest.raises(UserError, match="no genome yet"):
         read_genome(old, "center")
     genome_file.save(old / "genome.npz", {"x": np.ones(1)}, {})
     assert list(read_genome(old, "center").arrays) == ["x"]

@@ -275,7 +275,7 @@ def test_a_full_disk_ends_the_run_in_one_line(whole, tmp_path, left, capfd):
         assert found in (3, 4)  # that of 4 may still have been on its way
         assert str(error.value) == (
             f"{disk}/run: cannot be written: No space left on device; its newest "
-            f"checkpoint, of generation {found}, is safe; to go on from there: "
+            f"checkpoint, of generation {found}, is safe; to continue from there: "
             f"neuroevo resume {disk}/run"
         )
         assert "Traceback" not in capfd.readouterr().err

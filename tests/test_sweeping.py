@@ -108,7 +108,7 @@ def test_a_list_of_overrides(tmp_path):
         ("sweep: {grid: {popluation: [8]}}", "popluation=8: .*'--population'"),
         ("sweep: {list: [8]}", "list: expected a list of mappings"),
         ("sweep: {seeds: none}", "seeds: expected a number or a list"),
-        ("sweep: {seeds: [1, 1]}", "seed=1 is there twice"),
+        ("sweep: {seeds: [1, 1]}", "seed=1 occurs twice"),
         ("sweep: {seeds: [-1]}", "seed: expected an integer from 0"),
         ("popluation: 4\nsweep: {seeds: 1}", "did you mean '--population'"),
     ],
@@ -222,7 +222,7 @@ def test_a_run_goes_on_with_other_limits_and_nothing_else(tmp_path, stub, capsys
     assert words[2:] == ["neuroevo", "resume", str(trial.path), "--generations", "6"]
     (tmp_path / "s.yaml").write_text(SWEEP.replace("population: 8", "population: 6"))
     assert sweep() == 2
-    assert "holds a run with population 8, not 6" in capsys.readouterr().err
+    assert "contains a run with population 8, not 6" in capsys.readouterr().err
 
 
 def test_nothing_runs_in_a_dry_run(tmp_path, stub, capsys):

@@ -313,12 +313,12 @@ MISTAKES = {
     "transfer g.npz --picture heat": "heat: expected a name that ends in .png, .svg or "
     ".pdf",
     "transfer g.npz --picture no/heat.png": "no/heat.png: expected an existing "
-    "directory, no is not",
+    "directory; no is not one",
     "transfer g.npz --devices 99": "--devices 99: expected at most 4, the number of "
-    "cpu devices of this process; JAX fixes it at its first use, which came before "
+    "cpu devices of this process; JAX fixed that number at its first use, before "
     "this run",
     "transfer direct.npz": "encoding direct has no optimizer, learning_rate, steps: "
-    "expected a genome that policies are trained on, as with --encoding dataset",
+    "expected an encoding that trains policies, such as --encoding dataset",
     "transfer g.npz --env Breakout-MinAtar --policy cnn": "policy cnn cannot be made "
     "wider or deeper here: expected --policy mlp",
 }
@@ -403,5 +403,5 @@ def test_pictures_of_every_kind(suffix, tmp_path):
     heat_map.draw_transfer(result, path)
     begins = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
     assert path.read_bytes().startswith(begins[suffix])
-    with pytest.raises(neuroevo.UserError, match="exists already"):
+    with pytest.raises(neuroevo.UserError, match="already exists"):
         figures.check_path(path)

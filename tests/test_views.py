@@ -269,7 +269,7 @@ def test_inspect(run_cli, run):
         assert text in out
     assert Image.open("pairs.png").size[0] > 400
     code, _, err = run_cli(f"inspect {run} --picture pairs.png")
-    assert code == 2 and "exists already" in err
+    assert code == 2 and "already exists" in err
     code, _, err = run_cli(f"inspect {run} --picture pairs.pgn")
     assert code == 2 and "did you mean '.png'?" in err
 
@@ -408,7 +408,7 @@ def test_report(run_cli, run, others):
         assert code == 0 and out.strip() == f"{path}/report.html"
     assert run_cli(f"report {run} {others[0]} --out two.html")[0] == 0
     code, _, err = run_cli(f"report {run} --out two.html")
-    assert code == 2 and "exists already" in err
+    assert code == 2 and "already exists" in err
     code, _, err = run_cli(f"report {run} --out two.htm")
     assert code == 2 and "ends in .html; did you mean '.html'?" in err
     with (others[1] / METRICS).open("a") as file:

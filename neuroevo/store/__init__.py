@@ -1,1 +1,1 @@
-"""What lies on disk."""
+"""Files: run directories, checkpoints, genomes, metrics and the zoo."""

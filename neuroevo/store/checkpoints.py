@@ -1,4 +1,4 @@
-"""Checkpoints of a run, by orbax: what a resumed run needs, proof against damage."""
+"""Checkpoints of a run, written with orbax: what a resumed run needs, with a digest."""
 
 import contextlib
 import errno
@@ -23,14 +23,14 @@ from neuroevo.store.orbax_errors import os_error_number, silence_log
 if TYPE_CHECKING:
     from orbax.checkpoint import CheckpointManager
 
-VERSION = 2  # of what a checkpoint holds: 1 was drawn from other random streams
+VERSION = 2  # of the content of a checkpoint; version 1 used other random streams
 
-# Errors that say nothing of what a checkpoint holds.
+# Errors that do not mean that a checkpoint is damaged.
 _MAY_PASS = {
     *(errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
     *(errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT),
 }
-# A run has copies of these files, whatever they are called.
+# A run has its own copies of these files, so that their names may change.
 OWN_FILES = {f"{part}.{option}" for part, option in recorded.FILES.items()}
 _STEP = re.compile(r"0|[1-9][0-9]*")
 
@@ -38,11 +38,11 @@ _STEP = re.compile(r"0|[1-9][0-9]*")
 class Checkpoints:
     """The checkpoints in a run directory that is open.
 
-    They are written while the run goes on; what goes wrong is reported later.
+    They are written in the background; errors are reported later.
     """
 
     def __init__(self, run: Path, schedule: Schedule):
-        """Prepare for the checkpoints of the directory `run`; nothing is read yet."""
+        """Prepare to write or read checkpoints in the directory `run`."""
         self._run = run
         self._schedule = schedule
         self._manager: CheckpointManager | None = None
@@ -65,14 +65,14 @@ class Checkpoints:
     ) -> None:
         """Write a checkpoint of the engine's state and the host's counters.
 
-        Besides the latest checkpoints, the one with the best `center_return` is kept.
-        There is one of a generation at most.
+        In addition to the latest checkpoints, the one with the best `center_return` is
+        kept. There is at most one checkpoint of a generation.
 
         Args:
-            state: the engine's, with its `generation`.
+            state: the engine's state, including its `generation`.
             progress: the host's counters.
             config: the resolved configuration, which `restore` compares.
-            center_return: the latest held-out return of the center, NaN if unknown.
+            center_return: the latest held-out return of the center; NaN if unknown.
         """
         import orbax.checkpoint as ocp
 
@@ -100,35 +100,35 @@ class Checkpoints:
         )
 
     def check_for_errors(self) -> None:
-        """Raise what went wrong with a checkpoint that was being written."""
+        """Raise the error of a checkpoint that could not be written, if any."""
         if self._manager is not None:
             self._manager.check_for_errors()
 
     def wait(self) -> None:
-        """Wait for a checkpoint that is being written."""
+        """Wait until the current checkpoint has been written."""
         self._open().wait_until_finished()
 
     def close(self) -> None:
-        """Wait for a checkpoint that is being written, and write no more."""
+        """Wait until the current checkpoint has been written, and write no more."""
         if self._manager is not None:
             self._manager.close()
 
     def restore(self, like: Any, config: Mapping[str, Any]) -> list[Any] | None:
-        """Return the newest checkpoint that can be read, or None if none was written.
+        """Return the newest checkpoint that can be read, or None if there is none.
 
-        Newer checkpoints, which cannot be read, are moved aside.
+        Newer checkpoints that cannot be read are moved aside.
 
         Args:
-            like: a state of the structure, shapes and types of the one that was saved.
-            config: the resolved configuration of the run now.
+            like: a state with the structure, shapes and types of the saved one.
+            config: the current resolved configuration of the run.
 
         Returns:
-            A list of the leaves of the state, of which `from_host` makes a state, the
-            host's counters, and a list of texts that the user should see.
+            A list of three items: the leaves of the state, from which `from_host` makes
+            a state; the host's counters; and a list of messages for the user.
 
         Raises:
-            UserError: if there are checkpoints and none can be read, or they are of
-                another configuration or another version.
+            UserError: if there are checkpoints but none can be read, or if they belong
+                to another configuration or version.
         """
         steps = list_steps(self._run)
         damaged: dict[int, str] = {}
@@ -172,7 +172,7 @@ class Checkpoints:
         """Return the leaves and the counters of a checkpoint; raise if it is damaged.
 
         Raises:
-            UserError: if it is not of this configuration, these types or this version.
+            UserError: if its configuration, its types or its version differ.
         """
         import orbax.checkpoint as ocp
 
@@ -188,7 +188,7 @@ class Checkpoints:
         leaves = jax.tree.leaves(read(state=ocp.args.StandardRestore(template)).state)
         leaves = [np.asarray(leaf) for leaf in leaves]
         if _digest(leaves) != facts["digest"]:
-            raise ValueError("it is not what was written")
+            raise ValueError("its digest does not match")
         return leaves, facts["progress"]
 
     def _move_aside(self, steps: Iterable[int]) -> None:
@@ -204,7 +204,7 @@ class Checkpoints:
 
 
 def folder(run: Path) -> Path:
-    """Return where a run keeps its checkpoints."""
+    """Return the directory of a run's checkpoints."""
     return run / "checkpoints"
 
 
@@ -217,10 +217,10 @@ def list_steps(run: Path) -> list[int]:
 
 @contextlib.contextmanager
 def writing(run: Path) -> Iterator[None]:
-    """Report in one line that something inside could not be written.
+    """Report in one line that something in the block could not be written.
 
     Raises:
-        UserError: for an error of the system, with the way to go on from there.
+        UserError: for an error of the operating system, with how to continue.
     """
     try:
         yield
@@ -231,7 +231,7 @@ def writing(run: Path) -> Iterator[None]:
             raise
         steps = list_steps(run)
         remedy = steps and (
-            f"; its newest checkpoint, of generation {steps[0]}, is safe; to go on "
+            f"; its newest checkpoint, of generation {steps[0]}, is safe; to continue "
             f"from there: neuroevo resume {shlex.quote(str(run))}"
         )
         raise UserError(
@@ -240,7 +240,7 @@ def writing(run: Path) -> Iterator[None]:
 
 
 def from_host(leaves: Sequence[np.ndarray], like: Any) -> Any:
-    """Return the state of the structure of `like` that `leaves` make."""
+    """Return the state with the structure of `like` and these `leaves`."""
 
     def leaf_from_host(array: np.ndarray, like: jax.Array) -> jax.Array:
         if _is_key(like):
@@ -279,38 +279,38 @@ def _make_manager(path: Path, keep: int) -> "CheckpointManager":
 
 
 def _check_version(run: Path, version: int) -> None:
-    """Raise a `UserError` unless this neuroevo can go on with a checkpoint."""
+    """Raise a `UserError` unless this version of neuroevo can resume a checkpoint."""
     if version > VERSION:
         raise UserError(
-            f"{run}: its checkpoints are of version {version}; this neuroevo reads "
-            f"version {VERSION}: upgrade it"
+            f"{run}: its checkpoints have version {version}; this neuroevo reads "
+            f"version {VERSION}: upgrade neuroevo"
         )
     if version < VERSION:
         raise UserError(
-            f"{run}: its checkpoints are of neuroevo 0.1, which drew other random "
-            "numbers; expected that version to resume it (to search on from its best "
+            f"{run}: its checkpoints are from neuroevo 0.1, which used other random "
+            "streams; expected that version to resume it (to start from its best "
             f"genome: neuroevo train --start {shlex.quote(str(run))})"
         )
 
 
 def _check_config(run: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise a `UserError` if a generation would not be computed as it was."""
+    """Raise a `UserError` if an option that affects the search has changed."""
     was, now = dict(flatten(was)), dict(flatten(now))
     for key in sorted(was.keys() | now.keys()):
         free = group_of(key) != "search" or key in OWN_FILES
         if not free and was.get(key) != now.get(key):
             raise UserError(
-                f"{run}: {key} is {now.get(key)!r:.60} and was {was.get(key)!r:.60} in "
-                "its checkpoint; expected what the run was started with"
+                f"{run}: {key} is {now.get(key)!r:.60} but was {was.get(key)!r:.60} in "
+                "its checkpoint; expected the value that the run was started with"
             )
 
 
 def _check_types(run: Path, was: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise a `UserError` if numbers would be of another type than they were."""
+    """Raise a `UserError` if the types of numbers in the state have changed."""
     for name in sorted(was.keys() & now.keys()):
         if was[name] != now[name]:
             raise UserError(
-                f"{run}: {name} of its state is {now[name]} and was {was[name]} in its "
+                f"{run}: {name} of its state is {now[name]} but was {was[name]} in its "
                 "checkpoint; expected the switches of JAX that the run was started "
                 "with (JAX_ENABLE_X64)"
             )
@@ -318,8 +318,8 @@ def _check_types(run: Path, was: Mapping[str, str], now: Mapping[str, str]) -> N
 
 def _notes(damaged: Mapping[int, str]) -> list[str]:
     return [
-        f"checkpoint {step} cannot be read ({reason}): moved aside, continuing from "
-        "the one before"
+        f"checkpoint {step} cannot be read ({reason}): it was moved aside, and the run "
+        "continues from the one before"
         for step, reason in damaged.items()
     ]
 

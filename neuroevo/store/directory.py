@@ -1,4 +1,4 @@
-"""Run directories: configuration, metrics, checkpoints and results of a run on disk."""
+"""Run directories: the configuration, metrics, checkpoints and results of a run."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ LOCK = ".lock"
 
 _GENOMES: dict[Which, str] = {"best": BEST, "center": CENTER}
 
-# What a run that was killed before it had a configuration leaves behind.
+# Files that a run leaves behind if it is killed before it writes its configuration.
 _COPIES = "|".join(recorded.FILES)
 _LEFTOVER = re.compile(rf"start\.npz|({_COPIES})-\w+\.\w+|\.[\w.-]+\.tmp")
 
@@ -46,15 +46,16 @@ def default_path(names: Mapping[str, str], seed: int) -> Path:
 def check_new(path: Path) -> None:
     """Raise a `UserError` unless a run can be written to `path`.
 
-    It may hold what is left of a process that was killed before the run began.
+    The directory may contain leftovers of a process that was killed before its run
+    began.
     """
     expected = "a new or an empty directory as --run-dir"
     found = kind_of(path, expected)
     if found == "a directory" and not os.access(path, os.R_OK | os.X_OK):
-        raise UserError(f"--run-dir {path}: no permission to look into it")
+        raise UserError(f"--run-dir {path}: no permission to read it")
     if is_run(path):
         raise _Taken(
-            f"--run-dir {path}: holds a run already; expected a new directory (to "
+            f"--run-dir {path}: already contains a run; expected a new directory (to "
             f"continue that run: neuroevo resume {shlex.quote(str(path))})"
         )
     if found:
@@ -91,13 +92,13 @@ def check_run(path: Path) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the configuration that a run was started with, as it is written."""
+    """Return the configuration that a run was started with, as it was written."""
     check_run(path)
     return recorded.translate(read_yaml(path / CONFIG))
 
 
 def resume_config(path: Path) -> dict[str, Any]:
-    """Return the configuration to go on with a run, wherever its directory is now."""
+    """Return the configuration to resume a run, wherever its directory is now."""
     return recorded.locate(read_config(path), path)
 
 
@@ -106,10 +107,10 @@ def read_genome(path: Path, which: Which = "best") -> genome_file.GenomeFile:
 
     Args:
         path: a genome file or a run directory.
-        which: of a run, the center with the best held-out return, or the latest.
+        which: for a run, the center with the best held-out return, or the last center.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is no genome.
     """
     expected = "a run directory or a genome"
     if kind_of(path, expected) != "a directory":
@@ -118,14 +119,14 @@ def read_genome(path: Path, which: Which = "best") -> genome_file.GenomeFile:
         raise UserError(f"{path}: not a run; expected {expected}")
     if kind_of(path / _GENOMES[which], expected) is None:
         raise UserError(
-            f"{path}: has no genome yet; expected a run that has written a checkpoint"
+            f"{path}: no genome yet; expected a run that has written a checkpoint"
         )
     file = _with_chunks(path, genome_file.load(path / _GENOMES[which]))
     return file._replace(meta={**file.meta, "which": which})
 
 
 def _with_chunks(path: Path, file: genome_file.GenomeFile) -> genome_file.GenomeFile:
-    """Return `file` with the sizes of chunks that the run in `path` has.
+    """Return `file` with the sizes of chunks of the run in `path`.
 
     The last digits of an evaluation may depend on them.
     """
@@ -135,16 +136,16 @@ def _with_chunks(path: Path, file: genome_file.GenomeFile) -> genome_file.Genome
 
 
 class Savable(Protocol):
-    """What can write itself to a genome file."""
+    """An object that can write itself to a genome file."""
 
     def save(self, path: Path) -> None:
         """Write the file."""
 
 
 class RunDirectory:
-    """The open directory of a run, which no other process can open meanwhile.
+    """The open directory of a run; no other process can open it at the same time.
 
-    Its methods raise a `UserError` when the disk is full or cannot be written to.
+    Its methods raise a `UserError` if the disk is full or read-only.
 
     Attributes:
         path: the directory.
@@ -156,10 +157,10 @@ class RunDirectory:
         Args:
             path: the directory.
             schedule: when to write checkpoints, and how many to keep.
-            new: whether a new run is to be written to it.
+            new: whether the directory is for a new run.
 
         Raises:
-            UserError: if another process has it open, or if a `new` run cannot be
+            UserError: if another process has opened it, or if a `new` run cannot be
                 written to it: see `check_new`.
         """
         kind_of(path, "a run directory")  # or it cannot be one
@@ -182,7 +183,7 @@ class RunDirectory:
     def claim(cls, path: Path, schedule: Schedule) -> Self:
         """Open a new directory: `path`, or ``path-2`` and so on if that is taken.
 
-        Of several processes that ask for the same one at once, each gets its own.
+        If several processes ask for the same path at once, each gets its own directory.
         """
         for k in itertools.count(1):
             numbered = path if k == 1 else path.with_name(f"{path.name}-{k}")
@@ -196,19 +197,19 @@ class RunDirectory:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         try:
-            # Waits for a checkpoint that is being written. If the run failed, that it
-            # cannot be written either is no news.
+            # Waits for the current checkpoint. After a failure of the run, an error in
+            # writing it adds nothing.
             with contextlib.suppress(Exception) if kind else self.writing():
                 self._checkpoints.close()
         finally:
             self._lock.release()
 
     def writing(self) -> contextlib.AbstractContextManager[None]:
-        """Report in one line that something inside could not be written."""
+        """Report in one line that something in the block could not be written."""
         return checkpoints.writing(self.path)
 
     def write_start(self, start: genome_file.GenomeFile) -> None:
-        """Write the genome that the search begins at."""
+        """Write the genome that the search starts from."""
         with self.writing():
             genome_file.save(self.path / START, start.arrays, start.meta)
 
@@ -226,7 +227,7 @@ class RunDirectory:
     def _copy(self, file: Path, name: str) -> str:
         """Copy `file` into the run, and return the name of the copy.
 
-        Files of different content have different names: their runs are told apart.
+        Files with different content get different names, which distinguish the runs.
         """
         content = file.read_bytes()
         digest = hashlib.sha256(content).hexdigest()[:8]
@@ -271,14 +272,14 @@ class RunDirectory:
     ) -> None:
         """Write a checkpoint, see `Checkpoints.save`."""
         with self.writing():
-            # Were the machine lost, metrics must not lack what the checkpoint has.
+            # If the machine is lost, the metrics must still cover the checkpoint.
             metrics.sync_metrics(self.path)
             self._checkpoints.save(state, progress, config, center_return)
 
     def save_genomes(self, center: Savable, best: Savable) -> None:
         """Write the genome files of two solutions, once there is a checkpoint.
 
-        A run that has them and no checkpoint has lost it.
+        Their presence without a checkpoint means that the checkpoint was lost.
         """
         with self.writing():
             if not (self.path / CENTER).exists():
@@ -305,10 +306,10 @@ class RunDirectory:
 
 
 def _acquire(path: Path) -> filelock.BaseFileLock:
-    """Lock the run in `path`, until the process ends, however that ends.
+    """Lock the run in `path` until the process ends, normally or not.
 
     Raises:
-        UserError: if another process has locked it, or it cannot be locked.
+        UserError: if another process has locked it, or if it cannot be locked.
     """
     (path / LOCK).touch()
     lock = filelock.FileLock(path / LOCK, timeout=0, thread_local=False)
@@ -328,5 +329,5 @@ def _acquire(path: Path) -> filelock.BaseFileLock:
 
 
 def write_loggers(path: Path, known: Mapping[str, Any]) -> None:
-    """Write what the loggers of a run have to know of its sessions before."""
+    """Write what the loggers of a run need to know about its earlier sessions."""
     write_json(path / LOGGERS, known)

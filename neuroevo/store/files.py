@@ -64,8 +64,8 @@ def check_new_file(
 
     Args:
         path: the file.
-        suffixes: what its name may end in; anything if there are none.
-        replace: whether there may be a file already.
+        suffixes: the allowed endings of its name; empty allows any.
+        replace: whether an existing file may be replaced.
     """
     if suffixes and path.suffix not in suffixes:
         *others, last = suffixes
@@ -75,10 +75,12 @@ def check_new_file(
             f"{did_you_mean(path.suffix, suffixes, '.')}"
         )
     if kind_of(path.parent, "a directory") != "a directory":
-        raise UserError(f"{path}: expected an existing directory, {path.parent} is not")
+        raise UserError(
+            f"{path}: expected an existing directory; {path.parent} is not one"
+        )
     found = kind_of(path, "a new file")
     if found and not (replace and found == "a file"):
-        raise UserError(f"{path}: exists already; expected a new file")
+        raise UserError(f"{path}: already exists; expected a new file")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"{path}: no permission to write in {path.parent}")
 
@@ -88,8 +90,8 @@ def atomic_write(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
 
     Args:
         path: the file, which is replaced if it exists.
-        content: a text, written as UTF-8; bytes; or a function that writes to the open
-            binary file it is given.
+        content: a text, which is written as UTF-8; bytes; or a function that writes to
+            an open binary file.
     """
     if isinstance(content, str):
         # A file name of another encoding keeps its bytes.
@@ -106,10 +108,10 @@ def atomic_write(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file, or nothing if there is no such file.
+    """Return the object in a JSON file, or an empty one if there is no such file.
 
     Raises:
-        UserError: if it is no JSON object.
+        UserError: if the file does not contain a JSON object.
     """
     try:
         found = json.loads(path.read_bytes()) if path.exists() else {}
@@ -126,7 +128,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _null(number: float) -> None:
-    """Stand for a number that JSON lacks."""
+    """Return the substitute for a number that JSON cannot represent."""
 
 
 def jsonable(value: Any, not_finite: Callable[[float], Any] = _null) -> Any:
@@ -134,7 +136,7 @@ def jsonable(value: Any, not_finite: Callable[[float], Any] = _null) -> Any:
 
     Args:
         value: nested mappings and sequences of scalars, arrays and paths.
-        not_finite: what stands for NaN and infinities, which JSON lacks.
+        not_finite: returns the substitute for NaN or an infinity, which JSON lacks.
     """
     if isinstance(value, Mapping):
         return {str(k): jsonable(v, not_finite) for k, v in value.items()}

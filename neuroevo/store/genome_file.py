@@ -1,4 +1,4 @@
-"""Genome files: arrays and a JSON description in an `.npz`, never executable."""
+"""Genome files: arrays and a JSON description in an `.npz`, without executable code."""
 
 import json
 import math
@@ -23,13 +23,13 @@ OBSERVATION_ARRAYS = ("obs_mean", "obs_var")
 
 
 class GenomeFile(NamedTuple):
-    """The content of a genome file, or what it would be for a genome in memory.
+    """The content of a genome file, or the equivalent for a genome in memory.
 
     Attributes:
         path: the file.
-        arrays: by name.
-        meta: the description; empty in a file without one.
-        made: parts of a genome in memory that were made in Python.
+        arrays: the arrays by name.
+        meta: the description; empty for a file without one.
+        made: for a genome in memory, its parts that were made in Python.
     """
 
     path: Path
@@ -56,7 +56,7 @@ def load(path: Path) -> GenomeFile:
     """Read a genome file, with or without `meta`.
 
     Raises:
-        UserError: if it is not an `.npz` of plain arrays, or of a newer version.
+        UserError: if it is not an `.npz` of plain arrays, or has a newer version.
     """
     arrays = npz.read(path, _EXPECTED)
     meta = _read_meta(path, arrays.pop("meta", None))
@@ -68,7 +68,7 @@ def load(path: Path) -> GenomeFile:
     if not isinstance(version, int) or version > VERSION:
         raise UserError(
             f"{path}: written in version {version!r:.60} of the genome format; this "
-            f"neuroevo reads up to {VERSION}: upgrade it"
+            f"neuroevo reads versions up to {VERSION}: upgrade neuroevo"
         )
     return GenomeFile(path, arrays, meta)
 
@@ -78,7 +78,7 @@ _MOST_META = 2**20  # characters
 
 
 def _read_meta(path: Path, array: np.ndarray | None) -> dict[str, Any]:
-    """Return what the array `meta` says; nothing without one."""
+    """Return the description in the array `meta`; empty if there is none."""
     if array is None:
         return {}
     try:
@@ -105,9 +105,9 @@ def join(path: Path, files: Mapping[str, GenomeFile]) -> GenomeFile:
     """Return the content of one file for several environments that share a genome.
 
     Args:
-        path: of the merged file.
-        files: by the names of the environments; equal but for the environment and what
-            the policy sees of it.
+        path: the path of the merged file.
+        files: the files by the names of their environments; they differ only in the
+            environment and its normalization.
     """
     first = next(iter(files.values()))
     arrays = {k: v for k, v in first.arrays.items() if k not in OBSERVATION_ARRAYS}
@@ -123,10 +123,10 @@ def join(path: Path, files: Mapping[str, GenomeFile]) -> GenomeFile:
 def split(file: GenomeFile) -> dict[str, GenomeFile]:
     """Return the parts of a merged file, by the names of its environments.
 
-    There are none of a file that is not merged.
+    The result is empty for a file that is not merged.
 
     Raises:
-        UserError: if its environments are not described by name.
+        UserError: if the file does not describe its environments by name.
     """
     tasks = file.meta.get(_TASKS, {})
     if not isinstance(tasks, dict) or not all(
@@ -162,10 +162,10 @@ def from_spec(spec: Spec) -> dict[str, Any]:
 
 
 def to_spec(file: GenomeFile) -> Spec | None:
-    """Return the ``spec`` in `meta`, which networks are made for, or None without one.
+    """Return the ``spec`` in `meta`, for which networks are made, or None.
 
     Raises:
-        UserError: if it is not one.
+        UserError: if it is not a valid spec.
     """
     match file.meta.get("spec"):
         case None:
@@ -185,7 +185,7 @@ def _are_sizes(*values: Any) -> bool:
 
 
 def statistics(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of `arrays` that are statistics of observations."""
+    """Return the statistics of observations among `arrays`."""
     return {name: arrays[name] for name in OBSERVATION_ARRAYS if name in arrays}
 
 
@@ -200,11 +200,11 @@ def to_genome(
 ) -> Genome:
     """Return the genome in `file`, in the structure and with the shapes of `like`.
 
-    Arrays of the same size are reshaped (flattened images, say). The file may hold
-    `constants` of the encoding besides.
+    Arrays of the same size are reshaped, for example flattened images. The file may
+    also contain `constants` of the encoding.
 
     Raises:
-        UserError: if it does not fit, with what differs.
+        UserError: if the genome does not fit, with what differs.
     """
     leaves, structure = jax.tree.flatten_with_path(like)
     wanted = {_name(path): leaf for path, leaf in leaves}
@@ -238,10 +238,10 @@ def to_genome(
 def to_constants(
     file: GenomeFile, constants: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Return those of an encoding's `constants` that `file` has values of its own for.
+    """Return the `constants` of an encoding that `file` overrides, with its values.
 
     Raises:
-        UserError: if one cannot take the place of the encoding's.
+        UserError: if a value cannot replace that of the encoding.
     """
     own = [name for name in constants if name in file.arrays]
     for name in own:
@@ -251,19 +251,19 @@ def to_constants(
 
 def _to_leaf(file: GenomeFile, name: str, like: Any) -> jax.Array:
     """Return an array in `file` with the shape and type of `like`."""
-    with np.errstate(over="ignore"):  # of a number too large for the type
+    with np.errstate(over="ignore"):  # for a number too large for the type
         array = np.asarray(file.arrays[name]).astype(like.dtype).reshape(like.shape)
     if not np.isfinite(array).all():
         raise UserError(
-            f"{file.path}: expected finite numbers, and {name} has others (nan, inf)"
+            f"{file.path}: expected finite numbers, but {name} has others (nan, inf)"
         )
     return jnp.asarray(array)
 
 
 def _check_constant(file: GenomeFile, name: str, like: np.ndarray) -> None:
-    """Raise a UserError unless a constant in `file` can take the place of `like`.
+    """Raise a `UserError` unless a constant in `file` can replace `like`.
 
-    Integers are labels, of which `like` uses all that there are.
+    Integers are labels; `like` contains every valid label.
     """
     array = file.arrays[name]
     if array.shape != like.shape:

@@ -1,4 +1,4 @@
-"""Metrics of a run: one line of JSON a generation, and tables made of several runs."""
+"""Metrics of a run: one line of JSON per generation, and tables of several runs."""
 
 import csv
 import importlib.util
@@ -14,12 +14,12 @@ from neuroevo.store.files import atomic_write, check_new_file, to_json
 
 METRICS = "metrics.jsonl"
 
-# Measured in some generations only; a row that is read has it always.
+# Measured only in some generations; rows that are read always have the key.
 _SOMETIMES = "center_return"
 
 
 def append_metrics(run: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Append one line for each row; a center's return that is None is left out."""
+    """Append one line for each row; a `center_return` of None is left out."""
     with (run / METRICS).open("ab") as file:
         for row in rows:
             measured = {
@@ -35,7 +35,7 @@ def sync_metrics(run: Path) -> None:
 
 
 def trim_metrics(run: Path, generation: int) -> list[dict[str, Any]]:
-    """Drop what was written after `generation` (or torn), and return the rest."""
+    """Drop lines after `generation` and incomplete lines, and return the rest."""
     rows, end = [], 0
     for row, row_end in _scan(run / METRICS):
         if row["generation"] > generation:
@@ -48,15 +48,15 @@ def trim_metrics(run: Path, generation: int) -> list[dict[str, Any]]:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's metrics; a torn line is none.
+    """Return the rows of a run's metrics; incomplete lines are ignored.
 
-    All have the key `center_return`, which is None where it was not measured.
+    All rows have the key `center_return`, which is None if it was not measured.
     """
     return [row for row, _ in _scan(run / METRICS)]
 
 
 def _scan(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the rows of a file of metrics, each with the offset where it ends."""
+    """Yield the rows of a metrics file, each with the byte offset of its end."""
     end = 0
     with file.open("rb") if file.exists() else io.BytesIO() as lines:
         for line in lines:
@@ -71,9 +71,9 @@ def _scan(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def collect_metrics(runs: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return the rows of all generations of `runs`, each with its `run`.
+    """Return the rows of all generations of `runs`, each with the name of its `run`.
 
-    All rows have the same keys; what a generation did not measure is None.
+    All rows have the same keys; a value that was not measured is None.
     """
     rows = [{"run": str(run)} | row for run in runs for row in read_metrics(run)]
     empty = dict.fromkeys(key for row in rows for key in row)
@@ -109,7 +109,7 @@ def write_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def write_csv(rows: Sequence[dict[str, Any]], file: TextIO) -> None:
-    """Write `rows`, which all have the same keys, as CSV under a header."""
+    """Write `rows`, which all have the same keys, as CSV with a header."""
     writer = csv.DictWriter(file, list(rows[0]) if rows else ["run", "generation"])
     writer.writeheader()
     writer.writerows(rows)

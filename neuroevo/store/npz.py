@@ -1,7 +1,7 @@
-"""Arrays in an ``.npz``, from anybody: no code, and no more memory than due.
+"""Reads and writes ``.npz`` files; reading an untrusted file is safe.
 
-`numpy.load` believes an array's header before it allocates, expands a small archive
-without limit, and takes the last of several arrays of one name.
+In contrast, `numpy.load` trusts an array's header when it allocates memory, expands a
+small archive without limit, and silently takes the last of several arrays of one name.
 """
 
 import math
@@ -16,14 +16,14 @@ import numpy as np
 from neuroevo.errors import UserError, in_one_line
 from neuroevo.store.files import check_file
 
-_MOST_BYTES = 2**28  # that a smaller file may expand to
+_MOST_BYTES = 2**28  # the expanded size allowed for a smaller file
 _MOST_ARRAYS = 10_000
 _MOST_HEADER = 1000  # bytes before an array's own
 _KINDS = "biufcU"  # numbers and text; no Python objects, no records
 
 
 def write(file: BinaryIO, arrays: Mapping[str, Any]) -> None:
-    """Write `arrays` by name to an open file; they may have any name.
+    """Write `arrays` by name to an open file; any names are allowed.
 
     Floating-point types that numpy lacks (bfloat16) become float32.
     """
@@ -47,11 +47,11 @@ def read(path: Path, expected: str) -> dict[str, np.ndarray]:
     They take at most as much memory as the file has bytes, or 256 MB if that is more.
 
     Args:
-        path: a file.
-        expected: what a user who named another file should have named.
+        path: the file.
+        expected: the kind of file that is expected, for the message.
 
     Raises:
-        UserError: if it is no ``.npz`` of plain arrays.
+        UserError: if the file is not an ``.npz`` of plain arrays.
     """
     check_file(path, expected)
     try:
@@ -83,7 +83,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """Return the name of the array in `member`, if it can be one."""
+    """Return the name of the array in `member`; raise if it is not an array."""
     name, suffix = member.orig_filename[:-4], member.orig_filename[-4:]
     parts = name.replace("\\", "/").split("/")
     if suffix != ".npy" or not name.isprintable() or ".." in parts or name[:1] == "/":
@@ -101,14 +101,14 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
             read_header = _HEADERS[np.lib.format.read_magic(file)]
             shape, _, dtype = read_header(file, max_header_size=_MOST_HEADER)
         except Exception:  # of a literal in Python, which numpy evaluates as such
-            raise ValueError(f"{member.filename} has no header of an array") from None
+            raise ValueError(f"{member.filename} has no array header") from None
         size = member.file_size - file.tell()
     if dtype.kind not in _KINDS or not dtype.itemsize:
         raise ValueError(f"{member.filename} holds {dtype}, expected numbers")
     possible = all(0 <= length < 2**48 for length in shape)
     if not possible or math.prod(shape) * dtype.itemsize != size:
         raise ValueError(
-            f"{member.filename} claims shape {shape} of {dtype} and has {size} bytes"
+            f"{member.filename} claims shape {shape} of {dtype} but has {size} bytes"
         )
     with archive.open(member) as file:
         return np.lib.format.read_array(

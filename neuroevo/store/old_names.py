@@ -1,11 +1,11 @@
-"""Names in the results that neuroevo 0.1 wrote, which are still read."""
+"""Translates names in results that neuroevo 0.1 wrote."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from neuroevo.config.recorded import NEW_NAMES
 
-# Version 0.1 called the policies that are decoded from a genome seeds.
+# Version 0.1 used the name seeds for the policies that are decoded from a genome.
 _PARTS_OF_NAMES = {
     "return_per_seed": "return_per_policy",
     "return_std_seeds": "return_std_policies",
@@ -13,7 +13,7 @@ _PARTS_OF_NAMES = {
 
 
 def rename_results(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the results in a summary or a card by the names of today."""
+    """Return the results in a summary or a card under their current names."""
     return {_rename(name): value for name, value in results.items()}
 
 

@@ -1,8 +1,8 @@
-"""What orbax keeps to itself about errors, as of orbax-checkpoint 0.12.
+"""Extracts system errors from those of orbax-checkpoint 0.12.
 
-It has no public way to tell a full disk from a damaged file: the library underneath,
-tensorstore, writes the system's error number into the message of a ValueError. It also
-logs, with a traceback, what it raises later.
+orbax has no public way to distinguish a full disk from a damaged file: its underlying
+library, tensorstore, writes the system's error number into the message of a ValueError.
+orbax also logs, with a traceback, the errors that it raises later.
 """
 
 import logging
@@ -21,7 +21,7 @@ def os_error_number(error: BaseException) -> int | None:
 
 
 def silence_log() -> None:
-    """Leave it to the caller to report what orbax raises."""
+    """Silence orbax's log of errors, which the caller reports."""
     logging.getLogger("absl").addFilter(_not_of_orbax)  # adding it again does nothing
 
 

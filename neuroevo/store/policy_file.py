@@ -1,4 +1,4 @@
-"""Policy files: the parameters of a trained policy, for this and for other programs."""
+"""Policy files: the parameters of a trained policy, for neuroevo and other programs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,16 +16,16 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    """Write the parameters of a policy by name, and what they are.
+    """Write the parameters of a policy by name, with a description.
 
-    An ``.npz`` is a genome file of the direct encoding, which every command that takes
-    a genome reads. A ``.safetensors`` has the same arrays, and the description as JSON
-    under ``neuroevo`` in its metadata.
+    An ``.npz`` file is a genome file of the direct encoding, which every command that
+    takes a genome can read. A ``.safetensors`` file has the same arrays, and the
+    description as JSON under ``neuroevo`` in its metadata.
 
     Args:
         path: a new file with one of these suffixes.
-        arrays: parameters, and statistics of observations if they are constant.
-        meta: the description; plain data.
+        arrays: the parameters, and the statistics of observations if they are constant.
+        meta: the description as plain data.
 
     Raises:
         UserError: if `path` cannot be written.

@@ -12,7 +12,7 @@ from neuroevo.core import keys
 
 
 def environment() -> dict[str, Any]:
-    """Return what a run's results may depend on besides its configuration."""
+    """Return the facts, besides the configuration, that results may depend on."""
     packages = "neuroevo jax jaxlib numpy flax optax evosax gymnax brax mujoco"
     return {
         "versions": {

@@ -1,4 +1,4 @@
-"""What is left of a run: its directory, read."""
+"""The record of a run, read from its directory."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ _COUNTERS = ("generation", "env_steps", "seconds")
 
 
 class RunRecord(NamedTuple):
-    """What a run directory holds.
+    """The content of a run directory.
 
-    `summary` is empty while the run goes on, or if it was interrupted.
+    `summary` is empty while the run is active, and after an interruption.
     """
 
     path: Path
@@ -30,7 +30,7 @@ class RunRecord(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What to call it: its directory's name."""
+        """The name of its directory."""
         return self.path.resolve().name
 
     def column(self, key: str) -> np.ndarray:
@@ -40,10 +40,10 @@ class RunRecord(NamedTuple):
 
 
 def read_record(path: Path) -> RunRecord:
-    """Return what there is of a run.
+    """Return the record of a run.
 
     Raises:
-        UserError: if `path` is no run, or has no metrics yet.
+        UserError: if `path` is not a run, or has no metrics yet.
     """
     config = read_config(path)
     rows = [
@@ -52,6 +52,6 @@ def read_record(path: Path) -> RunRecord:
         if all(known(row.get(axis)) is not None for axis in _COUNTERS)
     ]
     if not rows:
-        raise UserError(f"{path}: no metrics yet; expected a run of one generation")
+        raise UserError(f"{path}: no metrics yet; expected at least one generation")
     summary, environment = (read_json(path / name) for name in (SUMMARY, ENVIRONMENT))
     return RunRecord(path, config, rows, rename_results(summary), environment)

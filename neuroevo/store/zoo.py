@@ -1,8 +1,8 @@
-"""The zoo: evolved genomes that come with the package, as ``zoo:NAME``.
+"""The zoo: bundled evolved genomes, as ``zoo:NAME``.
 
-A genome file in the zoo has a *card* in its `meta`: how it was made and what it
-achieves. A package adds its own by an entry point in the group ``neuroevo.zoo`` that
-names a package with ``.npz`` files in it.
+A genome file in the zoo has a *card* in its `meta`, which says how it was made and what
+return it achieves. Other packages add genomes with an entry point in the group
+``neuroevo.zoo`` that names a package with ``.npz`` files.
 """
 
 import functools
@@ -38,7 +38,7 @@ def locate(text: str | Path) -> Path:
     """Return the file that `text` names: a path, or ``zoo:NAME``.
 
     Raises:
-        UserError: if the zoo has no such genome, with the nearest name.
+        UserError: if the zoo has no such genome; the message has the nearest name.
     """
     if not str(text).startswith(PREFIX):
         return Path(text)
@@ -54,7 +54,7 @@ def card(name: str) -> Mapping[str, Any]:
 
 
 def describe() -> list[tuple[str, str]]:
-    """Return every name with what it is and achieves, in a line."""
+    """Return every name with a one-line description that includes the return."""
     rows = []
     for name in names():
         about = card(name)

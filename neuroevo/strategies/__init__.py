@@ -1,1 +1,1 @@
-"""Strategies: what proposes genomes."""
+"""Strategies: algorithms that propose genomes."""

@@ -1,24 +1,25 @@
 """Strategies: all of evosax (Lange, 2022; arXiv:2212.04180), maximizing.
 
-A family for `neuroevo.registry`: `names` lists evosax's algorithms under its own names
-and ``config(name)`` is the dataclass of one algorithm's options. evosax knows two
-kinds of algorithm, with different ways to start; here they look the same:
+A family for `neuroevo.registry`: `names` lists evosax's algorithms under evosax's
+names, and ``config(name)`` is the dataclass of one algorithm's options. evosax has two
+kinds of algorithms, which start in different ways; here they have the same interface:
 
-* *distribution-based*: the search starts at the given genome, and the center is the
-  mean (for hill climbers and the like: the best or accepted candidate, which is what
+* *distribution-based*: the search starts from the given genome, and the center is the
+  mean (for hill climbers and similar algorithms, the best or accepted candidate, which
   evosax calls their mean).
 * *population-based*: the first `ask` returns the given genome and normal variations of
   it, from whose fitness the algorithm then starts. The center is the best member.
 
 A non-finite fitness counts as just below the worst finite one of its generation.
 
-Equal fitness says nothing about which candidate is better. A generation in which it is
-all equal (or nowhere finite) leaves the search as it was, its schedules and counters
-included: the next `ask` draws from the same distribution. Among some candidates of
-equal fitness, algorithms that rank them take them in random order, so that ties select
-at random; evosax would give all of them the weight of their mean rank, under which the
-weights no longer sum to one and the standard deviation decays. Algorithms that weigh
-fitness itself (those with the option ``fitness_shaping``) weigh equals equally.
+Equal fitness says nothing about which candidate is better. A generation in which all
+fitness is equal (or none is finite) leaves the search as it was, including its
+schedules and counters: the next `ask` draws from the same distribution. If only some
+candidates tie, algorithms that rank candidates put these in random order, so that ties
+are broken at random. evosax would give all of them the weight of their mean rank; then
+the weights no longer sum to one, and the standard deviation decays. Algorithms that
+weight the fitness itself (those with the option ``fitness_shaping``) give equal
+weights.
 """
 
 import dataclasses
@@ -35,8 +36,8 @@ from neuroevo.strategies.evosax_options import POPULATION_BASED, Options
 from neuroevo.types import Array, Genome, Key, Strategy, StrategyState
 
 _RELATIVE = {"RandomSearch", "DiffusionEvolution"}  # they search around the origin
-# What `ask` changes in evosax's state, to be put back where nothing was learned. (What
-# other algorithms change there, the next `ask` replaces.)
+# Fields of evosax's state that `ask` changes, restored if nothing was learned. (Changes
+# by other algorithms are overwritten by the next `ask`.)
 _CHANGED_BY_ASK = {
     "GESMR_GA": ("population", "fitness"),
     "PersistentES": ("pert_accum",),
@@ -81,9 +82,9 @@ class EvosaxStrategy(Options):
         """Return the strategy that asks for `population` candidates at a time.
 
         Raises:
-            UserError: if the algorithm cannot work with `population` or an option.
-                The strategy's ``init`` does so, when traced, if the genome is at odds
-                with an option or too large for the algorithm.
+            UserError: if the algorithm does not support `population` or an option. The
+                strategy's ``init`` also raises it, when traced, if the genome conflicts
+                with an option or is too large for the algorithm.
         """
         evosax_options.check(self, population)
         search = _Search(self, population)
@@ -101,7 +102,7 @@ class State(NamedTuple):
 
 
 class _Search:
-    """The functions of a strategy. Holds constants only, so that they are pure."""
+    """The functions of a strategy. It holds only constants, so that they are pure."""
 
     def __init__(self, options: Options, population: int):
         self.options = options
@@ -110,7 +111,7 @@ class _Search:
         self.population_based = options.name in POPULATION_BASED
         self.parts = getattr(options, "num_populations", None)
         self.ranks = not hasattr(options, "fitness_shaping")
-        # evosax's objects depend on the genome's size, known from the first trace on.
+        # evosax's objects depend on the genome's size, which the first trace provides.
         self.evosax = functools.cache(
             functools.partial(
                 evosax_algorithms.make, options, population // (self.parts or 1)
@@ -187,7 +188,7 @@ class _Search:
         if not self.population_based:
             mean = inner.mean[state.leader] if self.parts else inner.mean
             return self._unflatten(state, mean)
-        if self.options.name == "PSO":  # its particles fly past what they have found
+        if self.options.name == "PSO":  # its particles move past their best positions
             members, fitness = inner.population_best, inner.fitness_best
         else:
             members, fitness = inner.population, inner.fitness
@@ -240,7 +241,7 @@ def _finite(fitness: Array) -> Array:
 
 
 def _break_ties(key: Key, fitness: Array) -> Array:
-    """Put equal values in a random order, by the smallest steps that floats allow.
+    """Put equal values in random order, by the smallest possible steps.
 
     Different values keep their order.
     """
@@ -252,16 +253,16 @@ def _break_ties(key: Key, fitness: Array) -> Array:
 
 
 def _level(x: Array) -> Array:
-    """Return the place of a float32 among all, int32, with 0 at zero.
+    """Return the rank of a float32 among all float32 numbers, int32, with 0 for zero.
 
-    Subnormal numbers are left out, as many devices take them for zero.
+    Subnormal numbers are left out, because many devices treat them as zero.
     """
     bits = jax.lax.bitcast_convert_type(jnp.abs(x), jnp.int32)
     return jnp.where(x < 0, -1, 1) * jnp.maximum(bits - _SUBNORMAL, 0)
 
 
 def _from_level(level: Array) -> Array:
-    """Return the float32 at a place, the inverse of `_level`."""
+    """Return the float32 of a rank; the inverse of `_level`."""
     size = jnp.abs(level)
     bits = jnp.where(size > 0, size + _SUBNORMAL, 0).astype(jnp.int32)
     x = jax.lax.bitcast_convert_type(bits, jnp.float32)
@@ -269,9 +270,9 @@ def _from_level(level: Array) -> Array:
 
 
 def _breaks(new: Any, old: Any) -> Array:
-    """Whether `new` has anything else in place of a finite number.
+    """Return whether a finite number has become infinite or NaN in `new`.
 
-    A standard deviation that underflows ends so, and one that grows without bound.
+    This happens if a standard deviation underflows or grows without bound.
     """
     broken = jax.tree.map(
         lambda x, y: jnp.any(~jnp.isfinite(x) & jnp.isfinite(y)), new, old

@@ -1,7 +1,7 @@
-"""evosax's algorithms, made from options and corrected where evosax 0.3.2 is wrong.
+"""Makes evosax's algorithms from options, and corrects faults of evosax 0.3.2.
 
-`make` returns an algorithm and its parameters; `ask` and `tell` are the algorithm's own
-but for MA_ES, LM_MA_ES and Rm_ES.
+`make` returns an algorithm and its parameters; `ask` and `tell` are the algorithm's
+own, except for MA_ES, LM_MA_ES and Rm_ES.
 """
 
 import copy
@@ -34,8 +34,8 @@ _STD_FIELDS = ("std_init", "radius_max", "scale_factor")  # of evosax's Params
 def make(options: Options, population: int, dims: int) -> Any:
     """Return evosax's algorithm and its parameters.
 
-    The learned algorithms unpickle the checkpoints inside the evosax package; no other
-    path is ever given to them, as a pickle may execute code.
+    The learned algorithms unpickle checkpoints from the evosax package. No other path
+    is ever passed to them, because a pickle may execute code.
     """
     # May happen while tracing, but what evosax creates must outlive the trace.
     with jax.ensure_compile_time_eval():
@@ -109,8 +109,8 @@ def ask(algorithm: Any, key: Key, state: Any, params: Any) -> tuple[Array, Any]:
     """Return the candidates of the next generation, (population, dims), and a state."""
     if type(algorithm).__name__ != "Rm_ES":
         return algorithm.ask(key, state, params)
-    # evosax draws one step along the evolution paths for all candidates together, so
-    # that selection cannot act on it: each candidate takes a step of its own.
+    # evosax draws one step along the evolution paths for all candidates, so selection
+    # cannot act on it. Here each candidate takes a step of its own.
     keys = jax.random.split(key, algorithm.population_size)
     one = _alone(algorithm)
     return jax.vmap(lambda key: one.ask(key, state, params)[0][0])(keys), state
@@ -124,7 +124,7 @@ def tell(
     state: Any,
     params: Any,
 ) -> Any:
-    """Return the state that the fitness of a population, to be minimized, leads to."""
+    """Return the state after a population's fitness, which is minimized."""
     name = type(algorithm).__name__
     if name in {"MA_ES", "LM_MA_ES"}:  # they weigh `z` as if the best came first
         order = jnp.argsort(fitness)
@@ -147,11 +147,11 @@ def _alone(algorithm: Any) -> Any:
 def _rank_success(
     algorithm: Any, fitness: Array, old: Any, params: Any, new: Any
 ) -> Any:
-    """Return the state `new` of Rm_ES with the paper's rule for the step size.
+    """Return the state `new` of Rm_ES with the step-size rule of the paper.
 
     The rule (section III-C of Li & Zhang, 2017) ranks the elites of two generations
-    together. evosax hands it the recombination weights in place of their fitness, which
-    are the same in every generation, so that the step size falls to its lower limit.
+    together. evosax passes the recombination weights instead of their fitness. These
+    are the same in every generation, so the step size falls to its lower limit.
     """
     count = algorithm.num_elites
     elites = jnp.sort(fitness)[:count]
@@ -169,12 +169,12 @@ def _rank_success(
 
 
 def _limit_memory(params: Any) -> Any:
-    """Return the parameters of LM_MA_ES without vectors that remember nothing.
+    """Return the parameters of LM_MA_ES without vectors that have no memory.
 
-    The i-th vector's rate of forgetting, 4^-i population / dims, is meant for far more
-    dimensions than candidates. Where it reaches one, the vector is the last step alone:
-    several of these stretch every candidate along it again and again, and the search
-    diverges; above two it ends in NaN.
+    The decay rate of the i-th vector, 4^-i population / dims, is designed for many more
+    dimensions than candidates. If it reaches one, the vector is just the last step;
+    several such vectors stretch every candidate along it repeatedly, and the search
+    diverges. Above two, it ends in NaN.
     """
     remembers = params.c_c < 1
     return params.replace(

@@ -1,7 +1,7 @@
 """evosax's algorithms and their options, as tables.
 
-They are not read off evosax, because importing evosax creates arrays and so starts
-JAX's backend, after which its devices can no longer be configured.
+They are not derived from evosax when neuroevo runs, because importing evosax creates
+arrays and thus starts JAX's backend, after which devices can no longer be configured.
 ``tests/test_strategies.py`` compares the tables with evosax itself.
 """
 
@@ -133,13 +133,13 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "K": (int, "Inner steps that one generation covers; T for whole episodes."),
     "NoiseReuseES.T": (int, "Inner steps after which the noise is drawn anew."),
     "PersistentES.T": (int, "Inner steps after which accumulated noise is cleared."),
-    "Rm_ES.T": (int, "Fewest generations between two stored evolution paths."),
+    "Rm_ES.T": (int, "Minimum generations between two stored evolution paths."),
     "GuidedES.alpha": (float, "Share of the noise that is isotropic, 0 to 1."),
     "SV_CMA_ES.alpha": (float, "Strength of the repulsion between sub-populations."),
     "SV_Open_ES.alpha": (float, "Strength of the repulsion between sub-populations."),
     "alpha_dist": (float, "Extra weight of distant candidates while the mean moves."),
     "beta": (float, "Scale of the gradient estimate."),
-    "boltzmann_constant": (float, "Readiness to accept a worse candidate."),
+    "boltzmann_constant": (float, "Factor of the acceptance of worse candidates."),
     "c1": (float, "Learning rate of the covariance along its evolution path."),
     "c_1": (float, "Learning rate of the covariance along its evolution path."),
     "Rm_ES.c_1": (float, "Share of the variance that lies along the stored paths."),
@@ -151,7 +151,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "Rm_ES.c_std": (float, "Learning rate of the smoothed success rate."),
     "SimpleES.c_std": (float, "Share of the elites' spread in the new std."),
     "cognitive_coeff": (float, "Pull toward a particle's own best position."),
-    "crossover_rate": (float, "Chance that a coordinate comes from the other parent."),
+    "crossover_rate": (float, "Probability that a coordinate is the other parent's."),
     "d_std": (float, "Damping of the step size; larger values adapt more slowly."),
     "delta_ams": (float, "Length of the anticipated mean shift, in mean shifts."),
     "differential_weight": (float, "Scale of the difference vectors."),
@@ -159,12 +159,12 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "differential_weight_min": (float, "Lower end of a randomly drawn scale."),
     "elite_ratio": (float, "Share of the population that is selected, 0 to 1."),
     "elitism": (bool, "Vary the best member instead of a random one."),
-    "eta_avs_dec": (float, "Factor of the shift's multiplier without improvement."),
-    "eta_avs_inc": (float, "Factor of the shift's multiplier after an improvement."),
+    "eta_avs_dec": (float, "Factor on the shift's multiplier without improvement."),
+    "eta_avs_inc": (float, "Factor on the shift's multiplier after an improvement."),
     "eta_shift": (float, "Learning rate of the mean's shift."),
     "eta_std": (float, "Learning rate of the covariance."),
     "inertia_coeff": (float, "Share of its velocity that a particle keeps."),
-    "kernel_std": (float, "Reach of the repulsion; default: std * sqrt(genome size)."),
+    "kernel_std": (float, "Range of the repulsion; none: std * sqrt(genome size)."),
     "lr_B": (float, "Learning rate of the distribution's shape."),
     "lr_conv_std": (float, "Learning rate of the std while the search converges."),
     "lr_mean": (float, "Learning rate of the mean."),
@@ -176,10 +176,10 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "max_context_len": (int, "Past generations that the transformer sees."),
     "nis_max_gens": (int, "Generations without improvement before contraction."),
     "num_diff": (int, "Number of difference vectors added to a candidate."),
-    "num_generations": (int, "Length of the noise schedule, best that of the run."),
+    "num_generations": (int, "Length of the noise schedule; use that of the run."),
     "num_groups": (int, "Groups with a mutation rate each; divides population - 1."),
     "num_latent_dims": (int, "Compare members in a random projection of this size."),
-    "num_populations": (int, "Sub-populations, which share the population equally."),
+    "num_populations": (int, "Number of sub-populations of equal size."),
     "q_star": (float, "Target success rate; the std shrinks below it."),
     "radius_decay": (float, "Number of candidates over which the radius halves."),
     "radius_min": (float, "Smallest radius."),
@@ -194,7 +194,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "GESMR_GA.std_ratio": (float, "Share of the mutation rates that is selected."),
     "subspace_dims": (int, "Dimensions of the subspace of past gradients."),
     "temperature": (float, "Steepness of the recombination weights."),
-    "temperature_decay": (float, "Factor of the temperature in each generation."),
+    "temperature_decay": (float, "Factor on the temperature in each generation."),
     "temperature_init": (float, "Initial temperature."),
     "temperature_limit": (float, "Lower limit of the temperature."),
     "theta_sdr": (float, "Distance of improvements, in std, that lengthens shifts."),
@@ -209,7 +209,7 @@ _DEFAULTS = {"num_populations": 4}  # of the others: None, evosax's own value
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What all algorithms share. `fields` lists the options of one of them."""
+    """Base of all algorithms' options. `fields` lists the options of one algorithm."""
 
     name: ClassVar[str]
 
@@ -230,22 +230,22 @@ def fields(name: str) -> Iterator[tuple[str, Any, Any]]:
         return key, Annotated[optional, Doc(help), *_range(name, key, kind)], default
 
     yield field("std", float, 0.1, "Initial standard deviation of the search.")
-    help = "Fitness lost per mean square of the genome."
+    help = "Fitness penalty on the mean square of the genome's numbers."
     yield field("weight_decay", float, 0.0, help)
     if name in _SCHEDULED:
-        yield field("std_decay", float, 1.0, "Factor of std in each generation.")
+        yield field("std_decay", float, 1.0, "Factor on std in each generation.")
         yield field("std_limit", float, 0.0, "Lower limit of std.")
     if name in _OPTIMIZERS:
         optimizer, rate = _OPTIMIZERS[name]
         kind = Literal["sgd", "momentum", "adam", "clipup"]
-        yield field("optimizer", kind, optimizer, "What follows the gradient estimate.")
+        yield field("optimizer", kind, optimizer, "Optimizer of the center.")
         yield field("learning_rate", float, rate, "Step size of the optimizer.")
         yield field(
-            "learning_rate_decay", float, 1.0, "Factor of it in each generation."
+            "learning_rate_decay", float, 1.0, "Factor on learning_rate per generation."
         )
     if name in _SHAPINGS:
         shapings = Literal["raw", "centered_rank", "standardize", "normalize"]
-        help = "What fitness becomes before the strategy sees it."
+        help = "Transformation of the fitness before the strategy receives it."
         yield field("fitness_shaping", shapings, _SHAPINGS[name], help)
     for key in particular(name):
         kind, help = OPTIONS.get(f"{name}.{key}") or OPTIONS[key]
@@ -272,7 +272,7 @@ _MOST_FLOATS = 20_000**2  # in one array of a strategy: 1.6 GB
 
 
 def check(options: Options, population: int) -> None:
-    """Raise a UserError if the options are at odds with each other or `population`."""
+    """Raise a `UserError` if the options conflict with each other or `population`."""
     name = options.name
     groups = getattr(options, "num_groups", None) or 1
     if (population - 1) % groups:
@@ -291,28 +291,33 @@ def check(options: Options, population: int) -> None:
         )
     least = max(_LEAST.get(name, 2) * parts, step)
     if population < least:
-        raise UserError(f"{name} needs a population of at least {least}: {population}")
+        raise UserError(
+            f"{name}: expected a population of at least {least}, got {population}"
+        )
     pairs = getattr(options, "num_diff", None) or 1
     if pairs > population:
         raise UserError(
-            f"{name}: num_diff must not exceed the population, {population}: {pairs}"
+            f"{name}: expected num_diff of at most the population, {population}, got "
+            f"{pairs}"
         )
     if population % step:
         nearest = max(population // step * step, least)
-        kind = "an even population" if step == 2 else f"a population in {step}s"
+        kind = (
+            "an even population" if step == 2 else f"a population divisible by {step}"
+        )
         raise UserError(
-            f"{name} needs {kind}: {population}; the nearest are {nearest} and "
+            f"{name}: expected {kind}, got {population}; the nearest are {nearest} and "
             f"{nearest + step}"
         )
 
 
 def check_size(options: Options, population: int, dims: int) -> None:
-    """Raise a UserError if a genome of `dims` numbers does not suit the algorithm."""
+    """Raise a `UserError` if the algorithm cannot use genomes of `dims` numbers."""
     name = options.name
     subspace = getattr(options, "subspace_dims", None) or 1
     if subspace > dims:
         raise UserError(
-            f"{name}: subspace_dims must not exceed the genome's size, {dims}: "
+            f"{name}: expected subspace_dims of at most the genome's size, {dims}, got "
             f"{subspace}"
         )
     floats = 0  # beyond the population, which all algorithms hold
@@ -327,6 +332,6 @@ def check_size(options: Options, population: int, dims: int) -> None:
         floats = 80 * context * population * dims
     if floats > _MOST_FLOATS:
         raise UserError(
-            f"{name} would need {floats * 4e-9:.3g} GB or more for a genome of {dims} "
+            f"{name} would need at least {floats * 4e-9:.3g} GB for a genome of {dims} "
             "numbers; Sep_CMA_ES, SNES, Open_ES and PGPE scale to any size"
         )

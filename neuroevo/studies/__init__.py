@@ -1,1 +1,1 @@
-"""Questions asked of finished genomes and of many runs."""
+"""Studies of finished genomes and of several runs."""

@@ -10,7 +10,7 @@ from annotated_types import Gt, Predicate
 
 from neuroevo.config.ranges import Count, CountOrZero
 
-# What varies, the slowest first, with the option that has its values.
+# The settings that vary, slowest first, with the options that hold their values.
 AXES = {
     "depth": "depths",
     "width": "widths",

@@ -1,9 +1,9 @@
 """Merged data sets: one policy, trained on the data of several environments.
 
-The multi-task data sets of "Behaviour Distillation" (HaDES, Lupu et al., ICLR 2024,
-arXiv 2406.15042): sets that were evolved each in its own environment are concatenated,
-states and actions zero-padded to common shapes. A fresh policy that is trained on all
-of it then acts in each of the environments.
+These are the multi-task data sets of "Behaviour Distillation" (HaDES, Lupu et al., ICLR
+2024, arXiv 2406.15042). Data sets that were evolved separately, each in its own
+environment, are concatenated, with states and actions zero-padded to common shapes. A
+fresh policy that is trained on the merged set then acts in each of the environments.
 """
 
 import dataclasses
@@ -33,15 +33,15 @@ _NETWORK = ("encoding", "policy")  # the parts that all environments share
 
 @dataclasses.dataclass(frozen=True)
 class Merged:
-    """A merged data set, and what it was merged from.
+    """A merged data set, and the genomes that it was merged from.
 
     Attributes:
-        solutions: the merged genome in each of the environments, by name; where an
-            environment recurs it has ``-2`` after its name.
+        solutions: the merged genome in each of the environments, by name; a repeated
+            environment gets ``-2`` after its name.
         own: the genomes that were merged, by the same names.
-        sources: the files of those.
-        disagreements: options in which the genomes differ, each with the values that
-            they have; the first of these is in force.
+        sources: the files of these genomes.
+        disagreements: options in which the genomes differ, with the value of each
+            genome; the first value is used.
     """
 
     solutions: Mapping[str, Solution]
@@ -53,18 +53,18 @@ class Merged:
     def evaluate(
         self, policies: int = 8, episodes: int = 8, *, seed: int | None = None
     ) -> dict[str, dict[str, Any]]:
-        """Return what fresh policies achieve in each environment.
+        """Measure fresh policies in each environment.
 
-        The s-th policies have the same parameters in all of them.
+        The i-th policies have the same parameters in all environments.
 
         Args:
             policies: number of policies.
-            episodes: number of episodes of each, in each environment.
-            seed: of the policies and episodes; None for new ones at every call.
+            episodes: number of episodes of each policy in each environment.
+            seed: seed of the policies and episodes; None draws a new one.
 
         Returns:
-            By environment, what `Solution.evaluate` does, and under ``own`` the result
-            of the environment's genome on its own, with the same seed.
+            For each environment, the result of `Solution.evaluate`, and under ``own``
+            the result of the environment's original genome, with the same seed.
         """
         seed, results = drawn(seed), {}
         for name, solution in self.solutions.items():
@@ -78,7 +78,7 @@ class Merged:
         """Write one genome file for all environments.
 
         Raises:
-            UserError: if there is a file, or no such directory.
+            UserError: if the file already exists, or its directory does not.
         """
         path = Path(path)
         check_new_file(path)
@@ -91,7 +91,7 @@ class Merged:
 
 
 def network_layers(layers: Sequence[Layer]) -> list[Layer]:
-    """Return what `layers` say of the encoding and the policy."""
+    """Return the options of the encoding and the policy in `layers`."""
     return [
         Layer(
             source,
@@ -105,7 +105,7 @@ def read_genomes(sources: Sequence[loading.Source]) -> list[GenomeFile]:
     """Return the content of the genomes to merge.
 
     Raises:
-        UserError: if one is no data set, or does not say what it takes to decode it.
+        UserError: if one is not a data set, or does not say how to decode it.
     """
     if len(sources) < 2:
         raise UserError(f"expected at least two genomes to merge, got {len(sources)}")
@@ -113,12 +113,12 @@ def read_genomes(sources: Sequence[loading.Source]) -> list[GenomeFile]:
     for path, arrays, meta, _ in files:
         if meta.keys() & {"tasks", "spec"}:
             raise UserError(
-                f"{path}: merged already; expected the genomes that it was merged from"
+                f"{path}: already merged; expected the genomes that it was merged from"
             )
         missing = ", ".join(part for part in DECODING if part not in meta)
         if missing:
             raise UserError(
-                f"{path}: has no {'' if meta else 'meta, and so no '}{missing}; "
+                f"{path}: has no {'' if meta else 'meta, and thus no '}{missing}; "
                 "expected a genome file that says how to decode it"
             )
         known = {"states", *TARGETS, *genome_file.OBSERVATION_ARRAYS}
@@ -178,7 +178,7 @@ def merge_files(
         for file in files
     ]
     prepared = list(map(loading.prepare, configs, merged))
-    # Nothing can be wrong from here on, where engines are made.
+    # All checks are done; engines are made from here on.
     return Merged(
         solutions=_finish(names, prepared),
         own=_finish(names, own),
@@ -188,7 +188,7 @@ def merge_files(
 
 
 def _with_network(file: GenomeFile, first: GenomeFile) -> GenomeFile:
-    """Return `file` with what `first` says of the encoding and the policy."""
+    """Return `file` with the encoding and the policy of `first`."""
     meta = {part: first.meta[part] for part in _NETWORK}
     made = {part: value for part, value in file.made.items() if part not in _NETWORK}
     made |= {part: first.made[part] for part in _NETWORK if part in first.made}
@@ -209,14 +209,14 @@ def concatenate(
 ) -> dict[str, np.ndarray]:
     """Return the rows of all `genomes`, padded to the shapes of `wide`.
 
-    Labels stay labels if all have labels; else they become logits of their
+    Labels stay labels if all genomes have labels. Otherwise they become logits of their
     probabilities, and an action that an environment lacks has probability zero.
 
     Args:
         genomes: arrays ``states`` (D, *observation), with ``actions`` (D, *action),
             ``labels`` (D,) or ``action_logits`` (D, n).
-        specs: their environments' specs.
-        wide: a spec that these fit into.
+        specs: the specs of their environments.
+        wide: a spec into which all of these fit.
     """
     states = _padded([genome["states"] for genome in genomes], wide.observation)
     if not isinstance(wide.action, Discrete):
@@ -247,7 +247,7 @@ def _logits(genome: Mapping[str, Any], spec: Spec) -> np.ndarray:
 
 
 def _names(envs: Sequence[str]) -> list[str]:
-    """Return unique names of environments, with -2, -3, … where one recurs."""
+    """Return unique names of environments, with -2, -3, … for repeated ones."""
     names = []
     for i, env in enumerate(envs):
         before = envs[:i].count(env)
@@ -256,7 +256,7 @@ def _names(envs: Sequence[str]) -> list[str]:
 
 
 def _check_options(layers: Sequence[Layer]) -> None:
-    """Raise a UserError for options of what the genomes themselves determine."""
+    """Raise a `UserError` for options that the genomes themselves determine."""
     given = [str(key) for _, values in layers for key in values]
     for option in given:
         part = option.partition(".")[0]
@@ -268,7 +268,7 @@ def _check_options(layers: Sequence[Layer]) -> None:
 
 
 def _check_specs(specs: Sequence[Spec], names: Sequence[str], policy: Any) -> None:
-    """Raise a UserError unless one `policy` can serve all `specs`."""
+    """Raise a `UserError` unless one `policy` can serve all `specs`."""
     first, name = specs[0], names[0]
     for spec, other in zip(specs[1:], names[1:], strict=True):
         both = f"{name} has {in_words(first)}, and {other} has "
@@ -286,9 +286,9 @@ def _disagreements(
     merged: Config,
     arrays: Mapping[str, np.ndarray],
 ) -> dict[str, list[Any]]:
-    """Return the options in which not all genomes agree with the first, in force.
+    """Return the options in which a genome differs from the first one.
 
-    What the `arrays` determine is no such option, nor is one that was overridden.
+    Options that the `arrays` determine, or that were overridden, are left out.
     """
     in_force = _network_options(merged, arrays)
     options = [_network_options(each, arrays) for each in own]

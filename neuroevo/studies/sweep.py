@@ -1,8 +1,8 @@
-"""Sweeps: many runs from one file, each an ordinary one in a directory of its own.
+"""Sweeps: many runs from one file, each an ordinary run in its own directory.
 
 A sweep file is a configuration of ``train`` with a key ``sweep`` that says what varies.
-Runs are processes: one that crashes or runs out of memory is one run lost, and what a
-process has compiled goes with it.
+Each run is a process, so that a crash or lack of memory affects only one run, and the
+memory of compiled programs is released.
 """
 
 import contextlib
@@ -39,24 +39,24 @@ KEY = "sweep"
 _PLAN = {"grid", "list", "seeds", "submit"}
 _LIMITS = ("generations", "max_env_steps", "max_seconds")
 _FINAL = "final_return_mean"
-_COMPARED = {"search", "evaluation"}  # a run may go on with other options than these
+_COMPARED = {"search", "evaluation"}  # groups that may not change in an existing run
 
 
 class Trial(NamedTuple):
     """One run of a sweep."""
 
-    variant: str  # what it is called, with its siblings that differ by their seed
+    variant: str  # the name that it shares with runs that differ only in the seed
     path: Path
     config: Mapping[str, Any]  # resolved, as in config.yaml
 
     @property
     def file(self) -> Path:
-        """Where its configuration is written."""
+        """The file of its configuration."""
         return self.path.with_name(f"{self.path.name}.yaml")
 
 
 class Sweep(NamedTuple):
-    """What a sweep file describes."""
+    """The content of a sweep file."""
 
     path: Path
     trials: Sequence[Trial]
@@ -66,10 +66,10 @@ class Sweep(NamedTuple):
 def read(file: Path, out: Path | None = None) -> Sweep:
     """Return the sweep that `file` describes, of runs in `out` (or ``runs/STEM``).
 
-    Nothing is written, and every run's options are resolved.
+    The options of every run are resolved; nothing is written.
 
     Raises:
-        UserError: for a mistake in one of them, or a run in `out` with other options.
+        UserError: for a mistake in the options, or a run in `out` with other options.
     """
     *layers, (source, values) = read_layers(None, file)
     common = {key: value for key, value in values.items() if key != KEY}
@@ -90,7 +90,7 @@ def read(file: Path, out: Path | None = None) -> Sweep:
             ).to_dict()
             name = ",".join(filter(None, [label, f"seed={resolved['seed']}"]))
             if name in trials:
-                raise UserError(f"{file}: {KEY}: {name} is there twice")
+                raise UserError(f"{file}: {KEY}: the variant {name} occurs twice")
             trials[name] = Trial(label, out / _file_name(name), resolved)
     for trial in trials.values():
         _check(trial)
@@ -121,7 +121,7 @@ def _plan(
 
 
 def _label(changes: Mapping[str, Any]) -> str:
-    """Return what distinguishes a variant: ``encoding=dataset,strategy.std=0.1``."""
+    """Return the name of a variant, such as ``encoding=dataset,strategy.std=0.1``."""
     words = []
     for name, value in flatten(changes):
         many = isinstance(value, list | tuple)
@@ -132,13 +132,13 @@ def _label(changes: Mapping[str, Any]) -> str:
 
 def _file_name(label: str) -> str:
     name = re.sub(r"[^\w.,=+-]", "_", label)
-    if len(name) > 120 or name != label:  # still another for each label
+    if len(name) > 120 or name != label:  # keep the names of different labels different
         name = f"{name[:100]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
     return name
 
 
 def _check(trial: Trial) -> None:
-    """Raise a `UserError` if there is a run in its place that is another."""
+    """Raise a `UserError` if its directory contains a different run."""
     if not is_run(trial.path):
         return check_new(trial.path)
     was, now = (dict(flatten(each)) for each in (read_config(trial.path), trial.config))
@@ -147,23 +147,23 @@ def _check(trial: Trial) -> None:
             continue
         if was.get(key) != value:
             raise UserError(
-                f"{trial.path}: holds a run with {key} {was.get(key)!r}, not "
+                f"{trial.path}: contains a run with {key} {was.get(key)!r}, not "
                 f"{value!r}; expected the same sweep, or another --out"
             )
 
 
-# What there is of a run
+# The state of a run
 
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
 
 
 def state(trial: Trial) -> str:
-    """Return how far a run is.
+    """Return the state of a run.
 
     Returns:
-        ``missing``; ``at N``, the generation at which it has stopped or is now;
-        ``done``; or ``failed``: done, but its final return is not finite.
+        ``missing``; ``at N``, where N is the generation at which it has stopped or is
+        now; ``done``; or ``failed`` if it is done but its final return is not finite.
     """
     if not is_run(trial.path):
         return MISSING
@@ -178,7 +178,7 @@ def state(trial: Trial) -> str:
 
 
 def _read_summary(trial: Trial) -> Mapping[str, Any]:
-    """Return the results of a run; none if they are damaged: a resume mends that."""
+    """Return the results of a run; empty if damaged, which a resume repairs."""
     try:
         return read_json(trial.path / SUMMARY)
     except UserError:
@@ -186,17 +186,17 @@ def _read_summary(trial: Trial) -> Mapping[str, Any]:
 
 
 def is_finished(trial: Trial) -> bool:
-    """Return whether nothing is left to do for a run."""
+    """Return whether a run is complete."""
     return state(trial) in (DONE, FAILED)
 
 
 def table(sweep: Sweep) -> list[dict[str, Any]]:
-    """Return a row for each variant of a sweep, of what its finished runs achieved.
+    """Return a row for each variant of a sweep, with the results of its finished runs.
 
-    The keys are `variant`, `runs`, `done`, `states` by seed (see `state`), and, where
-    one is done, `return_mean`, `return_std` and `return_interval` over the runs' final
-    returns, `best_return_mean`, and the mean `env_steps` and `seconds`. A mean is None
-    where no run has the number.
+    The keys are `variant`, `runs`, `done` and `states` by seed (see `state`). If a run
+    is done, there are also `return_mean`, `return_std` and `return_interval` over the
+    runs' final returns, `best_return_mean`, and the mean `env_steps` and `seconds`. A
+    mean is None if no run has the number.
     """
     rows: dict[str, dict[str, Any]] = {}
     finished: dict[str, list[Mapping[str, Any]]] = {}
@@ -236,7 +236,7 @@ def _statistics(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class Job:
-    """A run in a process of its own, begun or continued; what submitit submits."""
+    """A run in its own process, started or resumed; submitit submits it as a job."""
 
     def __init__(self, trial: Trial, quiet: bool = False):
         self._path, self._file = trial.path, trial.file
@@ -249,7 +249,7 @@ class Job:
         self._process: subprocess.Popen | None = None
 
     def command(self) -> list[str]:
-        """Return the command that trains the run from where it is."""
+        """Return the command that starts or resumes the run."""
         if is_run(self._path):
             words = ["resume", str(self._path)]
             for limit, value in self._limits.items():
@@ -259,14 +259,14 @@ class Job:
         return [sys.executable, "-m", "neuroevo", *words, *self._options]
 
     def __call__(self) -> int:
-        """Run it, and return its exit code."""
+        """Train the run, and return the exit code."""
         with _forwarding(self._signal):
             # In a group of its own a terminal's Ctrl-C reaches it once: from here.
             self._process = subprocess.Popen(self.command(), process_group=0)
             return self._process.wait()
 
     def checkpoint(self, *args: Any) -> Any:
-        """Let the run write a checkpoint, and return what submitit queues again."""
+        """Let the run write a checkpoint, and return the job for submitit's queue."""
         from submitit.helpers import DelayedSubmission
 
         self._signal(signal.SIGTERM)
@@ -282,7 +282,7 @@ class Job:
 
 @contextlib.contextmanager
 def _forwarding(send: Callable[[int], None]) -> Iterator[None]:
-    """Pass on what asks this process to end."""
+    """Forward signals that ask this process to end."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {n: signal.signal(n, lambda number, frame: send(number)) for n in numbers}
     try:
@@ -293,7 +293,7 @@ def _forwarding(send: Callable[[int], None]) -> Iterator[None]:
 
 
 def prepare(sweep: Sweep) -> list[Trial]:
-    """Write the configurations of the runs that are not done, and return these."""
+    """Write the configurations of unfinished runs, and return these runs."""
     missing = [trial for trial in sweep.trials if not is_finished(trial)]
     for trial in missing:
         sweep.path.mkdir(parents=True, exist_ok=True)
@@ -302,9 +302,9 @@ def prepare(sweep: Sweep) -> list[Trial]:
 
 
 def run(sweep: Sweep, tell: Callable[[str], None], *, quiet: bool = False) -> int:
-    """Run what is not done, one after the other; return the exit code.
+    """Train unfinished runs, one after the other, and return the exit code.
 
-    A run that fails is left behind, and named at the end; only a signal ends all.
+    A failed run does not end the sweep; it is named at the end. Only a signal ends it.
     """
     failed: dict[Path, int] = {}
     missing = prepare(sweep)
@@ -314,7 +314,7 @@ def run(sweep: Sweep, tell: Callable[[str], None], *, quiet: bool = False) -> in
         if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             return code
         if code:
-            tell(f"{trial.path} failed with exit code {code}; going on without it")
+            tell(f"{trial.path} failed with exit code {code}; continuing without it")
             failed[trial.path] = code
     if not failed:
         return 0
@@ -324,10 +324,10 @@ def run(sweep: Sweep, tell: Callable[[str], None], *, quiet: bool = False) -> in
 
 
 def submit(sweep: Sweep, cluster: str) -> list[Any]:
-    """Submit what is not done as one job each; return submitit's jobs.
+    """Submit each unfinished run as a job, and return submitit's jobs.
 
     Raises:
-        UserError: without submitit, without the cluster, or for unknown parameters.
+        UserError: if submitit or the cluster is missing, or for unknown parameters.
     """
     if importlib.util.find_spec("submitit") is None:
         raise UserError(

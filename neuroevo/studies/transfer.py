@@ -1,13 +1,13 @@
-"""Other networks, trained on an evolved data set: which of them learn from it.
+"""Measures how well an evolved data set trains other networks.
 
-The generalization of "Behaviour Distillation" (HaDES, Lupu et al., ICLR 2024, arXiv
-2406.15042): a data set that was evolved for one network and one way of training also
-trains others. Here are all combinations of several values of these settings.
+This is the generalization experiment of "Behaviour Distillation" (HaDES, Lupu et al.,
+ICLR 2024, arXiv 2406.15042): a data set that was evolved for one network and one way of
+training also trains others. All combinations of several settings are measured.
 
-It is done in two stages, because compiling takes longer than all else. Policies are
-trained one by one, in a program for each shape and optimizer. Then zeros are appended
-to their parameters until all are as wide as the widest, which changes nothing of what
-they do, and one program plays the episodes of all of them.
+There are two stages, because compilation takes most of the time. First, policies are
+trained one by one, in one program for each shape and optimizer. Then their parameters
+are padded with zeros to the widest network, which does not change their outputs, and
+one program plays the episodes of all of them.
 """
 
 import dataclasses
@@ -51,8 +51,8 @@ def make_grid(resolved: Config, **values: Sequence[Any] | None) -> Grid:
 
     Args:
         resolved: the configuration that a genome is decoded with.
-        **values: by the options in `AXES`; None for the genome's own. The width has no
-            such value, as layers may differ.
+        **values: the values by the options in `AXES`; None for the genome's own. Widths
+            must be given, because the layers of the genome's network may differ.
 
     Raises:
         UserError: for a value out of range, or a configuration with nothing to vary.
@@ -62,7 +62,7 @@ def make_grid(resolved: Config, **values: Sequence[Any] | None) -> Grid:
     if lacking:
         raise UserError(
             f"encoding {resolved.names['encoding']} has no {', '.join(lacking)}: "
-            "expected a genome that policies are trained on, as with --encoding dataset"
+            "expected an encoding that trains policies, such as --encoding dataset"
         )
     if not isinstance(policy, MLP):
         raise UserError(
@@ -100,23 +100,23 @@ def measure(
     episodes: int,
     seed: int | None = None,
 ) -> dict[str, Any]:
-    """Return what fresh policies of all kinds in `grid` achieve.
+    """Measure fresh policies of all kinds in `grid`.
 
-    The s-th policies of all kinds share the randomness of their episodes, and those of
-    one shape their initial parameters. They are the policies and episodes that
-    `Solution.evaluate` draws with the same seed.
+    The i-th policies of all kinds share the randomness of their episodes, and those of
+    the same shape also share their initial parameters. They are the policies and
+    episodes that `Solution.evaluate` draws with the same seed.
 
     Args:
-        solution: the genome, with what decodes it.
-        grid: from `make_grid`.
-        policies: policies of each kind, S.
-        episodes: episodes of each policy, E.
-        seed: of all randomness; None for a new one.
+        solution: the genome with its parts.
+        grid: the result of `make_grid`.
+        policies: number of policies of each kind, S.
+        episodes: number of episodes of each policy, E.
+        seed: seed of all randomness; None draws a new one.
 
     Returns:
-        ``env``, ``policies``, ``episodes``, ``seed``, ``axes`` (the grid) and
-        ``rows``: for each combination its value of every axis, then
-        `neuroevo.returns.summarize` of its returns.
+        A mapping with ``env``, ``policies``, ``episodes``, ``seed``, ``axes`` (the
+        grid) and ``rows``. Each row has the settings of one combination, and the
+        statistics of its returns from `neuroevo.returns.summarize`.
     """
     rows = [
         dict(zip(grid, values, strict=True))
@@ -233,7 +233,7 @@ def _make_decoder(
 def _player(
     solution: Solution, hidden: tuple[int, ...], activations: Sequence[Activation]
 ) -> Policy:
-    """Return the policy that acts as any variant that is no wider than `hidden`."""
+    """Return a policy that can act as any variant no wider than `hidden`."""
     spec, own = solution.parts.network_spec, solution.parts.environment.spec
     options = dataclasses.replace(solution.config.parts["policy"], hidden=hidden)
     policy = with_activation_in_params(options, activations, spec)
@@ -245,8 +245,8 @@ def _player(
 def _build_engine(solution: Solution, policy: Policy, count: int) -> Engine:
     """Return an engine that plays `count` parameters of `policy` in the task.
 
-    A chunk is no larger than the solution's own, which a user may have chosen to bound
-    memory; wide policies need smaller ones.
+    A chunk is no larger than the solution's own, which a user may have chosen to limit
+    memory. Wide policies need smaller chunks.
     """
     encoding = Encoding(policy.init, decode=lambda genome, start: genome)
     parts = solution.parts._replace(policy=policy, encoding=encoding, strategy=None)

@@ -1,4 +1,4 @@
-"""Observation normalization: what a policy sees of an observation.
+"""Observation normalization: turns an observation into what a policy sees.
 
 A normalizer divides its work between two places. The *task state* is shared by all
 policies of a generation and changes only in `update`, between generations. The *carry*
@@ -42,7 +42,7 @@ class Normalizer(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Mean and variance of what was observed."""
+    """Mean and variance of observations."""
 
     count: Array  # type: ignore[assignment]  # () float; a tuple has a method count
     mean: Array  # observation's shape
@@ -70,16 +70,16 @@ class NoNormalization:
 class Constant:
     """A mean and a variance that never change: given, or estimated beforehand.
 
-    Without a file they are estimated from episodes of uniformly random actions when
-    the run starts, and are stored in its genome files. Dimensions whose estimated
-    variance is below `var_floor` never varied: they are centered but not scaled, so
-    that they do not explode should a better policy stir them.
+    Without a file, they are estimated from episodes with uniformly random actions when
+    the run starts, and are stored in its genome files. A dimension with an estimated
+    variance below `var_floor` is centered but not scaled, so that it does not become
+    huge when a better policy makes it vary.
     """
 
     file: str | None = None
-    """.npz file with obs_mean and obs_var; a genome file will do."""
+    """An .npz file with obs_mean and obs_var, such as a genome file."""
     warmup_episodes: Annotated[int, Ge(1)] = 32
-    """Number of random episodes to estimate from, without a file."""
+    """Number of random episodes for the estimate, if there is no file."""
     var_floor: Annotated[float, Ge(0)] = 1e-6
     """Smallest variance to divide by, in squared observation units."""
     clip: Annotated[float, Gt(0)] | None = 10.0
@@ -125,12 +125,12 @@ class Constant:
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """Statistics of everything that the whole population has observed so far.
+    """Statistics of all observations of the population so far.
 
     As in "Evolution Strategies as a Scalable Alternative to Reinforcement Learning"
     (Salimans et al., 2017; arXiv 1703.03864): every policy of a generation is
     evaluated with the same statistics, and all their observations are merged into them
-    afterwards. In the first generation they are mean 0 and variance 1, unless given.
+    afterward. The first generation uses mean 0 and variance 1 unless others are given.
     """
 
     var_floor: Annotated[float, Ge(0)] = 1e-6
@@ -148,8 +148,8 @@ class Running:
 
         Args:
             shape: shape of one observation.
-            obs_mean: mean that holds until the first update, of a genome file, say.
-            obs_var: variance that holds until then, in squared observation units.
+            obs_mean: initial mean of the observations, for example from a genome file.
+            obs_var: their initial variance, in squared observation units.
 
         Raises:
             UserError: if the given arrays do not fit.
@@ -189,10 +189,11 @@ class Running:
 class Episode:
     """Statistics that each evaluation starts afresh and updates at every step.
 
-    As the code published with "Behaviour Distillation" (Lupu et al., ICLR 2024; arXiv
-    2406.15042) did it: over the parallel episodes of one policy, from mean 0, variance
-    1 and a count of 1e-4; each observation is normalized with statistics that include
-    it. What a policy sees therefore depends on the number of parallel episodes.
+    The statistics cover the parallel episodes of one policy and start from mean 0,
+    variance 1 and a count of 1e-4, as in the code published with "Behaviour
+    Distillation" (Lupu et al., ICLR 2024; arXiv 2406.15042). Each observation is
+    normalized with statistics that include it, so what a policy sees depends on the
+    number of parallel episodes.
     """
 
     clip: Annotated[float, Gt(0)] | None = None
@@ -247,7 +248,7 @@ def _given(
 
 
 def _known(given: tuple[np.ndarray, np.ndarray]) -> Moments:
-    """Return given statistics as moments, whose count nobody knows."""
+    """Return given statistics as moments with an unknown count."""
     mean, var = given
     return Moments(jnp.zeros(()), jnp.asarray(mean), jnp.asarray(var))
 
@@ -278,9 +279,10 @@ def _merge(moments: Moments, sums: Sums) -> Moments:
 def _chan(a: Moments, b: Moments) -> Moments:
     """Return the moments of the union of two samples (Chan et al., 1979).
 
-    The second sample's *weight* is all that counts: no sum grows with the run, and in
-    float32 the result stays sound long after the count itself has lost its last digits
-    (beyond 2^24 times the size of a generation the statistics stand still).
+    Only the relative *weight* of the second sample is used, so no sum grows with the
+    run, and in float32 the result stays accurate long after the count has lost its last
+    digits (beyond 2^24 times the size of a generation, the statistics no longer
+    change).
     """
     count = a.count + b.count
     weight = b.count / jnp.maximum(count, jnp.finfo(jnp.float32).tiny)
@@ -303,7 +305,7 @@ def _load(file: str) -> tuple[np.ndarray, np.ndarray]:
     """Read mean and variance.
 
     Raises:
-        UserError: if there is no such file or it lacks an array.
+        UserError: if there is no such file, or if it lacks an array.
     """
     expected = "an .npz file with obs_mean and obs_var as normalization.file"
     found = npz.read(Path(file), expected)
@@ -318,14 +320,14 @@ def _load(file: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(values: ArrayLike, shape: tuple[int, ...], name: str) -> np.ndarray:
-    """Return `array` in an observation's shape; flattened ones are welcome.
+    """Return `values` in an observation's shape; flattened values are accepted.
 
     Raises:
-        UserError: if the sizes differ or the values make no sense.
+        UserError: if the sizes differ, or if the values are invalid.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
-        raise UserError(f"{name} holds {array.dtype} where numbers were expected")
+        raise UserError(f"{name}: expected numbers, got {array.dtype}")
     with np.errstate(over="ignore"):  # what is too large for float32 is not finite
         array = array.astype(np.float32)
     if array.size != np.prod(shape, dtype=int):

@@ -1,4 +1,4 @@
-"""Recordings: one episode step by step, no longer than it lasts, for rendering."""
+"""Records an episode step by step for rendering, and stops when it ends."""
 
 import functools
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ SEGMENT = 256  # steps that are recorded by one call of a compiled program
 
 
 def make_record(dynamics: Dynamics) -> Record:
-    """Return `Task.record`: it computes and keeps no step after an episode's end."""
+    """Return `Task.record`, which computes no steps after an episode has ended."""
     begin = jax.jit(dynamics.begin)
     segment = jax.jit(functools.partial(_segment, dynamics), static_argnums=0)
 
@@ -49,7 +49,7 @@ def make_record(dynamics: Dynamics) -> Record:
 
 
 class _Kept:
-    """Steps of an episode: all, or every k-th such that they are at most `2 * most`."""
+    """Steps of an episode: all, or every k-th, so that there are at most `2 * most`."""
 
     def __init__(self, most: int | None):
         self.most, self.every = most, 1
@@ -71,7 +71,7 @@ class _Kept:
         return _take(steps, np.flatnonzero(steps.numbers % self.every == 0))
 
     def trajectory(self) -> Trajectory:
-        """Return what was kept, with the last step."""
+        """Return the steps that were kept, and the last step."""
         parts, end = self.parts, self.last.numbers
         if not np.isin(end, self.parts[-1].numbers).all():
             parts = [*parts, self.last]
@@ -106,8 +106,8 @@ def _segment(
     """Record at most `SEGMENT` steps of an episode from step `t`, until it ends.
 
     Returns:
-        The episode after them, the next step, and the steps: (SEGMENT, …), of which
-        only the first ones were taken.
+        The episode after these steps, the number of the next step, and the steps
+        (SEGMENT, …); entries after the end of the episode are unused.
     """
     own = functools.partial(act, params)
 

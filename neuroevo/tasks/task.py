@@ -1,4 +1,4 @@
-"""What policies are measured on: an environment with its observation normalization."""
+"""Tasks, on which policies are measured: an environment with a normalization."""
 
 import functools
 
@@ -29,12 +29,12 @@ from neuroevo.types import (
 def make_task(environment: Environment, normalizer: Normalizer) -> Task:
     """Combine an environment and an observation normalizer into a task.
 
-    An episode's key determines it: `evaluate` and `record` give the same episode for
-    the same key (under per-episode normalization only if it is evaluated alone).
+    The key of an episode determines it: `evaluate` and `record` give the same episode
+    for the same key (under per-episode normalization, only if it is evaluated alone).
 
     Args:
-        environment: what to act in.
-        normalizer: what the policy sees of it, see `neuroevo.tasks.normalization`.
+        environment: the environment.
+        normalizer: the normalization; see `neuroevo.tasks.normalization`.
 
     Returns:
         The task.
@@ -56,10 +56,10 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
 
 
 def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
-    """Return how episodes go in `environment`, seen through `normalizer`."""
+    """Return the dynamics of episodes in `environment`, observed with `normalizer`."""
     is_box = isinstance(environment.spec.action, Box)
-    # Whether episodes that have ended keep the last observation that the policy saw. Of
-    # images that takes a fifth of the time, and games draw them from whole numbers.
+    # Whether ended episodes keep the last observation that the policy saw. For images
+    # this takes a fifth of the time, and games draw them from integers.
     is_vector = len(environment.spec.observation) == 1
     at_step = jax.vmap(keys.at_step, in_axes=(0, None))
 
@@ -77,8 +77,8 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
     def advance(
         act: Act, task_state: TaskState, moves: Moves, t: Array, now: Episodes
     ) -> tuple[Episodes, tuple[Action, Array]]:
-        # A policy may have to wait after its time, for others of its group or for its
-        # successor: the end of time is not an end that the environment tells of.
+        # A policy may have to wait after its time limit, for others in its group or for
+        # its successor; the environment does not report the time limit as an end.
         counts = now.alive & (t < environment.max_steps)
         seen = normalizer.observe(task_state, now.normalizer, now.observation, counts)
         observation = normalizer.apply(task_state, seen, now.observation)
@@ -121,7 +121,7 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
 def _evaluate(
     dynamics: Dynamics, act: Act, task_state: TaskState, episodes: Key
 ) -> Outcome:
-    """Return what one policy achieves in `episodes`, given by their keys (E,)."""
+    """Return the outcome of one policy in `episodes`, given by their keys (E,)."""
 
     def load(groups: Array) -> Group:
         return Group(jnp.zeros((1, 1)), episodes[None], jnp.ones((1, 1), bool))
@@ -136,7 +136,7 @@ def _evaluate(
 def warm_up(
     environment: Environment, key: Key, gather: Normalizer, episodes: int
 ) -> Stats:
-    """Return what `gather` learns in `episodes` of uniformly random actions."""
+    """Return the statistics that `gather` collects in `episodes` of random actions."""
     task = make_task(environment, gather)
     act = random_act(environment.spec)
 

@@ -1,1 +1,1 @@
-"""What a person reads in a terminal."""
+"""Text output in a terminal."""

@@ -5,7 +5,7 @@ from typing import Any
 
 _ERRORS = "neuroevo.ascii"
 _BLOCKS = dict(zip("▁▂▃▄▅▆▇█", "_.:-=+*#", strict=True))
-# Of one character where that is possible: what has been laid out stays in its place.
+# One character long where possible, so that the layout does not change.
 _ASCII = str.maketrans(
     _BLOCKS
     | {"±": "+/-", "×": "x", "→": "->", "…": "...", "–": "-", "—": "-", "·": "-"}
@@ -14,7 +14,7 @@ _ASCII = str.maketrans(
 
 
 def to_ascii(text: str) -> str:
-    r"""Return `text` in ASCII: our signs by what stands for them, others escaped.
+    r"""Return `text` in ASCII: known symbols are replaced, other characters escaped.
 
     Example:
         >>> to_ascii("12.5 ± 3 → ü")
@@ -33,13 +33,13 @@ codecs.register_error(_ERRORS, _replace)
 
 
 def tolerate(*streams: Any) -> None:
-    """Let text streams replace what their encoding cannot hold instead of failing."""
+    """Let text streams replace characters that their encoding does not support."""
     for stream in streams:
         if hasattr(stream, "reconfigure"):  # pytest's and a notebook's hold everything
             stream.reconfigure(errors=_ERRORS)
 
 
 def fit(text: str, stream: Any) -> str:
-    """Return `text`, in ASCII unless `stream` holds Unicode."""
+    """Return `text`, in ASCII unless `stream` supports Unicode."""
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
     return text if encoding.startswith("utf") else to_ascii(text)

@@ -1,4 +1,4 @@
-"""The console that all tables and displays are printed on."""
+"""The console on which all tables and displays are printed."""
 
 import sys
 from typing import Any
@@ -10,9 +10,9 @@ from neuroevo.terminal.ascii import to_ascii, tolerate
 
 
 class Terminal(Console):
-    """A console that takes text as it is, in ASCII if there is no more.
+    """A console that prints text unchanged, or in ASCII if the stream requires it.
 
-    A closed pipe raises a BrokenPipeError, for the command to end.
+    A closed pipe raises a BrokenPipeError, which ends the command.
     """
 
     def on_broken_pipe(self) -> None:
@@ -20,12 +20,12 @@ class Terminal(Console):
         raise BrokenPipeError
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return `text`, before it is measured, in what the stream can hold."""
+        """Return `text` in characters that the stream supports, before measuring it."""
         return super().render_str(to_ascii(text) if is_ascii(self) else text, **options)
 
 
 def is_ascii(console: Console) -> bool:
-    """Return whether a console holds nothing but ASCII for sure."""
+    """Return whether a console supports only ASCII."""
     return not console.encoding.startswith("utf")
 
 

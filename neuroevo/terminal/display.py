@@ -1,4 +1,4 @@
-"""Which display of a run fits where its output goes: always stderr."""
+"""Chooses the display of a run that suits stderr."""
 
 import sys
 
@@ -13,7 +13,7 @@ from neuroevo.terminal.plain import LineDisplay, PlainDisplay
 def make_display(
     header: Header, quiet: bool = False, console: Console | None = None
 ) -> Display:
-    """Return a live display if stderr is a terminal, or else plain lines."""
+    """Return a live display if stderr is a terminal, and plain lines otherwise."""
     console = console or make_console(stderr=True)
     if quiet or not console.is_interactive or console.is_dumb_terminal:
         return PlainDisplay(header, console.file, quiet)
@@ -21,7 +21,7 @@ def make_display(
 
 
 def make_line(header: Header) -> Display:
-    """Return one line of progress in a terminal or a notebook, else warnings only."""
+    """Return one line of progress in a terminal or notebook, and warnings elsewhere."""
     if sys.stderr.isatty():
         return LineDisplay(header, sys.stderr, make_console(stderr=True).width - 1)
     if _in_notebook():
@@ -30,7 +30,7 @@ def make_line(header: Header) -> Display:
 
 
 def _in_notebook() -> bool:
-    """Return whether a person reads what this process writes, in cells."""
+    """Return whether this process runs in a notebook."""
     ipython = sys.modules.get("IPython")
     shell = ipython and ipython.get_ipython()
     return shell is not None and hasattr(shell, "kernel")

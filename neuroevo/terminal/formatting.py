@@ -1,4 +1,4 @@
-"""How numbers are shown to a person, on one line or as a small curve."""
+"""Formats numbers for people, as text or as a small curve."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ _MISSING = "–"
 
 
 def format_count(number: float | None) -> str:
-    """Abbreviate a count: ``950``, ``1.2k``, ``16.3M``; what is missing is a dash."""
+    """Abbreviate a count: ``950``, ``1.2k``, ``16.3M``; None becomes a dash."""
     if number is None or not math.isfinite(number):
         return _MISSING
     for unit in ("", "k", "M", "G"):
@@ -28,13 +28,13 @@ def format_count(number: float | None) -> str:
 
 
 def format_amount(count: int, name: str) -> str:
-    """Return a number of things: ``1 policy``, ``1,024 policies``."""
+    """Return a count with its noun: ``1 policy``, ``1,024 policies``."""
     plural = f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
     return f"{count:,} {name if count == 1 else plural}"
 
 
 def format_value(number: float | None) -> str:
-    """Format a return to about four digits; what is missing is a dash."""
+    """Format a return with about four digits; None becomes a dash."""
     if number is None or not math.isfinite(number):
         return _MISSING
     size = abs(number)
@@ -50,7 +50,7 @@ def format_signed(number: float) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Format a time with its two leading units: ``18 s``, ``1 min 12 s``, or a dash."""
+    """Format seconds with two leading units: ``18 s``, ``1 min 12 s``; None: a dash."""
     if seconds is None or not math.isfinite(seconds):
         return _MISSING
     if seconds < 0.9995:

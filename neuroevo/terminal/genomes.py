@@ -22,7 +22,7 @@ def render_dataset(
     order: Sequence[int] | None = None,
     units: bool = False,
 ) -> None:
-    """Print evolved state-action pairs, one a row.
+    """Print evolved state-action pairs, one per row.
 
     Args:
         arrays: `states` with `actions`, `labels` or `action_logits`, as in a file.
@@ -83,7 +83,7 @@ def render_dataset(
 def _side_by_side(
     names: Sequence[str], pairs: Sequence[tuple[str, list, list]], features: int
 ) -> Table:
-    """One column for each pair, of its features and then what is to be done."""
+    """Print one column per pair: its features, and then its action."""
     numbers, states, answers = zip(*pairs, strict=True)
     table = make_table()
     table.add_column("", no_wrap=True)
@@ -97,7 +97,7 @@ def _side_by_side(
 
 
 def _columns(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
-    """Widths of the columns, where a title may break between its words."""
+    """Return the widths of the columns; titles may break between words."""
     return [
         2 + max(map(len, [*title.split(), *(row[i].plain for row in rows)]))
         for i, title in enumerate(titles)
@@ -105,7 +105,7 @@ def _columns(titles: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]
 
 
 def _fitting(widths: Sequence[int], room: int, most: int) -> int:
-    """How many columns to show; if not all, one more counts the others."""
+    """Return how many columns to show; if not all, one more counts the others."""
     if len(widths) <= most and sum(widths) <= room:
         return len(widths)
     fits = np.searchsorted(np.cumsum(widths), room - 3 - len(str(len(widths))), "right")
@@ -115,7 +115,7 @@ def _fitting(widths: Sequence[int], room: int, most: int) -> int:
 def _answers(
     arrays: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> tuple[list[list[Text]], list[str]]:
-    """Cells and column titles for the targets, whichever kind the genome holds."""
+    """Return cells and column titles for the targets, of whichever kind they are."""
     if "actions" in arrays:
         actions = np.asarray(arrays["actions"], float)
         actions = actions.reshape(len(actions), -1)
@@ -138,14 +138,14 @@ def _answers(
 
 
 def _number(value: float) -> Text:
-    """A signed number: green above zero, red below."""
+    """Return a signed number, green above zero and red below."""
     near = abs(value) < 0.1
     style = "dim" if near else "green" if value > 0 else "red"
     return Text(format_signed(value), style)
 
 
 def render_arrays(arrays: Mapping[str, np.ndarray], console: Console) -> None:
-    """Print the arrays of a genome that is no data set: one a row, summarized."""
+    """Print a summary of the arrays of a genome that is not a data set, one per row."""
     columns = [Column("array", numeric=False)]
     columns += map(Column, ("shape", "mean", "std", "min", "max"))
     rows = [[name, *format_array(array)] for name, array in arrays.items()]

@@ -1,4 +1,4 @@
-"""Facts and lists: the zoo's cards, the doctor's findings, names with descriptions."""
+"""Facts and lists: cards of the zoo, results of the doctor, names with descriptions."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -34,9 +34,9 @@ def render_list(title: str, rows: Iterable[tuple[str, str]], console: Console) -
 
 
 def render_doctor(found: Mapping[str, Any], console: Console) -> None:
-    """Print how an installation is.
+    """Print the state of an installation.
 
-    Keys as in `neuroevo.cli.diagnosis.examine`, and `self_test`.
+    The keys are those of `neuroevo.cli.diagnosis.examine`, and `self_test`.
     """
 
     def listed(versions: Mapping[str, str | None]) -> str:
@@ -58,7 +58,7 @@ def render_doctor(found: Mapping[str, Any], console: Console) -> None:
         ("free memory", naturalsize(free) if free else None),
         ("packages", listed(found["versions"])),
         ("extras", listed(found["extras"]) or "none"),
-        ("plug-ins", ", ".join(plugins) or "none besides ours"),
+        ("plug-ins", ", ".join(plugins) or "none from other packages"),
         ("cache", cache),
         ("self-test", outcome),
     ]
@@ -66,7 +66,7 @@ def render_doctor(found: Mapping[str, Any], console: Console) -> None:
 
 
 def render_card(name: str, card: Mapping[str, Any], console: Console) -> None:
-    """Print how a genome of the zoo was made and what it achieves; see `zoo`."""
+    """Print how a genome of the zoo was made, and its return; see `store.zoo`."""
     low, high = map(format_value, card["return_interval"])
     versions = card["versions"]
     rows = [

@@ -62,11 +62,11 @@ class LiveDisplay:
             self._live.stop()
 
     def compiling(self, what: str) -> None:
-        """Say that `what` is being compiled, until the next `update`."""
+        """Show that `what` is being compiled, until the next `update`."""
         self._busy = f"compiling {what}"
 
     def update(self, rows: Sequence[Metrics]) -> None:
-        """Take in further generations."""
+        """Process new generations."""
         with self._lock:
             self._tracker.update(rows)
             self._seen, self._busy = self._clock(), None
@@ -90,7 +90,7 @@ class LiveDisplay:
             yield frame(self._text(title).plain, Group(*self._body(width)))
 
     def _text(self, text: str, style: str = "") -> Text:
-        """Return `text` in what the console can hold."""
+        """Return `text` in characters that the console supports."""
         return Text(to_ascii(text) if self._ascii else text, style, overflow="fold")
 
     def _body(self, width: int) -> Iterator[RenderableType]:
@@ -134,7 +134,7 @@ class LiveDisplay:
             yield ProgressBar(100, 100 * limit.fraction, width, complete_style="cyan")
 
     def _curves(self, curves: Mapping[str, Series], width: int) -> Table:
-        """Return a line for each curve: name, value now, peak, and its shape."""
+        """Return a line for each curve: its name, current value, peak and shape."""
         shown = {name: curve.values for name, curve in curves.items()}
         every = [v for values in shown.values() for v in values if math.isfinite(v)]
         low, high = np.percentile(every or [0.0], [1, 100])  # clips early outliers
@@ -162,7 +162,7 @@ class LiveDisplay:
         if tracker.steps_per_second:
             yield f"{format_count(tracker.steps_per_second)} steps/s"
         if tracker.seconds_per_generation:
-            yield f"{format_duration(tracker.seconds_per_generation)} a generation"
+            yield f"{format_duration(tracker.seconds_per_generation)} per generation"
         yield f"{whole_seconds(self._elapsed())} elapsed"
 
     def _warnings(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A run in plain lines, or in one line that is written anew: nothing to redraw."""
+"""A run in plain lines, or in one line that is rewritten."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from neuroevo.terminal.tracker import Metrics, Tracker, facts
 class PlainDisplay:
     """Lines without escape codes, one at most every `interval` seconds.
 
-    A quiet one leaves out what is being compiled.
+    A quiet display does not show what is being compiled.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class PlainDisplay:
             self._report()
 
     def compiling(self, what: str) -> None:
-        """Say that `what` is being compiled."""
+        """Show that `what` is being compiled."""
         if not self._quiet:
             self._say(f"compiling {what} …")
 
@@ -67,9 +67,9 @@ class PlainDisplay:
 
 
 class LineDisplay:
-    """One line of progress, written anew twice a second; for Python and notebooks.
+    """One line of progress, rewritten twice a second; for Python and notebooks.
 
-    It says what is being compiled, then how far the run is; warnings stay above it.
+    It shows what is being compiled, and then the progress; warnings stay above it.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class LineDisplay:
         print(file=self._stream, flush=True)
 
     def compiling(self, what: str) -> None:
-        """Say that `what` is being compiled, until the next `update`."""
+        """Show that `what` is being compiled, until the next `update`."""
         self._write(f"compiling {what} …")
 
     def update(self, rows: Sequence[Metrics]) -> None:
@@ -130,7 +130,7 @@ class LineDisplay:
 
 
 def progress(tracker: Tracker, elapsed: float) -> list[str]:
-    """Return how far a run is and how well it does, in short phrases."""
+    """Return the progress and the returns of a run, in short phrases."""
     row, limit = tracker.row, tracker.header.generations
     parts = [f"generation {row['generation']:.0f}" + (f"/{limit}" if limit else "")]
     mean, best = map(format_value, (row.get("fitness_mean"), row.get("fitness_max")))

@@ -1,6 +1,6 @@
-"""Results in words and tables: of runs, evaluations, transfers and sweeps.
+"""Prints the results of runs, evaluations, transfers and sweeps.
 
-Numbers that are missing or null, as those of failed runs are, show as a dash.
+Numbers that are missing or null, as in failed runs, are shown as a dash.
 """
 
 import shlex
@@ -28,11 +28,11 @@ _CENTERS = {"best": " of the best center", "center": " of the latest center"}
 
 
 def render_summary(summary: Mapping[str, Any], console: Console) -> None:
-    """Print the end of a run.
+    """Print the results of a run.
 
     Args:
-        summary: any of what ``summary.json`` holds.
-        console: where to print.
+        summary: the content of ``summary.json``, or a part of it.
+        console: the console.
     """
     get = summary.get
     best = _spread(summary, "best_return")
@@ -69,7 +69,7 @@ def render_summary(summary: Mapping[str, Any], console: Console) -> None:
 
 
 def render_evaluation(result: Mapping[str, Any], console: Console) -> None:
-    """Print what ``neuroevo evaluate`` found; keys as in its ``--json``."""
+    """Print the result of ``neuroevo evaluate``; keys as in its ``--json``."""
     get = result.get
     returns = [r for r in map(known, get("return_per_policy") or ()) if r is not None]
     between = [
@@ -102,12 +102,12 @@ def render_evaluation(result: Mapping[str, Any], console: Console) -> None:
 def render_environments(
     results: Mapping[str, Mapping[str, Any]], console: Console
 ) -> None:
-    """Print what a merged data set achieves in each of its environments.
+    """Print the results of a merged data set in each of its environments.
 
     Args:
-        results: by environment, each as for `render_evaluation`; where they have such a
-            result of the environment's genome on its own as `own`, it is beside it.
-        console: where to print.
+        results: for each environment, a result as for `render_evaluation`. Its optional
+            key `own`, the result of the original genome, is shown next to it.
+        console: the console.
     """
     measured = {"merged return": list(results.values())}
     if all("own" in result for result in results.values()):
@@ -125,9 +125,9 @@ def render_environments(
 
 
 def render_transfer(result: Mapping[str, Any], console: Console) -> None:
-    """Print what ``neuroevo transfer`` found; keys as in its ``--json``.
+    """Print the result of ``neuroevo transfer``; keys as in its ``--json``.
 
-    What is the same for all rows is said below the table.
+    Settings that are the same in all rows are listed below the table.
     """
     axes = result["axes"]
     varying = [axis for axis, values in axes.items() if len(values) > 1]
@@ -158,7 +158,7 @@ def render_transfer(result: Mapping[str, Any], console: Console) -> None:
 def render_sweep(
     path: str, rows: Sequence[Mapping[str, Any]], console: Console
 ) -> None:
-    """Print a sweep, a row for each variant; keys as in `studies.sweep.table`."""
+    """Print a sweep, one row per variant; keys as in `studies.sweep.table`."""
     titles = ("runs", "final return", "95 % interval", "env steps", "time")
     columns = [Column("variant", numeric=False), *map(Column, titles)]
     cells = []
@@ -185,7 +185,7 @@ def render_sweep(
 
 
 def _spread(result: Mapping[str, Any], name: str, null: str = _NOT_FINITE) -> str:
-    """Return a mean with its deviation; `null` if it is there, but no number."""
+    """Return a mean with its deviation; `null` if the mean is not a number."""
     mean, std = known(result.get(f"{name}_mean")), known(result.get(f"{name}_std"))
     if mean is None:
         return null if f"{name}_mean" in result else ""
@@ -193,13 +193,13 @@ def _spread(result: Mapping[str, Any], name: str, null: str = _NOT_FINITE) -> st
 
 
 def _interval(result: Mapping[str, Any], name: str) -> str | None:
-    """Return an interval, if it is one of numbers."""
+    """Return an interval as text, or None if an end is not a number."""
     ends = known_ends(result.get(f"{name}_interval"))
     return " to ".join(map(format_value, ends)) if ends else None
 
 
 def _effort(result: Mapping[str, Any]) -> str | None:
-    """Return how many policies and episodes a result is from."""
+    """Return the number of policies and episodes of a result."""
     policies, episodes = result.get("policies"), result.get("episodes")
     if not policies or not episodes:
         return None

@@ -1,4 +1,4 @@
-"""Facts and tables that fit a terminal: no number is cut, however narrow it is."""
+"""Facts and tables that fit any terminal without cutting a number."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -17,21 +17,21 @@ _SPACING: dict[str, Any] = {
 
 
 class Column(NamedTuple):
-    """A column of a table: one of numbers stands to the right."""
+    """A column of a table; numbers are aligned to the right."""
 
     title: str
     numeric: bool = True
 
 
 def make_table() -> Table:
-    """Return an empty table in the style of all of ours."""
+    """Return an empty table in neuroevo's style."""
     return Table(**_SPACING)
 
 
 def print_facts(
     console: Console, title: str, facts: Iterable[tuple[str, object]]
 ) -> None:
-    """Print what is known: in a frame on a terminal, as plain lines in a pipe.
+    """Print facts: in a frame on a terminal, as plain lines in a pipe.
 
     A fact that is None or empty is left out.
     """
@@ -51,7 +51,7 @@ def print_facts(
 def print_table(
     console: Console, columns: Sequence[Column], rows: Sequence[Sequence[str]]
 ) -> None:
-    """Print a table; where it is wider than the console, each row on its own lines."""
+    """Print a table, or each row as a block of lines if the console is too narrow."""
     table = make_table()
     for title, numeric in columns:
         table.add_column(title, justify="right" if numeric else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""What a display keeps of a run: its curves, in bounded memory, and its pace."""
+"""The data that a display keeps about a run: curves in bounded memory, and the pace."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class Series:
 
 
 class Limit(NamedTuple):
-    """The limit that is reached first, how much of it is used, and the time left."""
+    """The limit that will be reached first, the used fraction, and the time left."""
 
     label: str
     fraction: float = 0.0
@@ -68,7 +68,7 @@ class Limit(NamedTuple):
 
 @dataclass
 class Tracker:
-    """Takes in the metrics of a run (`generation` counts completed ones, from 1)."""
+    """Collects the metrics of a run (`generation` counts completed ones, from 1)."""
 
     header: Header
     row: Metrics = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Tracker:
         self._collapse = Collapse()
 
     def update(self, rows: Sequence[Metrics]) -> None:
-        """Take in one or more generations."""
+        """Process one or more generations."""
         if not rows:
             return
         self._measure(self.row or rows[0], rows[-1])
@@ -113,7 +113,7 @@ class Tracker:
 
     @property
     def collapse(self) -> str | None:
-        """A hint, once the center has lost half of its best return, twice in a row."""
+        """A hint if the center has collapsed, or None."""
         if not self._collapse:
             return None
         now, best = map(format_value, (self._collapse.last, self._collapse.best))
@@ -121,7 +121,7 @@ class Tracker:
         return f"the center fell from {best} to {now}{kept}"
 
     def limit(self, elapsed: float) -> Limit | None:
-        """Return the limit that comes first, `elapsed` seconds into the run, if any."""
+        """Return the next limit, `elapsed` seconds into the run, or None."""
         since = elapsed - self.row.get("seconds", elapsed)
         head, found = self.header, []
         if head.max_seconds:
@@ -143,7 +143,7 @@ class Tracker:
 
 
 def facts(header: Header) -> list[str]:
-    """Return short phrases about the size of a run and where it happens."""
+    """Return short phrases about the size of a run and its devices."""
     amounts = (
         format_amount(header.population, "candidate"),
         format_amount(header.policies, "policy"),

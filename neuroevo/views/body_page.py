@@ -1,4 +1,4 @@
-"""An episode of rigid bodies as a page on which they can be turned."""
+"""An episode of rigid bodies as an interactive 3D page."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from neuroevo.views.recording import Recording
 
 
 def make_page(recording: Recording, fps: float = 25) -> str:
-    """Return a page, without links to elsewhere, on which the bodies can be turned."""
+    """Return a self-contained page on which the bodies can be rotated."""
     import plotly.graph_objects as go
 
     found = recording.solution.config.parts["env"].bodies()
@@ -46,9 +46,9 @@ def make_page(recording: Recording, fps: float = 25) -> str:
 
 
 def _mesh(shape: body_shapes.Shape, pose: Any, whole: bool = False) -> Any:
-    """Return a shape in a pose; its triangles and color if it is to be `whole`.
+    """Return a shape in a pose, with its triangles and color if `whole`.
 
-    The robot stays in the middle: the title says where it is.
+    The robot stays in the middle; the title shows its position.
     """
     import plotly.graph_objects as go
     from matplotlib.colors import to_hex
@@ -63,7 +63,7 @@ def _mesh(shape: body_shapes.Shape, pose: Any, whole: bool = False) -> Any:
 
 
 def _scene(height: float, reach: float) -> dict[str, Any]:
-    """Return what of the world is seen, and from where."""
+    """Return the visible part of the world, and the camera."""
     axis = {"range": [-reach, reach], "title": "", "showticklabels": False}
     return {
         "xaxis": axis,

@@ -24,7 +24,7 @@ def make_painter(found: Bodies, renderer: str) -> Callable[[Any, np.ndarray], No
     """Return ``draw(axes, coordinates)``, which draws the bodies in a pose.
 
     Raises:
-        UserError: if there is no such renderer, or MuJoCo's and no OpenGL.
+        UserError: if there is no such renderer, or if MuJoCo's finds no OpenGL.
     """
     if renderer not in RENDERERS:
         raise unknown("renderer", renderer, RENDERERS)
@@ -40,7 +40,7 @@ def make_painter(found: Bodies, renderer: str) -> Callable[[Any, np.ndarray], No
 
 
 def _center(data: Any, height: float, reach: float) -> np.ndarray:
-    """Return where to look: at the robot, but up and down only if it would leave."""
+    """Return the point to look at: the robot, at a fixed height if that shows it."""
     x, y, z = data.subtree_com[0]
     return np.array([x, y, np.clip(height, z - reach / 4, z + reach / 4)])
 
@@ -125,8 +125,8 @@ def _open_gl() -> Any:
             continue
         return context
     raise UserError(
-        "MuJoCo's renderer needs OpenGL without a window, found neither EGL nor "
-        "OSMesa: install one (libegl1 or libosmesa6) or use --renderer outlines"
+        "MuJoCo's renderer needs OpenGL without a window, but found neither EGL nor "
+        "OSMesa: install one (libegl1 or libosmesa6), or use --renderer outlines"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from neuroevo.views.colors import color
 
 _ROUND = 128  # points on a round surface
-_PLAIN = (0.4, 0.33, 0.26)  # brax's color of what has none
+_PLAIN = (0.4, 0.33, 0.26)  # brax's default color
 
 
 class Shape(NamedTuple):
@@ -53,9 +53,9 @@ def locate(shape: Shape, data: Any) -> np.ndarray:
 
 
 def view(model: Any) -> tuple[float, float]:
-    """Return from where to look, as azimuth and elevation in degrees.
+    """Return the direction of view, as azimuth and elevation in degrees.
 
-    Along the axis that all hinges have, or from above at an angle.
+    It is the common axis of all hinges, or else obliquely from above.
     """
     import mujoco
 
@@ -79,7 +79,7 @@ def window(model: Any) -> tuple[float, float]:
 
 
 def _surface(model: Any, geom: int) -> np.ndarray | None:
-    """Return points on the surface of a geom, or None of one without an end."""
+    """Return points on the surface of a geom, or None if it is infinite."""
     from mujoco import mjtGeom
 
     kind, (a, b, c) = model.geom_type[geom], model.geom_size[geom]

@@ -1,4 +1,4 @@
-"""Colors that the color-blind tell apart, and legends of what they stand for."""
+"""Colors that color-blind readers can distinguish, and legends."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +20,12 @@ COLORS = (
 
 
 def color(index: int) -> str:
-    """Return the color of the thing with this `index`; they repeat."""
+    """Return the color for an `index`; colors repeat."""
     return COLORS[index % len(COLORS)]
 
 
 def draw_legend(figure: Any, legend: Sequence[tuple[str, str]], **options: Any) -> None:
-    """Draw what colors stand for beside the drawings of a figure."""
+    """Draw a legend of colors next to the drawings of a figure."""
     from matplotlib.patches import Patch
 
     handles = [Patch(color=shown, label=name) for name, shown in legend]

@@ -12,7 +12,7 @@ from neuroevo.views import curves, interactive, pages
 
 
 def make_comparison(found: Sequence[RunRecord]) -> str:
-    """Return a page that compares runs, those of one setting taken together."""
+    """Return a page that compares runs, grouped by setting."""
     by_env: dict[str, list[RunRecord]] = {}
     for run in found:
         env = run.config.get("env")
@@ -66,7 +66,7 @@ def _describe(run: RunRecord, label: str) -> dict[str, Any]:
 
 
 def _spent(run: RunRecord, key: str) -> float:
-    """Return what a run has used, as its summary or else its last generation says."""
+    """Return what a run has used, according to its summary or its last generation."""
     found = known(run.summary.get(key))
     return run.rows[-1][key] if found is None else found
 

@@ -1,4 +1,4 @@
-"""Learning curves of runs, of one each or of all seeds of a setting together."""
+"""Learning curves of single runs, or of all seeds of a setting together."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ _POINTS = 200  # of a curve of several runs, where it has to be interpolated
 
 
 class Curve(NamedTuple):
-    """A mean with a band about it: arrays of one length."""
+    """A mean with a band around it: arrays of equal length."""
 
     x: np.ndarray
     mean: np.ndarray
@@ -34,11 +34,11 @@ class Curve(NamedTuple):
 
 
 def group(found: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Return runs of one setting together, by what tells the settings apart.
+    """Return runs grouped by setting, under the names of the settings.
 
-    Runs belong together if their configurations differ in nothing but the seed, limits
-    and what does not change the search. Settings are called by their parts, and by
-    options where these are the same.
+    Runs belong together if their configurations differ only in the seed, in limits and
+    in options that do not change the search. A setting is named after its parts, and
+    after differing options if the parts are the same.
     """
     by_setting: dict[str, tuple[dict, list[RunRecord]]] = {}
     for run in found:
@@ -60,7 +60,7 @@ def group(found: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the search depends on besides its seed, by dotted name."""
+    """Return the options that define the search, without its seed, by dotted name."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if group_of(key) != "search" or key == "seed":
@@ -78,7 +78,7 @@ def _differing(settings: Sequence[Mapping], keys: Sequence[str]) -> list[str]:
 
 
 def one(run: RunRecord, key: str, x: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points of a run's curve, those with a value."""
+    """Return the points of a run's curve that have a value."""
     values = run.column(key)
     known = np.isfinite(values)
     return run.column(x)[known], values[known]
@@ -107,7 +107,7 @@ def several(found: Sequence[RunRecord], key: str, x: str) -> Curve | None:
 
 
 def describe(run: RunRecord) -> str:
-    """Return what a run is of, in a few words."""
+    """Return a short description of a run."""
     setting = _setting(run.config)
     names = (setting.get(f"{part}.name") for part in ("env", "encoding", "strategy"))
     return " · ".join(str(name) for name in names)

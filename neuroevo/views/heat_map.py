@@ -1,4 +1,4 @@
-"""What ``neuroevo transfer`` found, as a heat map drawn by matplotlib."""
+"""The result of ``neuroevo transfer`` as a heat map, drawn with matplotlib."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from neuroevo.views.figures import new_figure
 
 
 def draw_transfer(result: Mapping[str, Any], path: Path) -> None:
-    """Draw what ``neuroevo transfer`` found, as a heat map of mean returns.
+    """Draw the result of ``neuroevo transfer`` as a heat map of mean returns.
 
     The columns are the axis with the most values, the rows all other combinations.
     """
@@ -50,16 +50,16 @@ def draw_heat_map(
 ) -> None:
     """Draw (R, C) values as colored cells with the numbers in them.
 
-    The colors are those of cividis, which the color-blind see like others do (Nuñez,
-    Anderton and Renslow, PLOS ONE 13, 2018). A cell that is not finite is gray.
+    The colors are those of cividis, which looks nearly the same to color-blind readers
+    (Nuñez, Anderton and Renslow, PLOS ONE 13, 2018). A cell that is not finite is gray.
 
     Args:
         path: the file to write, in the format of its suffix.
-        values: what the cells show.
+        values: (R, C) the values of the cells.
         rows: labels of the R rows.
         columns: labels of the C columns.
-        titles: of rows and columns.
-        title: of the picture.
+        titles: titles of the rows and of the columns.
+        title: title of the picture.
     """
     left = max(len(label) for label in rows)
     size = (max(4.5, 2.5 + 0.08 * left + 0.8 * len(columns)), 1.6 + 0.35 * len(rows))

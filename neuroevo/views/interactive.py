@@ -1,4 +1,4 @@
-"""Learning curves that can be zoomed and read off, drawn by plotly."""
+"""Interactive learning curves, drawn with plotly."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ class Trace(NamedTuple):
 
 
 def plot_run(run: RunRecord) -> Any:
-    """Return the returns of a run's population and of its center."""
+    """Return a plot of the returns of a run's population and its center."""
 
     def band(x: str) -> tuple[np.ndarray, np.ndarray]:
         xs, mean = curves.one(run, "fitness_mean", x)
@@ -50,7 +50,7 @@ def plot_run(run: RunRecord) -> Any:
 
 
 def plot_groups(groups: Mapping[str, Sequence[RunRecord]]) -> Any:
-    """Return the held-out returns of settings: means, and bands over their runs."""
+    """Return a plot of the held-out returns of settings, with bands over their runs."""
     traces: list[Trace] = []
     for i, (label, members) in enumerate(groups.items()):
         traces += _trace_group(label, members, color(i))
@@ -80,7 +80,7 @@ def _trace_group(label: str, members: Sequence[RunRecord], shown: str) -> list[T
 
 
 def plot_population(run: RunRecord) -> Any:
-    """Return the population's spread, the speed, and failures if there were any."""
+    """Return a plot of the population's spread, the speed, and any failures."""
     from plotly.subplots import make_subplots
 
     generation, steps, seconds = map(run.column, curves.AXES)
@@ -142,7 +142,7 @@ def _outline(
 
 
 def _shade(line: str) -> dict[str, Any]:
-    """Return how a band about a line of this color looks."""
+    """Return the style of a band around a line of this color."""
     red, green, blue = (int(line[i : i + 2], 16) for i in (1, 3, 5))
     fill: dict[str, Any] = {
         "fill": "toself",

@@ -1,4 +1,4 @@
-"""Pages that need no network: styles, pictures and plotly's bundle are in them."""
+"""Pages that work offline: styles, pictures and plotly's bundle are embedded."""
 
 import base64
 from typing import Any
@@ -7,7 +7,7 @@ _CONFIG = {"responsive": True, "displayModeBar": False}
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page made of one of the templates; what `values` say is escaped."""
+    """Return a page made from a template; the `values` are escaped."""
     import jinja2
     from plotly.offline import get_plotlyjs
 
@@ -35,12 +35,12 @@ def plot(figure: Any, height: str = "420px") -> Any:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Return a picture as an address that holds it; `kind` is ``png``, say."""
+    """Return a picture as a data URI; `kind` is its type, such as ``png``."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def mark(html: str) -> Any:
-    """Return `html` as not to be escaped."""
+    """Mark `html` as safe, so that it is not escaped."""
     import markupsafe
 
     return markupsafe.Markup(html)

@@ -1,7 +1,7 @@
-"""A data set made visible: each state as it looks, and what is to be done there.
+"""Pictures of a data set: each state as it looks, with its action.
 
-As in the figures of "Behaviour Distillation" (HaDES, Lupu et al., ICLR 2024, arXiv
-2406.15042): one picture of all pairs, or a small one of each for a page.
+There is one picture of all pairs, as in the figures of "Behaviour Distillation" (HaDES,
+Lupu et al., ICLR 2024, arXiv 2406.15042), or a small one of each pair for a page.
 """
 
 import io
@@ -20,7 +20,7 @@ MOST = 64  # pairs that are drawn
 
 
 class Card(NamedTuple):
-    """A pair: its number, what is to be done, numbers, and a PNG of the state."""
+    """A pair: its number, its action, its numbers, and a PNG of the state."""
 
     number: int
     title: str
@@ -29,7 +29,7 @@ class Card(NamedTuple):
 
 
 class Cards(NamedTuple):
-    """Cards of pairs, at most `MOST`, and what their drawings mean."""
+    """Cards of at most `MOST` pairs, with the legend of their drawings."""
 
     cards: Sequence[Card]
     caption: str
@@ -127,7 +127,7 @@ def _shown(pairs: Pairs) -> tuple[np.ndarray, float]:
 def _lines(
     pairs: Pairs, i: int, action: Sequence[str], scene: Scene | None
 ) -> list[str]:
-    """Return what a drawing does not say: the numbers of an action and of a state."""
+    """Return what a drawing does not show: the numbers of an action and of a state."""
     lines = ["ACTION", *action] if action else []
     if scene is None or scene.text:
         lines += ["", "STATE"] if lines else []
@@ -140,5 +140,5 @@ def _caption(pairs: Pairs, scene: Scene | None, scale: float) -> str:
         return f"each cell in the color of its top channel, full at {scale:.2g}"
     known = pairs.observations is not None
     kind = "in the environment's units" if known else "as the policy sees them"
-    bounds = "; actions beyond ±1 are taken as ±1" if "actions" in pairs.targets else ""
+    bounds = "; actions are clipped to ±1" if "actions" in pairs.targets else ""
     return f"states {kind}{bounds}"

@@ -1,4 +1,4 @@
-"""The pairs of a data set: sorted, in the units and with the names that are known."""
+"""The pairs of a data set: sorted, with known units and names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,16 +13,17 @@ from neuroevo.traits import EnvironmentTraits, NormalizationTraits, traits
 
 
 class Pairs(NamedTuple):
-    """The D pairs of a data set, sorted by what is to be done.
+    """The D pairs of a data set, sorted by action.
 
     Attributes:
         order: the number of each pair in the genome file, (D,).
-        states: as the policy sees them, (D, *observation).
-        observations: the same in the environment's units, or None where these are not
-            known (under per-episode normalization).
+        states: the states as the policy sees them, (D, *observation).
+        observations: the states in the environment's units, or None if these are
+        unknown
+            (under per-episode normalization).
         targets: ``labels``, ``action_logits`` or ``actions`` by that name, (D, …).
-        features: what the features are called, if that is known.
-        actions: what the actions are called, if that is known.
+        features: the names of the features, if known.
+        actions: the names of the actions, if known.
     """
 
     order: np.ndarray
@@ -33,7 +34,7 @@ class Pairs(NamedTuple):
     actions: Sequence[str] | None = None
 
 
-# In which file there is more than one of these, the first tells what is to be done.
+# If a file has more than one of these, the first one determines the action.
 _SORTED_BY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "labels": lambda labels: labels,
     "action_logits": lambda logits: logits.argmax(-1),
@@ -42,9 +43,9 @@ _SORTED_BY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def read_pairs(solution: Solution) -> Pairs | None:
-    """Return the pairs of a solution, or None if its genome is no data set.
+    """Return the pairs of a solution, or None if its genome is not a data set.
 
-    What the environment does not have, of a genome merged from several, is left out.
+    For a merged genome, features and actions that the environment lacks are left out.
     """
     arrays = {name: np.asarray(array) for name, array in solution.arrays().items()}
     if "states" not in arrays:
@@ -64,9 +65,9 @@ def read_pairs(solution: Solution) -> Pairs | None:
 
 
 def plain_pairs(arrays: Mapping[str, Any]) -> Pairs | None:
-    """Return the pairs in a genome's arrays, or None if it is no data set.
+    """Return the pairs in a genome's arrays, or None if it is not a data set.
 
-    All that is known without the environment: the states as the policy sees them.
+    Without the environment, only the states as the policy sees them are known.
     """
     found = {name: np.asarray(array) for name, array in arrays.items()}
     return _sorted(found, None) if "states" in found else None
@@ -91,7 +92,7 @@ def _sorted(arrays: Mapping[str, np.ndarray], observations: np.ndarray | None) -
 def denormalize(
     states: np.ndarray, arrays: Mapping[str, Any], config: Config
 ) -> np.ndarray | None:
-    """Return states in the environment's units, or None where these are not known."""
+    """Return states in the environment's units, or None if these are unknown."""
     if "obs_mean" in arrays:
         floor = traits(NormalizationTraits, config.parts["normalization"]).var_floor
         return (
@@ -101,13 +102,13 @@ def denormalize(
 
 
 def _cut(array: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]) -> np.ndarray:
-    """Return rows of a `shape` cut down to those that the environment has."""
+    """Return rows of a `shape`, cut to the shape that the environment has."""
     rows = array.reshape(-1, *shape)
     return np.array([cut(row, own) for row in rows]).reshape(-1, *own)
 
 
 def answers(pairs: Pairs) -> list[tuple[str, list[str]]]:
-    """Return what is to be done in each state: a title and further lines."""
+    """Return the action for each state: a title and further lines."""
     names = dict(enumerate(pairs.actions or ()))
     kind, array = next(iter(pairs.targets.items()), ("none", pairs.order))
     if kind == "none":
@@ -131,7 +132,7 @@ def answers(pairs: Pairs) -> list[tuple[str, list[str]]]:
 
 
 def features(pairs: Pairs, values: np.ndarray, most: int = 32) -> list[str]:
-    """Return a state in lines: a name and a number each, `most` of them."""
+    """Return a state as lines with a name and a number each, at most `most`."""
     values = values.ravel()
     names = pairs.features or ()
     if len(names) != len(values):

@@ -1,4 +1,4 @@
-"""Learning curves for print, drawn by matplotlib."""
+"""Learning curves for print, drawn with matplotlib."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,15 +30,16 @@ def draw(
     x: str = "env_steps",
     size: tuple[float, float] = (3.4, 2.4),
 ) -> None:
-    """Draw the learning curves of runs in a file.
+    """Draw the learning curves of runs, and write them to a file.
 
-    One run: the mean fitness of the population with its standard deviation, its best
-    fitness, and the held-out return of the center. Several: `metric`, for each setting
-    the mean over its runs, and a band from the lowest to the highest of them.
+    For one run, the plot shows the mean fitness of the population with its standard
+    deviation, its best fitness, and the held-out return of the center. For several
+    runs, it shows `metric`: for each setting, the mean over its runs with a band from
+    the lowest to the highest.
 
     Args:
         found: the runs.
-        path: what to write, in the format of its suffix.
+        path: the file to write, in the format of its suffix.
         metric: one of `curves.METRICS`.
         x: one of `curves.AXES`.
         size: width and height in inches.

@@ -1,4 +1,4 @@
-"""One episode of a policy, recorded to be shown."""
+"""Records an episode of a policy, to be shown."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,16 +11,16 @@ from neuroevo.types import Trajectory
 
 
 class Recording(NamedTuple):
-    """A recorded episode of one of several fresh policies: the middle one by return.
+    """A recorded episode of the one of several fresh policies with the median return.
 
     Attributes:
-        solution: what was recorded.
-        trajectory: as recorded, with the steps that are shown and perhaps more.
-        length: steps that the episode lasted.
+        solution: the solution that was recorded.
+        trajectory: the recorded steps, including all that are shown.
+        length: length of the episode in steps.
         result: its undiscounted return.
-        shown: which of the kept steps have a frame, in order.
-        seed: of the policy.
-        results: the returns of all the policies.
+        shown: the indices of the recorded steps that have a frame, in order.
+        seed: the seed of the policy.
+        results: the returns of all policies.
     """
 
     solution: Solution
@@ -33,29 +33,29 @@ class Recording(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The environment's."""
+        """The name of the environment."""
         return self.solution.config.names["env"]
 
     def describe(self) -> str:
-        """Say in a line what was recorded."""
+        """Return a one-line description of the episode."""
         said = f"return {format_value(self.result)} in {self.length:,} steps"
         if len(self.results) == 1:
             return said
         low, high = map(format_value, (min(self.results), max(self.results)))
-        return f"{said}, the middle one of {len(self.results)}: {low} to {high}"
+        return f"{said}, the median of {len(self.results)} ({low} to {high})"
 
 
 def record(
     solution: Solution, *, seed: int = 0, policies: int = 5, frames: int = 200
 ) -> Recording:
-    """Record an episode of each of some fresh policies, and keep the middle one.
+    """Record an episode of each of several policies; keep the one of median return.
 
     Args:
-        solution: what the policies are decoded from.
-        seed: of the first policy; those of the others follow.
-        policies: how many.
-        frames: how many to show at most: every k-th step of a long episode. No more
-            than twice as many are held in memory.
+        solution: the solution from which the policies are decoded.
+        seed: seed of the first policy; the others use the next seeds.
+        policies: number of policies.
+        frames: maximum number of frames; of a longer episode, every k-th step is shown.
+            At most twice as many steps are held in memory.
     """
     found = solution.record(seed, policies, keep=frames)
     results = [float(trajectory.rewards.sum()) for trajectory in found]

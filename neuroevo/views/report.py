@@ -1,4 +1,4 @@
-"""A page about a run; it needs no network."""
+"""A page about a run that works offline."""
 
 import shlex
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ def make_report(
     """Return a page about a run.
 
     Args:
-        run: what its directory holds.
-        genome: its best genome; the arrays of one whose parts are not to be had; or
-            None to leave it out.
-        recording: an episode of it, or None to leave that out.
-        note: what is missing on the page, and why.
+        run: the record of the run.
+        genome: its best genome, only its arrays if its parts are not available, or None
+            to leave it out.
+        recording: an episode of the genome, or None to leave it out.
+        note: a message about what is missing on the page, and why.
     """
     return pages.render(
         "run.html",
@@ -58,7 +58,7 @@ def make_report(
 
 
 def _headline(run: RunRecord) -> list[tuple[str, str, str]]:
-    """Return what matters most: a name, a value, and a remark for each."""
+    """Return the main results: a name, a value and a remark for each."""
     summary, last = run.summary, run.rows[-1]
     shown = [_measured(run, which) for which in ("best", "final")]
     if not any(shown):
@@ -85,7 +85,7 @@ def _headline(run: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def _measured(run: RunRecord, which: str) -> tuple[str, str, str] | None:
-    """Return the held-out return of a center, if it was measured in the end."""
+    """Return the held-out return of a center in the final evaluation, if any."""
     get = run.summary.get
     if f"{which}_return_mean" not in run.summary:
         return None
@@ -132,7 +132,7 @@ def _commands(run: RunRecord) -> list[tuple[str, str]]:
 
 
 def _show_genome(genome: Solution | Arrays | None) -> dict[str, Any] | None:
-    """Return the pairs of a data set, or the arrays of another genome summarized."""
+    """Return the pairs of a data set, or a summary of another genome's arrays."""
     if genome is None:
         return None
     if isinstance(genome, Mapping):

@@ -1,8 +1,8 @@
-"""How a state of an environment looks, drawn by matplotlib.
+"""Draws a state of an environment with matplotlib.
 
-The first of these that there is: the ``draw(axes, observation)`` of the environment's
-options, a drawing from the table below, the environment's bodies, an image with a
-color for each channel, bars.
+It uses the first of these that is available: ``draw(axes, observation)`` of the
+environment's options, a drawing from the table below, the environment's bodies, an
+image with a color for each channel, or bars.
 """
 
 import functools
@@ -28,9 +28,9 @@ class Scene(NamedTuple):
     """How an environment looks.
 
     Attributes:
-        draw: takes axes, an observation as the environment gave it and, if there is
-            one, the state that it is of; what it draws is the state where it can.
-        legend: what the colors stand for, as names and colors.
+        draw: takes axes, an observation in the environment's units and, optionally, the
+            environment's state, which it draws if it can.
+        legend: the meaning of the colors, as names and colors.
         text: whether numbers beside the drawing say more than it does.
         size: width and height of a small drawing, in inches.
         place: left, bottom, width and height of a large one, as shares of its figure.
@@ -55,13 +55,13 @@ def make_scene(
     """Return how the environment of `config` looks.
 
     Args:
-        config: of a run or a genome.
-        spec: of the environment.
-        states: whether there are states to draw, or observations alone.
-        units: whether observations are in the environment's units; in others they are
-            an image or bars, as nobody knows what they look like.
-        scale: the largest value in size: an image's full color, the longest bar.
-        renderer: of bodies, one of `body_painters.RENDERERS`.
+        config: the configuration of a run or a genome.
+        spec: the spec of the environment.
+        states: whether there are states to draw, or only observations.
+        units: whether observations are in the environment's units; otherwise they are
+            drawn as an image or bars.
+        scale: the largest magnitude, for an image's full color or the longest bar.
+        renderer: the renderer of bodies, one of `body_painters.RENDERERS`.
     """
     options = config.parts["env"]
     name = config.names["env"].rpartition(":")[2]
@@ -82,14 +82,14 @@ def make_scene(
     )
 
 
-# Classic control, as in gymnax (and in Gym, where the pictures come from). Drawings
-# return arrows, (start, by), that say where a thing would be a little later.
+# Classic control, as in gymnax, with the pictures of Gym. Drawings return arrows,
+# (start, by), that show where a thing will be a moment later.
 
 _Arrows = Sequence[tuple[Any, Any]]
 
 
 def _draw_still(draw: Callable, axes: Axes, observation: np.ndarray, state: Any):
-    """Draw an observation, with arrows unless it is one of a video, which moves."""
+    """Draw an observation, with arrows unless it is a frame of a video."""
     arrows = draw(axes, observation)
     if state is not None or arrows is None:
         return

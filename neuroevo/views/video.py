@@ -1,4 +1,4 @@
-"""Episodes as moving pictures: GIF, MP4, and for bodies a page to turn them on."""
+"""Videos of episodes: GIF, MP4, and an interactive page for bodies."""
 
 import io
 import warnings
@@ -35,7 +35,7 @@ def check_path(path: Path, config: Config) -> None:
     name, options = config.names["env"], config.parts["env"]
     if path.suffix == ".html" and traits(EnvironmentTraits, options).bodies is None:
         raise UserError(
-            f"{path}: a page is for environments of bodies (brax), and {name} has "
+            f"{path}: a page needs an environment with bodies (brax), but {name} has "
             "none: expected .gif or .mp4"
         )
 
@@ -46,10 +46,10 @@ def save(
     """Write an episode to `path`, in the format of its suffix.
 
     Args:
-        recording: what to show.
-        path: see `check_path`.
-        fps: frames in a second.
-        renderer: of bodies, one of `body_painters.RENDERERS`.
+        recording: the episode to show.
+        path: the file to write; see `check_path`.
+        fps: frames per second.
+        renderer: the renderer of bodies, one of `body_painters.RENDERERS`.
     """
     if path.suffix == ".html":
         atomic_write(path, make_page(recording, fps))
@@ -88,11 +88,11 @@ def draw_frames(
 def make_gif(
     recording: Recording, *, fps: float = 25, renderer: str = "outlines"
 ) -> bytes:
-    """Return an episode as a GIF that repeats, its last frame for a second."""
+    """Return an episode as a looping GIF that shows its last frame for a second."""
     from PIL import Image
 
     frames = [Image.fromarray(frame) for frame in draw_frames(recording, renderer)]
-    # One palette for all, that of a few of them: else colors flicker.
+    # One palette for all frames, made from a few of them; otherwise colors flicker.
     few = frames[:: -(-len(frames) // 8)]
     palette = Image.fromarray(np.concatenate([np.asarray(frame) for frame in few]))
     palette = palette.quantize(_COLORS, Image.Quantize.FASTOCTREE)
@@ -130,13 +130,13 @@ def _import_ffmpeg() -> Any:
     except ImportError:
         raise UserError(
             "an MP4 needs the package imageio-ffmpeg: pip install 'neuroevo[video]', "
-            "or name a .gif"
+            "or use a .gif"
         ) from None
     return imageio_ffmpeg
 
 
 def _action_names(config: Config, spec: Spec) -> Callable[[np.ndarray], str]:
-    """Return what says an action in a few words, if it can be."""
+    """Return a function that describes an action in a few words."""
     names = traits(EnvironmentTraits, config.parts["env"]).actions
     if not isinstance(spec.action, Discrete):
         return lambda action: ""
