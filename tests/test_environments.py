@@ -103,7 +103,11 @@ INF = float("inf")
         (-3.4e38, 3.4e38, "the low bound of action 0 is -3.4e+38, unbounded"),
         (np.nan, 1.0, "the low bound of action 0 is not a number"),
         ([-1.0, -1.0], [1.0, np.nan], "the high bound of action 1 is not a number"),
-        ([-1.0, 2.0], 1.0, "the bounds of action 1 are 2 and 1; expected the low one"),
+        (
+            [-1.0, 2.0],
+            1.0,
+            "the bounds of action 1 are 2 and 1; expected the lower one",
+        ),
     ],
 )
 def test_bounds_that_actions_cannot_be_scaled_to(low, high, expected):
