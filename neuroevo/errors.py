@@ -37,7 +37,7 @@ def first_line(error: BaseException, most: int = 200) -> str:
 
 
 def in_one_line(error: BaseException, most: int = _MOST) -> str:
-    """Return all that `error` says in one line, or its type if it says nothing."""
+    """Return the message of `error` in one line, or its type if that is empty."""
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""What several commands have in common: groups of options, reading a genome, output."""
+"""Code shared by several commands: groups of options, reading a genome, output."""
 
 import dataclasses
 import sys

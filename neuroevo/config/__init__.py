@@ -1,1 +1,1 @@
-"""From options to a resolved configuration."""
+"""Turns options into a resolved configuration."""

@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):  # what is not, YAML itself refuses
+            if isinstance(key, Hashable):  # YAML itself refuses other keys
                 if key in seen:
                     raise yaml.constructor.ConstructorError(
                         problem=f"the key {key!r} is given twice",

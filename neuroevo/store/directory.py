@@ -152,7 +152,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: Path, schedule: Schedule, *, new: bool = False):
-        """Open `path`, making it if need be.
+        """Open the directory `path`, and create it if it does not exist.
 
         Args:
             path: the directory.
@@ -237,7 +237,7 @@ class RunDirectory:
         return copy.name
 
     def write_environment(self, facts: Mapping[str, Any]) -> None:
-        """Write where the run takes place: `provenance`, and further `facts`."""
+        """Write the `provenance` of results, and further `facts` about this session."""
         self._write_json(ENVIRONMENT, provenance.environment() | dict(facts))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:

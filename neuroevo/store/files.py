@@ -1,4 +1,4 @@
-"""Files as every room handles them: checked, written in one step, and strict JSON."""
+"""Files: checks of paths, atomic writes, and strict JSON."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def kind_of(path: Path, expected: str) -> str | None:
         address = _REMOTE.sub(r"\1://", str(path))
         raise UserError(
             f"{address}: neuroevo reads and writes local files; expected {expected} in "
-            "a local folder (a mounted one, say)"
+            "a local folder, which may be mounted"
         )
     try:
         mode = path.stat().st_mode

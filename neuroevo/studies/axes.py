@@ -1,6 +1,6 @@
-"""The axes of a transfer study: what varies, in which range, and over which values.
+"""The axes of a transfer study: the settings that vary, with ranges and defaults.
 
-Apart from `transfer`, so that the command line knows them without importing JAX.
+They are separate from `transfer`, so that the command line need not import JAX.
 """
 
 import math

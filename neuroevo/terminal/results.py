@@ -49,7 +49,7 @@ def render_summary(summary: Mapping[str, Any], console: Console) -> None:
     seconds, compiling = known(get("seconds")), known(get("compile_seconds"))
     time = None if seconds is None else format_duration(seconds)
     if time and compiling:
-        time += f", of which {format_duration(compiling)} to compile"
+        time += f", including {format_duration(compiling)} to compile"
     memory = known(get("peak_memory_bytes"))
     rows = [
         ("best center", best),
@@ -181,7 +181,7 @@ def render_sweep(
         )
     console.print(Text(f"sweep {path}", "bold"))
     print_table(console, columns, cells)
-    console.print("± and interval: over runs, of their final returns", style="dim")
+    console.print("± and interval: of the final returns, over runs", style="dim")
 
 
 def _spread(result: Mapping[str, Any], name: str, null: str = _NOT_FINITE) -> str:

@@ -1,4 +1,4 @@
-"""Figures of matplotlib, which is imported only to draw one, and their files."""
+"""Figures and picture files, made with matplotlib, which is imported only to draw."""
 
 from pathlib import Path
 from typing import Any

@@ -67,7 +67,7 @@ def _headline(run: RunRecord) -> list[tuple[str, str, str]]:
             value = format_value(centers[-1])
             shown.append(("held-out return", value, "of the latest center"))
     compiled = known(summary.get("compile_seconds"))
-    compiling = f"{format_duration(compiled)} of them to compile" if compiled else ""
+    compiling = f"including {format_duration(compiled)} to compile" if compiled else ""
     seconds = known(summary.get("seconds"))
     stopped = summary.get("stopped_by")
     shown += [
