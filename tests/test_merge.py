@@ -416,8 +416,8 @@ def test_the_first_genomes_settings_hold_unless_overridden(folder, run_cli):
     code, out, err = run_cli(line)
     assert code == 0
     assert err == (
-        "neuroevo: encoding.steps: 3 as in the first genome; others: 5\n"
-        "neuroevo: policy.activation: tanh as in the first genome; others: relu\n"
+        "neuroevo: encoding.steps: 3, as in the first genome; others have 5\n"
+        "neuroevo: policy.activation: tanh, as in the first genome; others have relu\n"
     )
     meta = genome_file.load(folder / "settled.npz").meta
     assert (meta["encoding"]["steps"], meta["encoding"]["optimizer"]) == (3, "momentum")
