@@ -182,8 +182,8 @@ def test_a_run_is_continued_as_what_it_was(damaged):
     run, path = damaged
     policy = run.config.to_dict()["policy"] | {"hidden": [5]}
     for changes, expected in (
-        ({"population": 8}, "population is 8 and was 6 in its checkpoint; expected"),
-        ({"policy": policy}, r"policy.hidden is \[5\] and was \[4\] in its checkpoint"),
+        ({"population": 8}, "population is 8 but was 6 in its checkpoint; expected"),
+        ({"policy": policy}, r"policy.hidden is \[5\] but was \[4\] in its checkpoint"),
     ):
         with pytest.raises(UserError, match=expected):
             restore(run, path, **changes)

@@ -512,8 +512,8 @@ MISTAKES = {
         "CartPole-v1"
     ),
     "evaluate list.npz": (
-        "list.npz: expected tasks by name in its meta, each with env and "
-        "normalization, got [1]"
+        "list.npz: expected environments by name as tasks in its meta, each with env "
+        "and normalization, got [1]"
     ),
     "evaluate shapeless.npz": (
         "shapeless.npz: expected the shapes of observations and actions as spec in its "

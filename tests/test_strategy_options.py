@@ -171,7 +171,7 @@ def test_fitness_shaping_and_weight_decay_are_used():
         ("Open_ES", {}, 15, "even population, got 15; the nearest are 14 and 16"),
         ("ESMC", {}, 7, "the nearest are 6 and 8"),
         ("EvoTF_ES", {"use_antithetic_sampling": True}, 7, "even"),
-        ("ESMC", {}, 2, "at least 4: 2"),
+        ("ESMC", {}, 2, "at least 4, got 2"),
         ("DifferentialEvolution", {}, 3, "at least 4, got 3"),
         ("SNES", {}, 1, "at least 2"),
         ("SNES", {}, 0, "at least 2"),
