@@ -1,5 +1,6 @@
 """Turns a genome file or a run into a solution that can be decoded and evaluated."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -156,7 +157,8 @@ def configure(
         file = environments[name]
     layers = list(map(resolve.without_settings, layers))
     custom = made_parts(file, layers, names, custom)
-    named = {*PARTS, *CHUNKS} - custom.keys()
+    options = {field.name for field in dataclasses.fields(command.schema)}
+    named = {*PARTS, *options.intersection(CHUNKS)} - custom.keys()
     own = {name: file.meta[name] for name in named if name in file.meta}
     layers = [Layer(str(file.path), own), *layers]
     resolved = resolve.resolve(
