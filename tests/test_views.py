@@ -405,7 +405,7 @@ def test_a_report_says_what_the_run_found(run, pages):
 
 def test_report(run_cli, run, others):
     for path in others[:2]:
-        code, out, _ = run_cli(f"report {path} --episode False")
+        code, out, _ = run_cli(f"report {path} --no-episode")
         assert code == 0 and out.strip() == f"{path}/report.html"
     assert run_cli(f"report {run} {others[0]} --out two.html")[0] == 0
     code, _, err = run_cli(f"report {run} --out two.html")
