@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuroevo.config import resolve as config
-from neuroevo.core import engine
+from neuroevo.core import engine, keys
 from neuroevo.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -61,18 +61,17 @@ def test_plain_formulation_agrees_on_the_same_genomes(case):
     run = make_run(*AGREEING[case])
     run.initialize()
     settings = run.config.settings
-    key, ask_key = jax.random.split(jax.random.key(1))
+    key, ask_key = keys.evaluation(1), keys.evaluation(2)
     population, _ = jax.jit(run.parts.strategy.ask)(ask_key, run.state.strategy)
     ours = run.engine.evaluate(
         population,
         run.state.task,
-        key,
-        policies=settings.policies,
+        keys.policy_keys(key, settings.policies),
         episodes=settings.episodes,
     )
 
     init, _ = plain.make_generation(run)
-    *_, moments = init(key)
+    *_, moments = init(keys.search(1))
     evaluate = jax.jit(plain.make_evaluate(run))
     returns, lengths, *_ = evaluate(population, key, moments)
 
@@ -83,7 +82,7 @@ def test_plain_formulation_agrees_on_the_same_genomes(case):
 
 def test_first_generation_is_the_same_one():
     run = make_run(DIRECT, {"env": Walk()})
-    key = jax.random.key(3)
+    key = keys.search(3)
     limits = engine.Budget(np.int32(1), np.int32(2**31 - 1), np.float32(np.inf))
     _, _, report = run.engine.advance(run.engine.init(key), limits)
 

@@ -195,7 +195,9 @@ MISTAKES = {
     given("localhost:1", 2, 2): [
         "--distributed.process: expected an integer from 0 to 1, got 2"
     ],
-    given("localhost:1", 0, 0): ["--distributed.processes: expected at least 1, got 0"],
+    given("localhost:1", 0, 0): [
+        "distributed.processes: expected an integer from 1 to 2^31 - 1, got 0"
+    ],
     given("localhost", 2, 0): ["expected HOST:PORT, got 'localhost'"],
     given("localhost:http", 2, 0): ["expected HOST:PORT, got 'localhost:http'"],
     given("no.such.invalid:1", 2, 0): ["no.such.invalid:1: ", "a host that can be"],
@@ -233,7 +235,8 @@ def test_nobody_waits_forever_for_others(process, environment, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         options = given(f"127.0.0.1:{free.getsockname()[1]}", 2, process)
-    program = "from neuroevo import cli, processes; processes._MEETING_SECONDS = 2; "
+    program = "from neuroevo import multihost; multihost._MEETING_SECONDS = 2; "
+    program += "from neuroevo.cli import main as cli; "
     said = subprocess.run(
         [sys.executable, "-c", f"{program}cli.main()", "train", *options.split()],
         capture_output=True,
