@@ -258,6 +258,7 @@ def test_without_a_cluster_there_is_nothing_to_join(start, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_cluster_is_detected(start, tmp_path):
     """A Slurm job of one task."""
     variables = {

@@ -69,7 +69,7 @@ def host(tree):
     return jax.tree.map(to_numpy, tree)
 
 
-@pytest.mark.parametrize("devices", [2, 4])
+@pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_device_count_does_not_matter(devices):
     one = make_run(devices=1, **CARTPOLE)
     many = make_run(devices=devices, **CARTPOLE)
@@ -80,7 +80,7 @@ def test_device_count_does_not_matter(devices):
 @pytest.mark.parametrize(
     ("normalization", "changes"),
     [
-        ("running", {"chunk": 1}),
+        pytest.param("running", {"chunk": 1}, marks=pytest.mark.slow),
         ("running", {"chunk": 64, "decode_chunk": 2}),
         ("episode", {"chunk": 64, "devices": 3}),
     ],

@@ -61,6 +61,7 @@ def test_hopper(tmp_path):
     assert (run.path / "best.npz").exists()
 
 
+@pytest.mark.slow
 def test_custom_encoding():
     result = load("custom_encoding").main(size=3, generations=2, **SHORT)
     assert 1 <= result["return_mean"] <= 500
@@ -73,5 +74,6 @@ def test_custom_environment(capsys):
     assert "->" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_resume():
     assert load("resume").main(half=2, encoding="direct", **SHORT) == (True, True)

@@ -261,7 +261,9 @@ def fill(disk, left):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("left", [0, 16384])  # for metrics, and the checkpoint's begin
+@pytest.mark.parametrize(
+    "left", [pytest.param(0, marks=pytest.mark.slow), 16384]
+)  # for metrics, and the checkpoint's begin
 def test_a_full_disk_ends_the_run_in_one_line(whole, tmp_path, left, capfd):
     with small_disk(tmp_path / "disk", "4m") as disk:
 
@@ -426,6 +428,7 @@ def test_a_hundred_runs_in_one_process(environment):
     assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr
 
 
+@pytest.mark.slow
 def test_metrics_need_not_be_kept_in_memory(tmp_path):
     layer = TINY | {"encoding": "direct", "generations": 2}
     del layer["env"]

@@ -42,6 +42,7 @@ SWITCHES = {
 OPTIMIZATION = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
+@pytest.mark.slow
 def test_results_depend_on_none_of_them(environment, tmp_path):
     """All are set at once, for a process takes half a minute to compile these runs."""
     script = (

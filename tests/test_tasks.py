@@ -170,7 +170,15 @@ def test_the_loop_ends_with_the_last_episode(longest):
 
 @pytest.mark.parametrize("name", ["running", "episode"])
 @pytest.mark.parametrize(
-    ("width", "slots", "count"), [(1, 1, 6), (1, 3, 5), (1, 8, 6), (2, 2, 3), (3, 1, 1)]
+    ("width", "slots", "count"),
+    [
+        (1, 3, 5),
+        (2, 2, 3),
+        *[
+            pytest.param(*sizes, marks=pytest.mark.slow)
+            for sizes in [(1, 1, 6), (1, 8, 6), (3, 1, 1)]
+        ],
+    ],
 )
 def test_playing_groups_equals_playing_policies_alone(name, width, slots, count):
     """Six policies, each group with episodes of its own, through few slots or many."""

@@ -170,7 +170,10 @@ FILES = {  # arrays, meta, optimizers, rows to look at
 }
 
 
-@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize(
+    "case",
+    ["of CartPole", *[pytest.param(n, marks=pytest.mark.slow) for n in [*FILES][1:]]],
+)
 def test_every_row_is_what_the_configuration_achieves(case, tmp_path):
     arrays, meta, optimizers, looked_at = FILES[case]
     path = write_genome(tmp_path / "g.npz", arrays, **meta)
@@ -221,6 +224,7 @@ def test_continuous_actions_depths_and_groups(tmp_path, monkeypatch):
         np.testing.assert_allclose(row["return_per_policy"], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_rollout_is_compiled_once(tmp_path):
     """As many traces of the environment for many kinds as for one."""
     arrays = {"states": RNG.normal(size=(2, 2)), "actions": RNG.normal(size=(2, 2))}
