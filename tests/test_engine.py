@@ -95,6 +95,7 @@ def test_chunks_and_devices_change_no_more_than_last_digits(normalization, chang
     )
 
 
+@pytest.mark.slow
 def test_what_policies_of_a_seed_share_changes_no_more_than_last_digits():
     """The population is no multiple of the policies that are evaluated together."""
     options = {"population": 8 * layout.WIDTH - 3, "normalization": "running"}

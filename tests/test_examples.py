@@ -67,6 +67,7 @@ def test_custom_encoding():
     assert 1 <= result["return_mean"] <= 500
 
 
+@pytest.mark.slow
 def test_custom_environment(capsys):
     result = load("custom_environment").main(generations=2, max_steps=5, **SHORT)
     assert 0 < result["return_mean"] <= 5

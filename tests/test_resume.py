@@ -41,6 +41,7 @@ def assert_equal_arrays(one: Path, two: Path):
             np.testing.assert_array_equal(a[name], b[name])
 
 
+@pytest.mark.slow
 def test_a_search_starts_at_a_genome_with_its_parts_and_statistics(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     options = {"encoding": {"name": "dataset", "size": 3, "steps": 3}}
@@ -75,6 +76,7 @@ def test_a_run_that_started_at_a_genome_resumes_without_it(tmp_path):
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_a_run_resumes_without_the_file_that_it_was_normalized_by(
     tmp_path, monkeypatch
 ):

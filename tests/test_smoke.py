@@ -66,6 +66,7 @@ def with_strategy(name):
     return options | {"strategy": name, "population": population}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", config.PARTS["strategy"].names())
 def test_strategies_trace(name):
     trace(**with_strategy(name))

@@ -12,6 +12,11 @@ from neuroevo.strategies import evosax as strategies
 from neuroevo.strategies.evosax_options import POPULATION_BASED
 
 NAMES = strategies.names()
+# One of each kind, and those that needed a cure; the slow suite has all of them.
+QUICK = {
+    *("SNES", "CMA_ES", "Sep_CMA_ES", "MA_ES", "LM_MA_ES", "Rm_ES", "Open_ES", "PGPE"),
+    *("iAMaLGaM_Full", "DifferentialEvolution", "SimpleGA", "PSO"),
+}
 TARGET = {
     "w": jnp.array([[0.3, -0.2], [0.1, 0.4]]),
     "b": jnp.array([-0.5, 0.25], jnp.float32),
@@ -75,7 +80,13 @@ class Harness:
         return state, centers
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name in NAMES
+    ],
+)
 def run(request):
     """A strategy; pytest runs all tests of one before it goes on to the next."""
     return Harness(request.param)

@@ -160,6 +160,7 @@ def check_survives(environment, path, kinds, signals=()):
     return dict(happened) | {"generations": generations}
 
 
+@pytest.mark.slow
 def test_three_kills_and_two_signals_lose_nothing(environment, tmp_path):
     kinds = ["saving", STARTING, "running"]
     signals = [signal.SIGINT, signal.SIGTERM]

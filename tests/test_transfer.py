@@ -254,6 +254,7 @@ def test_the_rollout_is_compiled_once(tmp_path):
 SMALL = "transfer g.npz --widths 6 3 --policies 2 --episodes 2 --seed 0"
 
 
+@pytest.mark.slow
 def test_json_is_one_object_on_any_number_of_devices(run_cli, genome):
     code, out, err = run_cli(f"{SMALL} --json --devices 1")
     assert (code, err) == (0, "")
