@@ -77,20 +77,20 @@ def configure(case, contender, quick=False):
     """Return the configuration of a contender on this machine."""
     import jax
 
-    from neuroevo.config import resolve as config
-    from neuroevo.config.layers import read_layers
+    from neuroevo.config import resolve
+    from neuroevo.config.layers import Layer, read_layers
 
     options = dict(case.options)
     layers = read_layers(options.pop("preset", None), None)
     if jax.default_backend() != "cpu":
         options |= case.gpu
     values = (COMMON, options, contender.options)
-    layers += [config.Layer(case.name, each) for each in values]
+    layers += [Layer(case.name, each) for each in values]
     custom = {"env": Still()} if case.decode_only else None
-    resolved = config.resolve(layers, custom=custom)
+    resolved = resolve.resolve(layers, custom=custom)
     if quick:
-        layers.append(config.Layer("quick", _quick(resolved)))
-        resolved = config.resolve(layers, custom=custom)
+        layers.append(Layer("quick", _quick(resolved)))
+        resolved = resolve.resolve(layers, custom=custom)
     return resolved
 
 

@@ -21,7 +21,7 @@ with watched:
     import numpy as np
 
     from neuroevo import loading
-    from neuroevo.config import resolve as config
+    from neuroevo.config import resolve
     from neuroevo.config.layers import read_layers
     from neuroevo.errors import UserError
     from neuroevo.store import genome_file
@@ -59,7 +59,7 @@ def load_yaml(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.yaml"
         path.write_bytes(content)
-        refuses(lambda: config.resolve(read_layers(None, path)))
+        refuses(lambda: resolve.resolve(read_layers(None, path)))
         assert [file.name for file in Path(folder).iterdir()] == ["c.yaml"]
 
 

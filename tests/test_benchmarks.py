@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.core import engine, keys
 from neuroevo.run.run import Run
 
@@ -30,8 +31,8 @@ class Walk:
 
 def make_run(options, custom=None):
     small = {"population": 4, "devices": 1, "policy.hidden": [8, 8]}
-    layers = [config.Layer("test", small | options)]
-    return Run(config.resolve(layers, custom=custom))
+    layers = [Layer("test", small | options)]
+    return Run(resolve.resolve(layers, custom=custom))
 
 
 DIRECT = {"encoding": "direct", "normalization": "running", "episodes": 3}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from stored import assert_same_run, evolve, rewind
 
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
 from neuroevo.store.checkpoints import Checkpoints, from_host
 from neuroevo.store.directory import BEST, CENTER, CONFIG, RunDirectory, read_config
@@ -167,7 +168,7 @@ def test_what_cannot_be_resumed_is_refused_and_kept(damaged, damage, expected):
     before = contents(path)
     with pytest.raises(UserError) as error:
         written = {k: v for k, v in read_config(path).items() if k != "env"}
-        config.resolve([config.Layer(str(path), written)])
+        resolve.resolve([Layer(str(path), written)])
         restore(run, path)
     assert expected in str(error.value) and "\n" not in str(error.value)
     assert contents(path) == before

@@ -17,10 +17,10 @@ import neuroevo
 from neuroevo import loading, solution
 from neuroevo.cli import diagnosis
 from neuroevo.cli.commands import COMMANDS, load
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.command import read
 from neuroevo.config.forms import Form
-from neuroevo.config.layers import read_layers
+from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.yaml import read_yaml
 from neuroevo.store import genome_file
 
@@ -94,11 +94,11 @@ def test_a_file_without_description_needs_its_settings_named(
 
 def test_a_runs_configuration_repeats_it(tiny):
     written = read_yaml(tiny / "config.yaml")
-    resolved = config.resolve(read_layers(None, tiny / "config.yaml"))
+    resolved = resolve.resolve(read_layers(None, tiny / "config.yaml"))
     assert resolved.to_dict() == {
         key: value for key, value in written.items() if key != "neuroevo"
     }
-    expected = config.resolve([config.Layer("test", SETTINGS)])
+    expected = resolve.resolve([Layer("test", SETTINGS)])
     assert resolved.parts == expected.parts
     assert resolved.settings.chunk != "auto", "what depends on the machine is recorded"
     assert resolved.settings.population == 4
@@ -266,7 +266,7 @@ def test_our_own_faults_are_not_the_users(run_cli, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(config, "resolve", broken)
+    monkeypatch.setattr(resolve, "resolve", broken)
     with pytest.raises(ZeroDivisionError):
         run_cli("train")
 
@@ -275,7 +275,7 @@ def test_an_interrupt_before_the_run_begins(run_cli, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(config, "resolve", interrupted)
+    monkeypatch.setattr(resolve, "resolve", interrupted)
     assert run_cli("train") == Said(130, "", "neuroevo: interrupted\n")
 
 

@@ -10,8 +10,7 @@ import yaml
 from annotated_types import Ge, Gt, Interval, MinLen, Predicate
 
 from genomes.dataset import Dataset
-from neuroevo.config import parsing, ranges
-from neuroevo.config import resolve as config
+from neuroevo.config import parsing, ranges, resolve
 from neuroevo.config.forms import Form
 from neuroevo.config.layers import Layer, describe_preset, presets, read_preset
 from neuroevo.config.schema import GROUPS, PARTS, Settings, group_of
@@ -21,14 +20,14 @@ from neuroevo.errors import UserError
 ALL = [(part, name) for part, parts in PARTS.items() for name in parts.names()]
 
 
-def resolve(*arguments, **values):
+def configure(*arguments, **values):
     """Resolve keyword arguments (a file, say) and command-line arguments."""
-    return config.resolve([Layer("file", values)], arguments)
+    return resolve.resolve([Layer("file", values)], arguments)
 
 
 def mistake(*arguments, **values):
     with pytest.raises(UserError) as error:
-        resolve(*arguments, **values)
+        configure(*arguments, **values)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -54,13 +53,13 @@ def test_every_part_has_help_and_round_trips(part, name, capsys):
         found = re.search(rf"{flag}(?:, --\S+)? (.*?)\(default", text)
         assert found and len(found[1].split()) > 2, f"{flag} is not explained"
         assert " see " not in found[1], f"{flag} is explained elsewhere"
-    resolved = resolve(**{part: name})
+    resolved = configure(**{part: name})
     written = yaml.safe_load(yaml.safe_dump(resolved.to_dict()))
-    assert resolve(**written) == resolved
+    assert configure(**written) == resolved
 
 
 def test_defaults_solve_cartpole_from_two_pairs():
-    resolved = resolve()
+    resolved = configure()
     assert resolved.names["env"] == "CartPole-v1"
     assert resolved.parts["encoding"] == Dataset()
     assert resolved.names["strategy"] == "SNES"
@@ -69,8 +68,8 @@ def test_defaults_solve_cartpole_from_two_pairs():
 @pytest.mark.parametrize("preset", presets())
 def test_presets_resolve(preset):
     layers = read_preset(preset)
-    resolved = config.resolve(layers)
-    assert resolve(**resolved.to_dict()) == resolved
+    resolved = resolve.resolve(layers)
+    assert configure(**resolved.to_dict()) == resolved
     for key, value in layers[-1].values.items():
         assert resolved.to_dict().get(key) == value or key.split(".")[0] in PARTS
     assert len(describe_preset(preset)) > 20
@@ -78,7 +77,7 @@ def test_presets_resolve(preset):
 
 def test_a_preset_may_extend_another():
     base, extended = map(
-        config.resolve, map(read_preset, ("hades-brax", "hades-brax-f"))
+        resolve.resolve, map(read_preset, ("hades-brax", "hades-brax-f"))
     )
     assert extended.parts["encoding"] == dataclasses.replace(
         base.parts["encoding"], init="fixed"
@@ -90,28 +89,28 @@ def test_a_preset_may_extend_another():
 
 
 def test_the_command_line_wins_over_file_over_preset_over_suggestion(tmp_path):
-    suggested = resolve("--encoding", "direct")
+    suggested = configure("--encoding", "direct")
     assert suggested.settings.population == 256  # what `direct` suggests, not 64
     preset = Layer("preset", {"encoding": "direct", "population": 10, "policies": 2})
     file = Layer("file", {"population": 20, "policies": 3})
-    assert config.resolve([preset]).settings.population == 10
-    assert config.resolve([preset, file]).settings.population == 20
-    spoken = config.resolve([preset, file], ["--population", "30"])
+    assert resolve.resolve([preset]).settings.population == 10
+    assert resolve.resolve([preset, file]).settings.population == 20
+    spoken = resolve.resolve([preset, file], ["--population", "30"])
     assert spoken.settings.population == 30
     assert spoken.settings.policies == 3
     assert spoken.settings.episodes == suggested.settings.episodes
 
 
 def test_the_last_of_a_repeated_option_wins():
-    assert resolve("--population", "4", "--population=6").settings.population == 6
+    assert configure("--population", "4", "--population=6").settings.population == 6
 
 
 def test_suggestions_follow_the_encoding_whatever_names_it():
     for resolved in (
-        resolve("--encoding=direct"),
-        resolve(encoding="direct"),
-        resolve(encoding={"name": "direct"}),
-        resolve(**{"encoding.name": "direct"}),
+        configure("--encoding=direct"),
+        configure(encoding="direct"),
+        configure(encoding={"name": "direct"}),
+        configure(**{"encoding.name": "direct"}),
     ):
         assert resolved.parts["strategy"].std == 0.2
 
@@ -120,7 +119,7 @@ def test_options_of_a_replaced_part_are_dropped():
     """A hopper's backend and an Adam's rate say nothing of CartPole and CMA-ES."""
     layers = read_preset("hades-brax")
     spoken = ["--env", "CartPole-v1", "--strategy", "CMA_ES"]
-    resolved = config.resolve(layers, spoken)
+    resolved = resolve.resolve(layers, spoken)
     assert resolved.names["env"] == "CartPole-v1"
     assert resolved.parts["encoding"].steps == 400  # not replaced
     assert resolved.settings.population == 2048
@@ -128,7 +127,7 @@ def test_options_of_a_replaced_part_are_dropped():
 
 def test_options_of_a_part_that_is_named_again_stay():
     values = {"encoding": {"name": "dataset", "size": 7}}
-    assert resolve("--encoding", "dataset", **values).parts["encoding"].size == 7
+    assert configure("--encoding", "dataset", **values).parts["encoding"].size == 7
 
 
 def test_the_same_option_in_every_spelling():
@@ -138,9 +137,9 @@ def test_the_same_option_in_every_spelling():
         {"encoding.init_scale": 0.5},
         {"encoding.init-scale": "5e-1"},
     ):
-        assert resolve(**values).parts["encoding"].init_scale == 0.5
+        assert configure(**values).parts["encoding"].init_scale == 0.5
     for spelling in ("--encoding.init-scale", "--encoding.init_scale"):
-        assert resolve(spelling, "0.5").parts["encoding"].init_scale == 0.5
+        assert configure(spelling, "0.5").parts["encoding"].init_scale == 0.5
 
 
 # ----------------------------------------------------------------------------- values
@@ -159,9 +158,9 @@ def test_the_same_option_in_every_spelling():
 def test_integers_as_people_write_them(written, value):
     """Exactly, however large: no way through a float."""
     value = int(written) if value is None else value
-    assert resolve(max_env_steps=written).settings.max_env_steps == value
+    assert configure(max_env_steps=written).settings.max_env_steps == value
     arguments = ["--max-env-steps", str(written)]
-    assert resolve(*arguments).settings.max_env_steps == value
+    assert configure(*arguments).settings.max_env_steps == value
 
 
 @pytest.mark.parametrize("written", ["1.5", "1e-1", "nan", "inf", "1e400", "ten", True])
@@ -172,44 +171,44 @@ def test_what_is_no_integer(written):
 
 
 def test_none_and_numbers_are_told_apart():
-    assert resolve("--generations", "None").settings.generations is None
-    assert resolve(generations=None).settings.generations is None
-    assert resolve(target=-12).settings.target == -12.0
-    assert resolve("--target=-1e-3").settings.target == -1e-3
-    assert resolve("--target", "-1e-3").settings.target == -1e-3
-    assert resolve("--max-seconds", "inf").settings.max_seconds == math.inf
+    assert configure("--generations", "None").settings.generations is None
+    assert configure(generations=None).settings.generations is None
+    assert configure(target=-12).settings.target == -12.0
+    assert configure("--target=-1e-3").settings.target == -1e-3
+    assert configure("--target", "-1e-3").settings.target == -1e-3
+    assert configure("--max-seconds", "inf").settings.max_seconds == math.inf
 
 
 def test_lists_with_negative_numbers():
     angles = (-0.25, 1e-5)
     for resolved in (
-        resolve(env={"name": "hopper", "healthy_angle_range": list(angles)}),
-        resolve("--env", "hopper", "--env.healthy-angle-range", "-0.25", "1e-5"),
+        configure(env={"name": "hopper", "healthy_angle_range": list(angles)}),
+        configure("--env", "hopper", "--env.healthy-angle-range", "-0.25", "1e-5"),
     ):
         assert resolved.parts["env"].healthy_angle_range == angles
-        assert resolve(**resolved.to_dict()) == resolved
+        assert configure(**resolved.to_dict()) == resolved
 
 
 @pytest.mark.parametrize("hidden", [[], [3], [512, 512]])
 def test_lists_of_any_length(hidden):
-    resolved = resolve(policy={"hidden": hidden})
+    resolved = configure(policy={"hidden": hidden})
     assert resolved.parts["policy"].hidden == tuple(hidden)
-    assert resolve(**resolved.to_dict()) == resolved
+    assert configure(**resolved.to_dict()) == resolved
 
 
 def test_a_single_value_stands_for_a_list_of_one():
-    assert resolve(policy={"hidden": 8}).parts["policy"].hidden == (8,)
+    assert configure(policy={"hidden": 8}).parts["policy"].hidden == (8,)
 
 
 def test_floats_are_exact():
     rate = 0.1 + 0.2
-    assert resolve(encoding={"learning_rate": rate}).parts[
+    assert configure(encoding={"learning_rate": rate}).parts[
         "encoding"
     ].learning_rate == (rate)
 
 
 def test_the_version_in_a_runs_configuration_is_no_option():
-    assert resolve(neuroevo="0.0.1") == resolve()
+    assert configure(neuroevo="0.0.1") == configure()
 
 
 # --------------------------------------------------------------------------- mistakes
@@ -291,7 +290,7 @@ def test_a_range_is_declared_once_and_has_one_wording(values, expected):
     assert expected in str(error.value)
     # A part made in Python is checked in the same way.
     with pytest.raises(UserError) as again:
-        config.resolve([], custom={"encoding": Ranged(**values)})
+        resolve.resolve([], custom={"encoding": Ranged(**values)})
     assert str(again.value) == str(error.value).replace("part.", "encoding.")
 
 
@@ -311,7 +310,7 @@ def test_no_file_says_where_compiled_programs_are_loaded_from(key, tmp_path):
     file.write_text(f"{key}: /somewhere")
     with pytest.raises(UserError, match="compilation_cache: expected on the command"):
         read_yaml(file)
-    resolved = config.resolve([], ["--compilation-cache", str(tmp_path)])
+    resolved = resolve.resolve([], ["--compilation-cache", str(tmp_path)])
     assert resolved.settings.compilation_cache == tmp_path
     assert "compilation_cache" not in resolved.to_dict()
 
@@ -375,7 +374,7 @@ def test_every_setting_is_in_one_group():
 )  # fmt: skip
 def test_mistakes_name_their_source(values, expected):
     with pytest.raises(UserError) as error:
-        config.resolve([Layer("my.yaml", values)])
+        resolve.resolve([Layer("my.yaml", values)])
     message = str(error.value)
     assert message.startswith("my.yaml: ") and "\n" not in message
     assert expected in message
@@ -455,7 +454,7 @@ def test_yaml_numbers_without_a_dot(tmp_path):
     (tmp_path / "my.yaml").write_text(
         "max_env_steps: 1.0e+6\npopulation: 1e1\nencoding: {adam_eps: 1e-5}\n"
     )
-    resolved = resolve(**read_yaml(tmp_path / "my.yaml"))
+    resolved = configure(**read_yaml(tmp_path / "my.yaml"))
     assert resolved.settings.max_env_steps == 10**6
     assert resolved.settings.population == 10
     assert resolved.parts["encoding"].adam_eps == 1e-5
@@ -466,13 +465,13 @@ def test_yaml_numbers_without_a_dot(tmp_path):
 
 def test_a_part_made_in_python_takes_the_place_of_a_named_one():
     mine = object()
-    resolved = config.resolve([], custom={"policy": mine})
+    resolved = resolve.resolve([], custom={"policy": mine})
     assert resolved.parts["policy"] is mine
     assert resolved.names["policy"] == "object"
     assert resolved.to_dict()["policy"] == {"name": "object"}
 
 
 def test_a_command_without_training_takes_no_settings_of_it():
-    layer = Layer("run/config.yaml", resolve(population=10).to_dict())
-    kept = config.without_settings(layer)
+    layer = Layer("run/config.yaml", configure(population=10).to_dict())
+    kept = resolve.without_settings(layer)
     assert kept.values.keys() == PARTS.keys()

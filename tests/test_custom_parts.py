@@ -13,8 +13,9 @@ import toy
 from gymnax.environments import spaces
 
 import neuroevo
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.custom import loggers_in, parts_in
+from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
 from neuroevo.run import build, checks
 from neuroevo.spaces import Box, Discrete, Spec
@@ -33,8 +34,8 @@ SMALL = {
 def build_with(**options):
     """Build the parts of a run with `options`; nothing is compiled."""
     custom, rest = parts_in({"env": toy.walk(), **SMALL, **options})
-    layers = [config.Layer("evolve", rest)]
-    return build.build_parts(config.resolve(layers, custom=custom))
+    layers = [Layer("evolve", rest)]
+    return build.build_parts(resolve.resolve(layers, custom=custom))
 
 
 def one_line(*words, **options):

@@ -10,8 +10,9 @@ import toy
 from compilations import counting_compilations
 
 import neuroevo
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
+from neuroevo.config.layers import Layer
 from neuroevo.core import engine, keys, layout
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
@@ -41,8 +42,8 @@ def make_run(**changes):
     if key not in _runs:
         options = SMALL | changes
         custom, options = parts_in(options)
-        layers = [config.Layer("test", options)]
-        _runs[key] = Run(config.resolve(layers, custom=custom))
+        layers = [Layer("test", options)]
+        _runs[key] = Run(resolve.resolve(layers, custom=custom))
     run = copy.copy(_runs[key])
     run.initialize()
     return run

@@ -14,8 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroevo.config import resolve as config
-from neuroevo.config.schema import PARTS
+from neuroevo.config.schema import PARTS, Settings
 
 FEW = settings(
     max_examples=20,  # the same every time
@@ -29,7 +28,7 @@ MANY = settings(FEW, max_examples=2000, derandomize=False)
 KEYS = sorted(
     {"meta", "states", "name", "<<", "format", "version", "tasks", "spec", "neuroevo"}
     | {"preset", "config", "distributed", *PARTS, "encoding.size", "policy.hidden"}
-    | {field.name for field in dataclasses.fields(config.Settings)}
+    | {field.name for field in dataclasses.fields(Settings)}
 )
 NAMES = sorted(
     {"SNES", "dataset", "direct", "mlp", "running", "hopper", "gymnax:CartPole-v1"}

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
+from neuroevo.config.schema import PARTS
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import MLP
 from neuroevo.registry import encodings, envs
@@ -316,9 +318,9 @@ def test_constants_that_do_not_fit(labels, expected):
 @pytest.mark.parametrize("env", envs.names())
 def test_a_file_describes_every_environment(tmp_path, env):
     """Options come back as they were, infinite ones too (brax's healthy ranges)."""
-    resolved = config.resolve([config.Layer("test", {"env": env})])
+    resolved = resolve.resolve([Layer("test", {"env": env})])
     genome_file.save(tmp_path / "g.npz", {}, resolved.to_dict())
     meta = genome_file.load(tmp_path / "g.npz").meta
-    own = {part: meta[part] for part in config.PARTS}
-    again = config.resolve([config.Layer("file", own)])
+    own = {part: meta[part] for part in PARTS}
+    again = resolve.resolve([Layer("file", own)])
     assert again.parts == resolved.parts

@@ -10,7 +10,8 @@ import toy
 import neuroevo
 from neuroevo import registry
 from neuroevo.cli import main as cli
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
 from neuroevo.run import recorder
 from neuroevo.store.metrics import read_metrics
@@ -214,17 +215,17 @@ def test_tensorboard_wants_a_run_directory():
 
 
 def test_options_of_loggers():
-    layer = config.Layer("f", {"log": ["mlflow"], "mlflow": {"uri": "here"}})
-    found = config.resolve([layer])
+    layer = Layer("f", {"log": ["mlflow"], "mlflow": {"uri": "here"}})
+    found = resolve.resolve([layer])
     assert found.loggers["mlflow"].uri == "here"
     assert found.to_dict()["log"] == ["mlflow"]
-    again = config.resolve([config.Layer("again", found.to_dict())])
+    again = resolve.resolve([Layer("again", found.to_dict())])
     assert again == found
     # Options of a logger that is not chosen wait for one that is.
-    assert config.resolve([layer], ["--log", "tensorboard"]).loggers.keys() == {
+    assert resolve.resolve([layer], ["--log", "tensorboard"]).loggers.keys() == {
         "tensorboard"
     }
-    evaluated = config.without_settings(layer)
+    evaluated = resolve.without_settings(layer)
     assert evaluated.values == {}
 
 
@@ -240,10 +241,10 @@ def test_options_of_loggers():
 )
 def test_mistakes(options, message):
     if not message:
-        assert config.resolve([config.Layer("f", options)]).loggers
+        assert resolve.resolve([Layer("f", options)]).loggers
         return
     with pytest.raises(UserError, match=message):
-        config.resolve([config.Layer("f", options)])
+        resolve.resolve([Layer("f", options)])
 
 
 def test_the_command_line_lists_them(capsys):

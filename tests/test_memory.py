@@ -4,15 +4,16 @@ import jax
 import pytest
 
 from neuroevo import devices
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
 from neuroevo.run import build, tuning
 from neuroevo.run.run import Run
 
 
 def run_with(**options):
-    layer = config.Layer("test", {"devices": 1, "policy.hidden": [8], **options})
-    return Run(config.resolve([layer]))
+    layer = Layer("test", {"devices": 1, "policy.hidden": [8], **options})
+    return Run(resolve.resolve([layer]))
 
 
 def needs(**options):
@@ -76,5 +77,5 @@ def test_lengthy_generations_get_a_spare_thread(options, lengthy, monkeypatch):
     """Without it, they would gather memory: see `devices.configure`."""
     told = []
     monkeypatch.setattr(devices, "configure", lambda _, lengthy: told.append(lengthy))
-    build.set_up_jax(config.resolve([config.Layer("test", options)]))
+    build.set_up_jax(resolve.resolve([Layer("test", options)]))
     assert told == [lengthy]

@@ -15,7 +15,8 @@ import neuroevo
 from neuroevo import loading
 from neuroevo import spaces as padding
 from neuroevo.cli import main as cli
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN, MLP
@@ -56,7 +57,7 @@ def write(path, env, limit=10, **changes):
     parts = {"env": {"name": env, "max_steps_in_episode": limit}} | OPTIONS | changes
     if "obs_mean" in GENOMES[env]:
         parts["normalization"] = "running"
-    meta = config.resolve([config.Layer("test", parts)]).to_dict()
+    meta = resolve.resolve([Layer("test", parts)]).to_dict()
     kept = ("env", "encoding", "policy", "normalization")
     genome_file.save(path, GENOMES[env], {part: meta[part] for part in kept})
     return path

@@ -14,7 +14,8 @@ import yaml
 from toy import CARTPOLE as SETTINGS
 
 from neuroevo import solution
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.run import loop
 from neuroevo.run.run import Run
 from neuroevo.store import genome_file
@@ -278,7 +279,7 @@ def test_a_mistake_in_a_file_names_it(
 def write_run(path, **changes):
     """Write what makes a directory a run, as far as a mistake needs it."""
     path.mkdir()
-    resolved = config.resolve([config.Layer("test", SETTINGS | changes)])
+    resolved = resolve.resolve([Layer("test", SETTINGS | changes)])
     (path / CONFIG).write_text(yaml.safe_dump(resolved.to_dict()))
 
 
@@ -327,7 +328,7 @@ def write_genome(path, *, meta=True, **arrays):
     if not meta:
         np.savez(path, **arrays)
         return
-    resolved = config.resolve([config.Layer("test", SETTINGS)]).to_dict()
+    resolved = resolve.resolve([Layer("test", SETTINGS)]).to_dict()
     parts = ("env", "encoding", "policy", "normalization")
     genome_file.save(path, arrays, {part: resolved[part] for part in parts})
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import neuroevo
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
+from neuroevo.config.layers import Layer
 from neuroevo.core import keys, trees
 from neuroevo.run import debugging, loop
 from neuroevo.run.run import Run
@@ -107,7 +108,7 @@ OPTIONS = {
 def make_run(*names):
     options = OPTIONS | {"strategy": lambda n: fixed(*names), "population": len(names)}
     custom, options = parts_in(options)
-    return Run(config.resolve([config.Layer("test", options)], custom=custom))
+    return Run(resolve.resolve([Layer("test", options)], custom=custom))
 
 
 def test_whatever_breaks_the_candidate_fails_alone():

@@ -6,8 +6,10 @@ import pytest
 import toy
 
 import neuroevo
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
+from neuroevo.config.layers import Layer
+from neuroevo.config.schema import PARTS
 from neuroevo.core import keys
 from neuroevo.environments.gymnax import suite as gymnax
 from neuroevo.run import loop
@@ -50,7 +52,7 @@ def check(**changes):
 def trace(**changes):
     """Check the types of a run's program, which is the most that can go wrong in it."""
     custom, options = parts_in(TINY | changes)
-    resolved = config.resolve([config.Layer("test", options)], custom=custom)
+    resolved = resolve.resolve([Layer("test", options)], custom=custom)
     run = Run(resolved)
     state = jax.eval_shape(run.engine.init, keys.search(0))
     limits = loop.call_limits(run.config.settings, Counters(), 2)
@@ -67,18 +69,18 @@ def with_strategy(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", config.PARTS["strategy"].names())
+@pytest.mark.parametrize("name", PARTS["strategy"].names())
 def test_strategies_trace(name):
     trace(**with_strategy(name))
 
 
-@pytest.mark.parametrize("name", each_of(config.PARTS["strategy"].names()))
+@pytest.mark.parametrize("name", each_of(PARTS["strategy"].names()))
 def test_strategies(name):
     check(**with_strategy(name))
 
 
-@pytest.mark.parametrize("policy", config.PARTS["policy"].names())
-@pytest.mark.parametrize("encoding", config.PARTS["encoding"].names())
+@pytest.mark.parametrize("policy", PARTS["policy"].names())
+@pytest.mark.parametrize("encoding", PARTS["encoding"].names())
 def test_encodings_and_policies(encoding, policy):
     env = {"name": "Catch-bsuite" if policy != "cnn" else "Breakout-MinAtar"}
     options = {"dataset": {"size": 3, "steps": 2}}.get(encoding, {})
@@ -94,6 +96,6 @@ def test_gymnax_tasks(name):
     check(env={"name": name, "max_steps_in_episode": 3}, encoding="direct")
 
 
-@pytest.mark.parametrize("name", config.PARTS["normalization"].names())
+@pytest.mark.parametrize("name", PARTS["normalization"].names())
 def test_normalizations(name):
     check(env=toy.walk(limit=3), encoding=toy.offset, normalization=name)

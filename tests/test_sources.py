@@ -14,7 +14,7 @@ import neuroevo
 from genomes.dataset import Dataset
 from neuroevo import loading
 from neuroevo.cli import main as cli
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import MLP
@@ -61,7 +61,7 @@ def test_numpy_options_are_plain_in_the_configuration(run):
 def test_options_of_a_registered_class_go_by_its_name():
     """So that the command line can decode what they made."""
     custom, _ = parts_in({"encoding": Dataset(size=3), "policy": MLP(hidden=(2,))})
-    resolved = config.resolve([], custom=custom)
+    resolved = resolve.resolve([], custom=custom)
     assert resolved.to_dict()["encoding"]["name"] == "dataset"
     described = resolved.to_dict()["policy"]
     assert (described["name"], described["hidden"]) == ("mlp", [2])

@@ -20,7 +20,8 @@ import pytest
 import toy
 from stored import TINY, assert_same_run, evolve
 
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
 from neuroevo.run import compilation, signals
 from neuroevo.run.launch import launch as train
@@ -434,6 +435,6 @@ def test_metrics_need_not_be_kept_in_memory(tmp_path):
     layer = TINY | {"encoding": "direct", "generations": 2}
     del layer["env"]
     walk = SimpleNamespace(build=toy.walk, name="walk")
-    resolved = config.resolve([config.Layer("", layer)], custom={"env": walk})
+    resolved = resolve.resolve([Layer("", layer)], custom={"env": walk})
     run = train(resolved, tmp_path / "run", keep_metrics=False)
     assert run.metrics == [] and run.best_generation == 1

@@ -19,7 +19,8 @@ from genomes.dataset import Dataset
 from neuroevo import solution
 from neuroevo import spaces as padding
 from neuroevo.cli import main as cli
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.core import keys
 from neuroevo.policies.imitation import cosine, linear
 from neuroevo.policies.networks import MLP, with_activation_in_params
@@ -40,7 +41,7 @@ SPEC = {"spec": {"observation": [6], "action": {"discrete": 3}}}
 
 
 def write_genome(path, arrays=PAIRS, options=OPTIONS, **meta):
-    resolved = config.resolve([config.Layer("test", options)]).to_dict()
+    resolved = resolve.resolve([Layer("test", options)]).to_dict()
     parts = ("env", "encoding", "policy", "normalization")
     genome_file.save(path, arrays, {part: resolved[part] for part in parts} | meta)
     return path

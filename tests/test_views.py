@@ -17,7 +17,9 @@ from PIL import Image
 
 import neuroevo
 from neuroevo.cli import main as cli
-from neuroevo.config import resolve as config
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
+from neuroevo.config.schema import PARTS
 from neuroevo.environments.brax.bodies import Bodies
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
@@ -152,7 +154,7 @@ def draw(name, observation, spec, state=None, **options):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    resolved = config.resolve([config.Layer("test", {"env": name})])
+    resolved = resolve.resolve([Layer("test", {"env": name})])
     scene = scenes.make_scene(resolved, spec, states=state is not None, **options)
     figure = Figure(figsize=(3, 2), dpi=50)
     canvas = FigureCanvasAgg(figure)
@@ -163,7 +165,7 @@ def draw(name, observation, spec, state=None, **options):
 
 @pytest.mark.parametrize("name", GYMNAX)
 def test_every_state_has_its_own_drawing(name):
-    options = config.PARTS["env"].get(name)()
+    options = PARTS["env"].get(name)()
     environment = options.build()
     check_names(options, environment.spec)
     shape = environment.spec.observation
@@ -176,7 +178,7 @@ def test_every_state_has_its_own_drawing(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BRAX)
 def test_an_observation_tells_the_pose_but_for_the_place(name):
-    options = config.PARTS["env"].get(name)()
+    options = PARTS["env"].get(name)()
     environment = options.build()
     state, observation = jax.jit(environment.reset)(jax.random.key(1))
     check_names(options, environment.spec)
