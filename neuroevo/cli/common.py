@@ -11,7 +11,7 @@ import tyro
 from neuroevo.config.command import Command, Line
 from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.ranges import Count, Seed
-from neuroevo.config.schema import Machine, Which
+from neuroevo.config.schema import CompilationCache, Machine, Which
 from neuroevo.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,8 +100,7 @@ class Cache:
 
     TITLE: ClassVar[str] = "machine"
 
-    compilation_cache: Literal["auto"] | Path | None = "auto"
-    """Folder for compiled programs; auto: the user's cache folder; none: keep none."""
+    compilation_cache: CompilationCache = "auto"
 
 
 def layers_of(options: Any) -> list[Layer]:

@@ -8,7 +8,9 @@ measured. Everything that compares runs uses it: resume, sweeps and learning cur
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from typing_extensions import Doc
 
 from neuroevo import registry
 from neuroevo.config.ranges import Count, CountOrZero, Limit, Positive, Seed
@@ -22,6 +24,12 @@ PARTS = {
 }
 CACHE = "compilation_cache"
 Which = Literal["best", "center"]  # of a run: its best center, or the last one
+CompilationCache = Annotated[
+    Literal["auto"] | Path | None,
+    Doc(
+        "Folder for compiled programs; auto: the user's cache folder; none: keep none."
+    ),
+]
 
 # The default of each part, and its line in --help.
 DEFAULT_PARTS = {
@@ -129,8 +137,7 @@ class Machine:
     """Number of policies that are rolled out together; limits memory."""
     decode_chunk: Count | Literal["auto"] = "auto"
     """Number of policies that are trained together, at most chunk."""
-    compilation_cache: Literal["auto"] | Path | None = "auto"
-    """Folder for compiled programs; auto: the user's cache folder; none: keep none."""
+    compilation_cache: CompilationCache = "auto"
 
 
 # Fields come in the order of the bases, last base first.
