@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 
 from neuroevo import cgroups, multihost
+from neuroevo.core import trees
 from neuroevo.errors import UserError, first_line
 
 AXIS = "population"
@@ -231,10 +232,10 @@ def share(
     function = jax.jit(function)  # or it would be traced for every use below
     results = function(args, items, (active - device + devices - 1) // devices)
     shapes = jax.eval_shape(lambda: results)
-    results = jax.tree.map(_raw, results)
+    results = trees.unwrap_keys(results)
     results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, …)
     results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:])[:count], results)
-    return jax.tree.map(_like, results, shapes)
+    return trees.wrap_keys(results, shapes)
 
 
 def share_each(
@@ -251,7 +252,7 @@ def share_each(
 
     def on_this_device(args, items, number):
         def raw(item):
-            return jax.tree.map(_raw, function(args, item))
+            return trees.unwrap_keys(function(args, item))
 
         def one(j, results):
             return jax.tree.map(lambda xs, x: xs.at[j].set(x), results, raw(items[j]))
@@ -261,7 +262,7 @@ def share_each(
             jax.eval_shape(raw, items[0]),
         )
         results = jax.lax.fori_loop(0, number, one, zeros)
-        return jax.tree.map(_like, results, jax.eval_shape(function, args, items[0]))
+        return trees.wrap_keys(results, jax.eval_shape(function, args, items[0]))
 
     return share(on_this_device, args, count, active)
 
@@ -280,17 +281,3 @@ def alone(true: jax.Array, function: Callable, *args: Any) -> Any:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
     return jax.lax.cond(true, function, never, *args)
-
-
-def _raw(leaf: jax.Array) -> jax.Array:
-    """Return the data of a typed PRNG key, which collectives do not accept."""
-    is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
-
-
-def _like(leaf: jax.Array, shape: jax.ShapeDtypeStruct) -> jax.Array:
-    """Undo `_raw` for a leaf that has the type of `shape`."""
-    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        impl = jax.random.key_impl(jnp.empty((), shape.dtype))
-        return jax.random.wrap_key_data(leaf, impl=impl)
-    return leaf

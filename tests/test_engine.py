@@ -13,7 +13,7 @@ import neuroevo
 from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
-from neuroevo.core import engine, keys, layout
+from neuroevo.core import engine, keys, layout, trees
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
 from neuroevo.types import Encoding
@@ -63,11 +63,7 @@ def assert_same(one, two):
 
 
 def host(tree):
-    def to_numpy(x):
-        is_key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return np.asarray(jax.random.key_data(x) if is_key else x)
-
-    return jax.tree.map(to_numpy, tree)
+    return jax.tree.map(np.asarray, trees.unwrap_keys(tree))
 
 
 @pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])

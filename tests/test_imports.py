@@ -21,7 +21,9 @@ LAYERS = [
     r"neuroevo\.spaces",
     r"neuroevo\.types",
     r"neuroevo\.traits",
-    r"neuroevo\.(registry|multihost|store\.(npz|files)|terminal\.formatting)",
+    # Functions over pytrees are for everyone, devices included.
+    r"neuroevo\.(registry|multihost|core\.trees)",
+    r"neuroevo\.(store\.(npz|files)|terminal\.formatting)",
     r"neuroevo\.devices",
     r"neuroevo\.(core|policies|strategies|environments|loggers)(\..*)?|genomes(\..*)?",
     r"neuroevo\.tasks(\..*)?",
@@ -41,8 +43,10 @@ PENDING = {}
 CONTRACTS = {f"neuroevo.{name}" for name in ("types", "traits", "spaces", "errors")}
 ALLOWED = {
     r"neuroevo\.core(\..*)?": {"neuroevo.types", "neuroevo.spaces", "neuroevo.devices"},
-    r"neuroevo\.(policies|strategies|environments)(\..*)?": CONTRACTS
-    | {"neuroevo.registry"},
+    r"neuroevo\.(policies|environments)(\..*)?": CONTRACTS | {"neuroevo.registry"},
+    # An adapter of foreign states selects and strengthens them as the engine does.
+    r"neuroevo\.strategies(\..*)?": CONTRACTS
+    | {"neuroevo.registry", "neuroevo.core.trees"},
     r"neuroevo\.loggers(\..*)?": CONTRACTS | {"neuroevo.registry", "neuroevo.store"},
     r"neuroevo\.tasks(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.core", "neuroevo.store.npz"},

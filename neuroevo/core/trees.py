@@ -35,9 +35,37 @@ def is_finite(tree: Any) -> Array:
     return jnp.isfinite(jnp.array(largest)).all()
 
 
+def is_key(leaf: Any) -> bool:
+    """Return whether an array, or its abstract value, holds typed PRNG keys."""
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def unwrap_keys(tree: Any) -> Any:
+    """Return `tree` with its keys as integers, as files and collectives need them.
+
+    Example:
+        >>> unwrap_keys({"key": jax.random.key(3), "x": 1.5 * jnp.ones(())})
+        {'key': Array([0, 3], dtype=uint32), 'x': Array(1.5, dtype=float32)}
+    """
+    return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
+
+
+def wrap_keys(tree: Any, like: Any) -> Any:
+    """Undo `unwrap_keys` for a tree that was like `like`, which may be abstract."""
+
+    def wrap(leaf: Any, like: Any) -> Any:
+        if not is_key(like):
+            return leaf
+        impl = jax.random.key_impl(jnp.empty((), like.dtype))
+        return jax.random.wrap_key_data(leaf, impl=impl)
+
+    return jax.tree.map(wrap, tree, like)
+
+
 def strong(tree: Any) -> Any:
     """Drop weak types (of Python scalars), for which a loop would be traced again."""
-    return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), tree)
+    arrays = jax.tree.map(jnp.asarray, tree)
+    return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), arrays)
 
 
 def map_batches(function: Callable[[Array], Any], items: Array, batch: int) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from neuroevo.config import recorded
 from neuroevo.config.schema import Schedule, group_of
+from neuroevo.core import trees
 from neuroevo.errors import UserError, first_line
 from neuroevo.store.files import flatten, jsonable
 from neuroevo.store.orbax_errors import os_error_number, silence_log
@@ -241,15 +242,12 @@ def writing(run: Path) -> Iterator[None]:
 
 def from_host(leaves: Sequence[np.ndarray], like: Any) -> Any:
     """Return the state with the structure of `like` and these `leaves`."""
-
-    def leaf_from_host(array: np.ndarray, like: jax.Array) -> jax.Array:
-        if _is_key(like):
-            data = jax.numpy.asarray(array)
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))
-        return jax.numpy.asarray(array, like.dtype)
-
-    likes, structure = jax.tree.flatten(like)
-    return jax.tree.unflatten(structure, map(leaf_from_host, leaves, likes))
+    likes, structure = jax.tree.flatten(trees.unwrap_keys(like))
+    arrays = [
+        jax.numpy.asarray(leaf, like.dtype)
+        for leaf, like in zip(leaves, likes, strict=True)
+    ]
+    return trees.wrap_keys(jax.tree.unflatten(structure, arrays), like)
 
 
 def _make_manager(path: Path, keep: int) -> "CheckpointManager":
@@ -324,18 +322,9 @@ def _notes(damaged: Mapping[int, str]) -> list[str]:
     ]
 
 
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _to_host(state: Any) -> Any:
     """Return a state as numpy arrays, its PRNG keys as their data."""
-
-    def leaf_to_host(leaf: Any) -> np.ndarray:
-        data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
-        return np.asarray(jax.device_get(data))
-
-    return jax.tree.map(leaf_to_host, state)
+    return jax.tree.map(np.asarray, jax.device_get(trees.unwrap_keys(state)))
 
 
 def _types(state: Any) -> dict[str, str]:

@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from neuroevo.core import trees
 from neuroevo.errors import unknown
 from neuroevo.strategies import evosax_algorithms, evosax_options
 from neuroevo.strategies.evosax_options import POPULATION_BASED, Options
@@ -119,7 +120,7 @@ class _Search:
         )
 
     def init(self, key: Key, genome: Genome) -> StrategyState:
-        start = jax.tree.map(_strong, genome)
+        start = trees.strong(genome)
         origin = self._origin(start)
         evosax_options.check_size(self.options, self.population, origin.size)
         algorithm, params = self.evosax(origin.size)
@@ -135,7 +136,7 @@ class _Search:
         if self.options.name.startswith("iAMaLGaM"):
             # evosax starts from the identity whatever the standard deviation.
             state = state.replace(C=state.C * state.std**2)
-        state = jax.tree.map(_strong, state)
+        state = trees.strong(state)
         told, leader = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
         return State(state, start, told, leader, self._changed_by_ask(state))
 
@@ -146,7 +147,7 @@ class _Search:
         if self.population_based:
             first = self._around(key, self._origin(state.start), self.population)
             candidates = jnp.where(state.told, candidates, first)
-            new = _where(state.told, new, old)
+            new = trees.where(state.told, new, old)
         population = jax.vmap(functools.partial(self._unflatten, state))(candidates)
         new = _like(new, old)
         return population, state._replace(evosax=new, before=self._changed_by_ask(old))
@@ -177,11 +178,13 @@ class _Search:
         new = evosax_algorithms.tell(algorithm, key, flat, -fitness, old, params)
         if self.population_based:
             first = algorithm.init(key, flat, -fitness, params)
-            new = _where(state.told, new, first)
+            new = trees.where(state.told, new, first)
         told = State(
             _like(new, old), state.start, jnp.ones((), bool), leader, state.before
         )
-        return _where(informative & ~_breaks(told, state), told, self._unlearned(state))
+        return trees.where(
+            informative & ~_breaks(told, state), told, self._unlearned(state)
+        )
 
     def center(self, state: State) -> Genome:
         inner = state.evosax
@@ -193,7 +196,7 @@ class _Search:
         else:
             members, fitness = inner.population, inner.fitness
         best = self._unflatten(state, members[jnp.argmin(fitness)])
-        return _where(state.told, best, state.start)
+        return trees.where(state.told, best, state.start)
 
     def _origin(self, start: Genome) -> Array:
         flat = self._flatten(start)
@@ -280,15 +283,6 @@ def _breaks(new: Any, old: Any) -> Array:
     return jnp.any(jnp.stack(jax.tree.leaves(broken)))
 
 
-def _strong(leaf: Any) -> Array:
-    leaf = jnp.asarray(leaf)
-    return jnp.asarray(leaf, leaf.dtype)
-
-
 def _like(new: Any, old: Any) -> Any:
     """Return `new` with the dtypes of `old`, all strong."""
     return jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), new, old)
-
-
-def _where(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(functools.partial(jnp.where, condition), new, old)

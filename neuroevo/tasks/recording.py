@@ -86,7 +86,7 @@ def _take(steps: Trajectory, which: Any) -> Trajectory:
 
 def _to_host(x: Array) -> Any:
     """Return a numpy array, or keys as they are."""
-    return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+    return x if trees.is_key(x) else np.asarray(x)
 
 
 def _concatenate(xs: Sequence[Any]) -> Any:
