@@ -19,9 +19,9 @@ from neuroevo.store import policy_file
 from neuroevo.store.directory import CONFIG, check_run, is_run, resume_config
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
-from neuroevo.studies import merge as merging
-from neuroevo.studies import transfer as transferring
 from neuroevo.studies.axes import ACTIVATIONS, WIDTHS
+from neuroevo.studies.merge import Merged, merge_files, network_layers, read_genomes
+from neuroevo.studies.transfer import make_grid, measure
 from neuroevo.terminal.display import make_display, make_line
 from neuroevo.views import figures, heat_map
 
@@ -87,7 +87,7 @@ def evolve(
     loggers, options = loggers_in(log, options)
     recorded = _recorded(path, custom) if resume and path else []
     resume = bool(recorded)
-    first = None if resume else loading.read_start(start)
+    first = None if resume or start is None else loading.read_source(start)
     given = [*read_layers(preset, config_file), Layer("evolve", options)]
     if first:
         custom = loading.made_parts(first, given, custom=custom)
@@ -159,7 +159,7 @@ def merge(
     preset: str | None = None,
     config_file: str | Path | None = None,
     **options: Any,
-) -> merging.Merged:
+) -> Merged:
     """Merge data sets that were evolved in different environments into one.
 
     Args:
@@ -184,9 +184,9 @@ def merge(
     """
     if out is not None:
         check_new_file(Path(out))
-    layers = merging.network_layers(read_layers(preset, config_file))
+    layers = network_layers(read_layers(preset, config_file))
     layers.append(Layer("merge", options))
-    merged = merging.merge_files(merging.read_genomes(genomes), layers)
+    merged = merge_files(read_genomes(genomes), layers)
     if out is not None:
         merged.save(out)
     return merged
@@ -258,11 +258,9 @@ def transfer(
     custom, options = parts_in(options)
     layers = [Layer("transfer", options)]
     resolved, file = loading.read_solution(genome, layers, custom=custom)
-    grid = transferring.make_grid(resolved, **values)
+    grid = make_grid(resolved, **values)
     solution = loading.make_solution(resolved, file)
-    result = transferring.measure(
-        solution, grid, policies=policies, episodes=episodes, seed=seed
-    )
+    result = measure(solution, grid, policies=policies, episodes=episodes, seed=seed)
     if picture is not None:
         heat_map.draw_transfer(result, Path(picture))
     return result

@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -51,6 +51,12 @@ def type_in_words(value: object) -> str:
         return f"a dict of {', '.join(map(str, value)) or 'nothing'}"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def with_fields(kind: type) -> str:
+    """Return a public NamedTuple with its fields: ``neuroevo.Box (shape)``."""
+    fields: Sequence[str] = kind._fields  # type: ignore[attr-defined]
+    return f"neuroevo.{kind.__name__} ({', '.join(fields)})"
 
 
 class ProcessError(Exception):

@@ -91,11 +91,6 @@ def read_source(source: Source, which: Which = "best") -> GenomeFile:
     return GenomeFile(Path("the genome in memory"), arrays, meta, made)
 
 
-def read_start(source: Source | None) -> GenomeFile | None:
-    """Return the genome that a run starts from, if any."""
-    return None if source is None else read_source(source)
-
-
 def start_layers(file: GenomeFile | None) -> list[Layer]:
     """Return the parts of the genome that a run starts from, as a layer.
 

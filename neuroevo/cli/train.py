@@ -46,7 +46,7 @@ def run(line: Line) -> int:
     from neuroevo.store.directory import default_path
 
     given = line.options
-    start = loading.read_start(given.start)
+    start = None if given.start is None else loading.read_source(given.start)
     layers = [*loading.start_layers(start), *layers_of(given)]
     resolved = resolve.resolve(layers, line.words, command=COMMAND)
     options = resolved.settings

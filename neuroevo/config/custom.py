@@ -6,21 +6,16 @@ from typing import Any
 from neuroevo import registry
 from neuroevo.config.ranges import plain
 from neuroevo.config.schema import PARTS
-from neuroevo.errors import UserError, type_in_words
+from neuroevo.errors import UserError, type_in_words, with_fields
 from neuroevo.traits import PartTraits, traits
 from neuroevo.types import Encoding, Environment, Logger, Policy, Strategy
 
-
-def _fields(kind: Any) -> str:
-    return f"neuroevo.{kind.__name__} ({', '.join(kind._fields)})"
-
-
 _MADE = {  # what may be given as a part besides a name and options
-    "env": f"a {_fields(Environment)}, a gymnax or brax environment",
-    "encoding": f"a function of (policy, spec) that returns a {_fields(Encoding)}",
-    "policy": f"a function of the spec that returns a {_fields(Policy)}",
+    "env": f"a {with_fields(Environment)}, a gymnax or brax environment",
+    "encoding": f"a function of (policy, spec) that returns a {with_fields(Encoding)}",
+    "policy": f"a function of the spec that returns a {with_fields(Policy)}",
     "normalization": "a function of the observations' shape that returns a Normalizer",
-    "strategy": f"a function of the population that returns a {_fields(Strategy)}",
+    "strategy": f"a function of the population that returns a {with_fields(Strategy)}",
 }
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import keys
-from neuroevo.errors import UserError, type_in_words
+from neuroevo.errors import UserError, type_in_words, with_fields
 from neuroevo.run.parts import shapes
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Encoding, Environment, Genome, Policy, Strategy
@@ -34,8 +34,7 @@ def check_part(part: str, value: Any, kind: type) -> None:
     """
     fields: Sequence[str] = kind._fields  # type: ignore[attr-defined]
     if isinstance(value, type) or not all(hasattr(value, name) for name in fields):
-        expected = f"a neuroevo.{kind.__name__} ({', '.join(fields)})"
-        _fail(part, expected, type_in_words(value))
+        _fail(part, f"a {with_fields(kind)}", type_in_words(value))
 
 
 # --- environments ---------------------------------------------------------------------

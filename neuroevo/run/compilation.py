@@ -4,6 +4,7 @@ import gc
 import hashlib
 import os
 import platform
+import pwd
 from pathlib import Path
 from typing import Literal
 
@@ -46,12 +47,10 @@ def cache_in_use() -> str | None:
 def _has_name() -> bool:
     """Return whether the user of this process has a name."""
     try:
-        import pwd
-
         pwd.getpwuid(os.getuid())
-        return True
-    except (ImportError, KeyError):  # not on Windows; no such user
+    except KeyError:
         return False
+    return True
 
 
 def default_folder() -> Path | None:

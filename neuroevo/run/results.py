@@ -1,5 +1,6 @@
 """The output of a run: its facts, the metrics of each generation, and its summary."""
 
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +14,6 @@ from neuroevo.run.events import Header
 from neuroevo.run.parts import count, shapes
 from neuroevo.run.run import Run
 from neuroevo.store.files import jsonable
-
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
 
 
 def header(run: Run) -> Header:
@@ -105,9 +101,7 @@ def summary(
     }
 
 
-def _peak_memory() -> int | None:
-    """Return the peak resident memory of this process in bytes, or None if unknown."""
-    if resource is None:
-        return None
+def _peak_memory() -> int:
+    """Return the peak resident memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

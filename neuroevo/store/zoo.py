@@ -15,6 +15,7 @@ from typing import Any
 from neuroevo.errors import unknown
 from neuroevo.store import genome_file
 from neuroevo.store.old_names import rename_results
+from neuroevo.terminal.formatting import format_range, format_value
 
 PREFIX = "zoo:"
 
@@ -58,12 +59,12 @@ def describe() -> list[tuple[str, str]]:
     rows = []
     for name in names():
         about = card(name)
-        low, high = about["return_interval"]
         rows.append(
             (
                 name,
                 f"{about['env']}: {about['title']}; held-out return "
-                f"{about['return_mean']:.4g} ({low:.4g} to {high:.4g})",
+                f"{format_value(about['return_mean'])} "
+                f"({format_range(about['return_interval'])})",
             )
         )
     return rows

@@ -44,6 +44,11 @@ def format_value(number: float | None) -> str:
     return f"{number:.{digits}f}"
 
 
+def format_range(ends: Sequence[float] | None) -> str:
+    """Format an interval of returns: ``105.9 to 802``; None becomes a dash."""
+    return " to ".join(map(format_value, ends)) if ends else _MISSING
+
+
 def format_signed(number: float) -> str:
     """Format a coordinate with its sign and two decimals: ``+0.25``, ``-1.3e+02``."""
     return f"{number:+.2f}" if abs(number) < 100 else f"{number:+.1e}"

@@ -12,6 +12,7 @@ from neuroevo.terminal.formatting import (
     format_amount,
     format_count,
     format_duration,
+    format_range,
     format_value,
 )
 from neuroevo.terminal.tables import print_facts
@@ -67,14 +68,13 @@ def render_doctor(found: Mapping[str, Any], console: Console) -> None:
 
 def render_card(name: str, card: Mapping[str, Any], console: Console) -> None:
     """Print how a genome of the zoo was made, and its return; see `store.zoo`."""
-    low, high = map(format_value, card["return_interval"])
     versions = card["versions"]
     rows = [
         ("what", f"{card['env']}: {card['title']}"),
         (
             "return",
             f"{format_value(card['return_mean'])}, {card['confidence']:.0%} interval "
-            f"{low} to {high}",
+            f"{format_range(card['return_interval'])}",
         ),
         (
             "measured on",

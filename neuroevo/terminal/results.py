@@ -17,6 +17,7 @@ from neuroevo.terminal.formatting import (
     format_amount,
     format_count,
     format_duration,
+    format_range,
     format_value,
     sparkline,
 )
@@ -195,7 +196,7 @@ def _spread(result: Mapping[str, Any], name: str, null: str = _NOT_FINITE) -> st
 def _interval(result: Mapping[str, Any], name: str) -> str | None:
     """Return an interval as text, or None if an end is not a number."""
     ends = known_ends(result.get(f"{name}_interval"))
-    return " to ".join(map(format_value, ends)) if ends else None
+    return format_range(ends) if ends else None
 
 
 def _effort(result: Mapping[str, Any]) -> str | None:

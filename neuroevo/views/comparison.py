@@ -7,7 +7,12 @@ import numpy as np
 
 from neuroevo.returns import interval, known, known_ends
 from neuroevo.store.record import RunRecord
-from neuroevo.terminal.formatting import format_count, format_duration, format_value
+from neuroevo.terminal.formatting import (
+    format_count,
+    format_duration,
+    format_range,
+    format_value,
+)
 from neuroevo.views import curves, interactive, pages
 
 
@@ -41,7 +46,7 @@ def _summarize(label: str, group: Sequence[RunRecord]) -> dict[str, Any]:
         "label": label,
         "seeds": len(group),
         "mean": format_value(_mean(final)),
-        "interval": _between(interval(final[:, None]) if len(final) > 1 else None),
+        "interval": format_range(interval(final[:, None]) if len(final) > 1 else None),
         "low": format_value(final.min() if len(final) else None),
         "high": format_value(final.max() if len(final) else None),
         "env_steps": format_count(_mean(_known(_spent(r, "env_steps") for r in group))),
@@ -57,7 +62,7 @@ def _describe(run: RunRecord, label: str) -> dict[str, Any]:
         "label": label,
         "seed": run.config.get("seed"),
         "final": format_value(known(get("final_return_mean"))),
-        "interval": _between(get("final_return_interval")),
+        "interval": format_range(known_ends(get("final_return_interval"))),
         "best": format_value(known(get("best_return_mean"))),
         "generations": f"{run.rows[-1]['generation']:,}",
         "env_steps": format_count(_spent(run, "env_steps")),
@@ -77,8 +82,3 @@ def _known(values: Any) -> np.ndarray:
 
 def _mean(values: np.ndarray) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def _between(interval: Any) -> str:
-    ends = known_ends(interval)
-    return " to ".join(map(format_value, ends)) if ends else "–"

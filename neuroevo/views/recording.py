@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neuroevo.solution import Solution
-from neuroevo.terminal.formatting import format_value
+from neuroevo.terminal.formatting import format_range, format_value
 from neuroevo.types import Trajectory
 
 
@@ -41,8 +41,8 @@ class Recording(NamedTuple):
         said = f"return {format_value(self.result)} in {self.length:,} steps"
         if len(self.results) == 1:
             return said
-        low, high = map(format_value, (min(self.results), max(self.results)))
-        return f"{said}, the median of {len(self.results)} ({low} to {high})"
+        ends = format_range((min(self.results), max(self.results)))
+        return f"{said}, the median of {len(self.results)} ({ends})"
 
 
 def record(

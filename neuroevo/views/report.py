@@ -17,6 +17,7 @@ from neuroevo.terminal.formatting import (
     format_array,
     format_count,
     format_duration,
+    format_range,
     format_value,
 )
 from neuroevo.views import curves, interactive, pages, pair_pictures, pairs, video
@@ -97,7 +98,7 @@ def _measured(run: RunRecord, which: str) -> tuple[str, str, str] | None:
     if (spread := known(get(f"{which}_return_std"))) is not None:
         remarks.append(f"± {format_value(spread)}")
     if ends := known_ends(get(f"{which}_return_interval")):
-        remarks.append(f"95 % interval {' to '.join(map(format_value, ends))}")
+        remarks.append(f"95 % interval {format_range(ends)}")
     policies = get(f"{which}_return_per_policy")
     if isinstance(policies, list):
         remarks.append(format_amount(len(policies), "fresh policy"))
