@@ -15,6 +15,30 @@ from neuroevo.terminal.formatting import (
 )
 from neuroevo.views import curves, interactive, pages
 
+COLUMNS = {  # of the tables, by the keys of their rows
+    "groups": {
+        "label": "setting",
+        "seeds": "runs",
+        "mean": "final return",
+        "interval": "interval",
+        "low": "lowest",
+        "high": "highest",
+        "env_steps": "env steps",
+        "seconds": "time",
+    },
+    "runs": {
+        "name": "run",
+        "label": "setting",
+        "seed": "seed",
+        "final": "final return",
+        "interval": "interval",
+        "best": "best",
+        "generations": "generations",
+        "env_steps": "env steps",
+        "seconds": "time",
+    },
+}
+
 
 def make_comparison(found: Sequence[RunRecord]) -> str:
     """Return a page that compares runs, grouped by setting."""
@@ -36,7 +60,9 @@ def make_comparison(found: Sequence[RunRecord]) -> str:
             }
         )
     title = f"{len(found)} runs on {', '.join(by_env)}"
-    return pages.render("comparison.html", title=title, sections=sections)
+    return pages.render(
+        "comparison.html", title=title, sections=sections, columns=COLUMNS
+    )
 
 
 def _summarize(label: str, group: Sequence[RunRecord]) -> dict[str, Any]:
