@@ -96,23 +96,32 @@ def train(
     code = 128 + (run.signal or 0) if interrupted and not run.ended_before else 0
     if not multihost.is_main():
         return code
-    again = f"neuroevo resume {shlex.quote(str(run.path))}"
     if run.ended_before:
-        say(
-            f"{path}: nothing to do: the run has reached its limit ({run.ended_before})"
-            f" at generation {run.generation}; to continue it: {again} --generations N"
-        )
+        say_nothing_to_do(path, run.ended_before, run.generation)
         return 0
     if code:
         make_console(stderr=True).print(
             f"interrupted at generation {run.generation}, checkpoint written; "
-            f"continue with: {again}",
+            f"continue with: {_resume(run.path)}",
             soft_wrap=True,
             highlight=False,
         )
         return code
     _show(run, resolved)
     return 0
+
+
+def say_nothing_to_do(path: Path, limit: str, generation: int) -> None:
+    """Say that a run had ended before, and how to continue it."""
+    say(
+        f"{path}: nothing to do: the run has reached its limit ({limit}) at generation "
+        f"{generation}; to continue it: {_resume(path)} --generations N"
+    )
+
+
+def _resume(path: Path | None) -> str:
+    """Return the command that continues a run."""
+    return f"neuroevo resume {shlex.quote(str(path))}"
 
 
 def _show(run: "Run", resolved: "Config") -> None:

@@ -7,7 +7,14 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from neuroevo.cli.common import Quiet
-from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, train
+from neuroevo.cli.launch import (
+    Debugging,
+    Distributed,
+    Processes,
+    connect,
+    say_nothing_to_do,
+    train,
+)
 from neuroevo.config import resolve
 from neuroevo.config.command import Command, Line
 from neuroevo.config.layers import Layer
@@ -64,6 +71,7 @@ _CHANGES = ("generations", "max_env_steps", "max_seconds", "target", "devices")
 def run(line: Line) -> int:
     """Resume a run, and return the exit code."""
     from neuroevo import multihost
+    from neuroevo.run import launch
     from neuroevo.store.directory import CONFIG, resume_config
 
     options = line.options
@@ -76,4 +84,9 @@ def run(line: Line) -> int:
         Layer(str(path / CONFIG), written),
         Layer("neuroevo resume", changes),
     ]
-    return train(resolve.resolve(layers), path, options, resume=True)
+    resolved = resolve.resolve(layers)
+    if end := launch.ended(resolved, path):
+        if multihost.is_main():
+            say_nothing_to_do(path, *end)
+        return 0
+    return train(resolved, path, options, resume=True)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from neuroevo import devices, multihost
 from neuroevo.config.schema import Config
@@ -12,7 +12,14 @@ from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Run
 from neuroevo.run.signals import interruptible
 from neuroevo.store import genome_file
-from neuroevo.store.directory import START, SUMMARY, RunDirectory, check_new
+from neuroevo.store.checkpoints import list_steps
+from neuroevo.store.directory import (
+    START,
+    SUMMARY,
+    RunDirectory,
+    check_new,
+    read_config,
+)
 from neuroevo.store.files import read_json
 from neuroevo.store.genome_file import GenomeFile
 
@@ -88,6 +95,44 @@ def launch(
         options = options if multihost.is_main() else {}
         loop.train(run, directory, stop=stop, debug_nans=debug_nans, **options)
     return run
+
+
+class Ended(NamedTuple):
+    """The end of a run: the limit that it reached, and its last generation."""
+
+    limit: str
+    generation: int
+
+
+def ended(config: Config, path: Path) -> Ended | None:
+    """Return how the run in `path` ended, or None if `config` lets it continue.
+
+    Only files are read, so that nothing is built for a run that needs nothing. The
+    result is also None in rare cases that only the restored run can decide.
+    """
+
+    def find() -> list[Any] | None:
+        summary, steps = read_json(path / SUMMARY), list_steps(path)
+        generation = summary.get("generations")
+        if not steps or generation != steps[0]:
+            return None
+        now, before = config.to_dict(), read_config(path)
+        used = {
+            "generations": (generation, now["generations"]),
+            "environment steps": (summary["env_steps"], now["max_env_steps"]),
+        }
+        for limit, (amount, most) in used.items():
+            if most is not None and amount >= most:
+                return [limit, generation]
+        # The summary has more seconds than the checkpoint, and not the last returns.
+        decisive = {"time": "max_seconds", "target": "target"}
+        limit = summary.get("stopped_by")
+        option = decisive.get(limit)
+        same = option is not None and now[option] == before.get(option)
+        return [limit, generation] if same else None
+
+    found = multihost.from_main(find)
+    return found and Ended(*found)
 
 
 def _has_ended(run: Run) -> bool:

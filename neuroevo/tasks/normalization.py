@@ -67,7 +67,21 @@ class NoNormalization:
 
 
 @dataclasses.dataclass(frozen=True)
-class Constant:
+class _Standardized:
+    """Options of statistics that stay the same throughout a generation."""
+
+    var_floor: Annotated[float, Ge(0)] = 1e-6
+    """Smallest variance to divide by, in squared observation units."""
+    clip: Annotated[float, Gt(0)] | None = 10.0
+    """Bound on normalized observations; None for no bound."""
+
+    def _apply(self, moments: Moments, carry: Carry, observation: Array) -> Array:
+        var = jnp.maximum(moments.var, self.var_floor)
+        return _clip((observation - moments.mean) / jnp.sqrt(var), self.clip)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant(_Standardized):
     """A mean and a variance that never change: given, or estimated beforehand.
 
     Without a file, they are estimated from episodes with uniformly random actions when
@@ -80,10 +94,6 @@ class Constant:
     """An .npz file with obs_mean and obs_var, such as a genome file."""
     warmup_episodes: Annotated[int, Ge(1)] = 32
     """Number of random episodes for the estimate, if there is no file."""
-    var_floor: Annotated[float, Ge(0)] = 1e-6
-    """Smallest variance to divide by, in squared observation units."""
-    clip: Annotated[float, Gt(0)] | None = 10.0
-    """Bound on normalized observations; None for no bound."""
 
     def build(
         self,
@@ -114,17 +124,11 @@ class Constant:
             dead = estimated.var < self.var_floor
             return estimated._replace(var=jnp.where(dead, 1.0, estimated.var))
 
-        return _IDENTITY._replace(
-            init=init,
-            apply=lambda state, carry, observation: _standardize(
-                state, observation, self.var_floor, self.clip
-            ),
-            constants=_export,
-        )
+        return _IDENTITY._replace(init=init, apply=self._apply, constants=_export)
 
 
 @dataclasses.dataclass(frozen=True)
-class Running:
+class Running(_Standardized):
     """Statistics of all observations of the population so far.
 
     As in "Evolution Strategies as a Scalable Alternative to Reinforcement Learning"
@@ -132,11 +136,6 @@ class Running:
     evaluated with the same statistics, and all their observations are merged into them
     afterward. The first generation uses mean 0 and variance 1 unless others are given.
     """
-
-    var_floor: Annotated[float, Ge(0)] = 1e-6
-    """Smallest variance to divide by, in squared observation units."""
-    clip: Annotated[float, Gt(0)] | None = 10.0
-    """Bound on normalized observations; None for no bound."""
 
     def build(
         self,
@@ -176,9 +175,7 @@ class Running:
             init=init,
             start=lambda state: Sums(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape)),
             observe=observe,
-            apply=lambda state, carry, observation: _standardize(
-                state, observation, self.var_floor, self.clip
-            ),
+            apply=self._apply,
             stats=lambda carry: carry,
             update=_merge,
             constants=_export,
@@ -255,13 +252,6 @@ def _known(given: tuple[np.ndarray, np.ndarray]) -> Moments:
 
 def _unknown(shape: tuple[int, ...]) -> Moments:
     return Moments(jnp.zeros(()), jnp.zeros(shape), jnp.ones(shape))
-
-
-def _standardize(
-    moments: Moments, observation: Array, var_floor: float, clip: float | None
-) -> Array:
-    var = jnp.maximum(moments.var, var_floor)
-    return _clip((observation - moments.mean) / jnp.sqrt(var), clip)
 
 
 def _clip(x: Array, bound: float | None) -> Array:
