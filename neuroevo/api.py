@@ -23,7 +23,9 @@ from neuroevo.studies.axes import ACTIVATIONS, WIDTHS
 from neuroevo.studies.merge import Merged, merge_files, network_layers, read_genomes
 from neuroevo.studies.transfer import make_grid, measure
 from neuroevo.terminal.display import make_display, make_line
-from neuroevo.views import figures, heat_map
+from neuroevo.views import figures, heat_map, home
+
+home.provide()
 
 
 def evolve(

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import re
 import shlex
 import shutil
@@ -379,6 +380,24 @@ def test_plot(run_cli, run, others):
     code, _, err = run_cli(f"plot {run} nowhere --out y.png")
     assert code == 2 and "nowhere" in err
     assert run_cli("plot --out y.png")[0] == 2
+
+
+@pytest.mark.parametrize("home", ["/dev/null", None])
+def test_without_a_home_matplotlib_says_nothing(home, run, tmp_path):
+    """It takes a temporary folder, which goes when the process ends."""
+    unset = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")
+    environment = {k: v for k, v in os.environ.items() if k not in unset}
+    environment |= {"TMPDIR": str(tmp_path)} | ({"HOME": home} if home else {})
+    nameless = "import pwd; pwd.getpwuid = {}.__getitem__"
+    code = f"{nameless}; from neuroevo.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plot", run, "--out", tmp_path / "x.png"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.png"]
 
 
 # ---------------------------------------------------------------------------- reports

@@ -11,6 +11,7 @@ from neuroevo.cli.commands import COMMANDS, load, usage
 from neuroevo.config.command import read
 from neuroevo.errors import ProcessError, UserError, unknown
 from neuroevo.terminal.ascii import tolerate
+from neuroevo.views import home
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Hide warnings of XLA's compiler, about slow compilation for example.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    home.provide()
     tolerate(sys.stdout, sys.stderr)
     try:
         code = _dispatch(words)
