@@ -7,11 +7,17 @@ Example:
     500.0
 """
 
-from importlib.metadata import version
+from typing import Any
 
 import lazy_loader
 
-__version__ = version("neuroevo")
-
 # Imported on first use: the command line must be able to configure JAX before.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    if name != "__version__":
+        return _load(name)
+    from importlib.metadata import version  # takes as long as Python's start
+
+    return version("neuroevo")

@@ -10,10 +10,26 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from neuroevo.errors import UserError, first_line, unknown
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
+
+
+def entry_points(group: str) -> "EntryPoints":
+    """Return the entry points of a group."""
+    return _all_entry_points().select(group=group)
+
+
+@functools.cache
+def _all_entry_points() -> Any:  # a type of its own in Python 3.11
+    # It takes as long as Python's start to import, and as long again to read what is
+    # installed.
+    from importlib import metadata
+
+    return metadata.entry_points()
 
 
 @runtime_checkable
@@ -46,7 +62,7 @@ class Registry:
         self.group = group
 
     @functools.cached_property
-    def _entry_points(self) -> Mapping[str, EntryPoint]:
+    def _entry_points(self) -> Mapping[str, "EntryPoint"]:
         found = {point.name: point for point in entry_points(group=self.group)}
         if not found:
             raise UserError(
@@ -175,7 +191,7 @@ class LoadError(UserError):
 
 
 @functools.cache
-def _load(point: EntryPoint) -> Any:
+def _load(point: "EntryPoint") -> Any:
     return point.load()
 
 

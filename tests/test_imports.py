@@ -157,7 +157,7 @@ def test_no_module_names_an_encoding_or_the_command_line(name):
 
 def test_the_package_itself_imports_nothing():
     """The command line must be able to configure JAX before anything else."""
-    assert imports("neuroevo") <= {"importlib.metadata", "lazy_loader"}
+    assert imports("neuroevo") <= {"importlib.metadata", "lazy_loader", "typing"}
 
 
 def test_every_public_name_is_there():

@@ -37,13 +37,14 @@ COMMAND = Command(
 
 def run(line: Line) -> int:
     """List names or show a card, and return the exit code."""
-    from neuroevo.terminal import listings
-    from neuroevo.terminal.console import make_console
-
     kind = line.options.kind
     if not kind:
         print(f"usage: {COMMAND.usage}")
-    elif kind.startswith("zoo:"):
+        return 0
+    from neuroevo.terminal import listings
+    from neuroevo.terminal.console import make_console
+
+    if kind.startswith("zoo:"):
         from neuroevo.store import zoo
 
         card = zoo.card(kind.removeprefix(zoo.PREFIX))

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import neuroevo
 from neuroevo.cli.commands import COMMANDS, load, usage
-from neuroevo.config.command import read
 from neuroevo.errors import ProcessError, UserError, unknown
 from neuroevo.terminal.ascii import tolerate
 from neuroevo.views import home
@@ -58,6 +57,8 @@ def _dispatch(words: list[str]) -> int:
             print(f"neuroevo {neuroevo.__version__}")
             return 0
         case [name, *rest] if name in COMMANDS:
+            from neuroevo.config.command import read  # imports the parser
+
             command = load(name)
             return command.run(read(command.COMMAND, rest))
     raise unknown("command", words[0], COMMANDS)

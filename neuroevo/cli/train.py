@@ -42,18 +42,21 @@ COMMAND = Command(
 
 def run(line: Line) -> int:
     """Train, and return the exit code."""
-    from neuroevo import loading
-    from neuroevo.store.directory import default_path
+    given, start = line.options, None
+    layers = layers_of(given)
+    if given.start is not None:
+        from neuroevo import loading
 
-    given = line.options
-    start = None if given.start is None else loading.read_source(given.start)
-    layers = [*loading.start_layers(start), *layers_of(given)]
+        start = loading.read_source(given.start)
+        layers = [*loading.start_layers(start), *layers]
     resolved = resolve.resolve(layers, line.words, command=COMMAND)
     options = resolved.settings
     names = [field.name for field in dataclasses.fields(Settings)]
     settings = Settings(**{name: getattr(options, name) for name in names})
     resolved = dataclasses.replace(resolved, settings=settings)
     connect(options)
+    from neuroevo.store.directory import default_path  # help has ended before
+
     path = options.run_dir or default_path(resolved.names, settings.seed)
     numbered = options.run_dir is None
     return train(resolved, path, options, start=start, numbered=numbered)

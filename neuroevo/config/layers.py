@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from neuroevo.config import recorded
 from neuroevo.config.schema import PARTS
-from neuroevo.config.yaml import read_yaml
 from neuroevo.errors import UserError, unknown
 
 
@@ -27,6 +26,8 @@ def presets() -> list[str]:
 
 def read_preset(name: str) -> list[Layer]:
     """Return a preset as layers; the preset that it extends comes first."""
+    from neuroevo.config.yaml import read_yaml
+
     if name not in presets():
         raise unknown("preset", name, presets())
     return _extending(f"preset {name}", read_yaml(PRESETS / f"{name}.yaml"))
@@ -46,6 +47,8 @@ def _extending(
 def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
     """Return a preset and a YAML file, which may name the preset itself, as layers."""
     if file:
+        from neuroevo.config.yaml import read_yaml
+
         values = recorded.translate(read_yaml(Path(file)))
         values = recorded.locate(values, Path(file).parent)
         return _extending(str(file), values, preset)

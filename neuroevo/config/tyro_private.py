@@ -3,16 +3,19 @@
 tyro 1.0.17 reports a mistake in a box of many lines and exits. The only way to get one
 line instead is the hook in `tyro._errors`; `tyro._experimental_options` controls colors
 and boxes. tyro documents both as unstable, so ``pyproject.toml`` pins it to
-``>=1.0.17,<1.1``.
+``>=1.0.17,<1.1``. `tyro._resolver` compares defaults with their types; for unions and
+tuples it imports typeguard, which takes as long as tyro itself.
 """
 
 import dataclasses
 import os
 import sys
+import types
+import typing
 from typing import Any
 
 import tyro
-from tyro import _errors
+from tyro import _errors, _resolver
 from tyro._errors import on_parse_error
 
 __all__ = ["Problem", "adapt_to_terminal", "on_parse_error", "problem_in"]
@@ -68,3 +71,20 @@ def adapt_to_terminal() -> None:
     options["ansi_codes"] = not os.environ.get("NO_COLOR")
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     options["utf8_boxes"] = encoding.replace("-", "").startswith("utf")
+
+
+_slow_is_instance = _resolver.is_instance
+
+
+def _is_instance(typ: Any, value: Any) -> bool:
+    """Return whether `value` has a type, without typeguard for those that we use."""
+    origin, arguments = typing.get_origin(typ), typing.get_args(typ)
+    if origin is types.UnionType:
+        return any(_is_instance(arm, value) for arm in arguments)
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        is_tuple = isinstance(value, tuple)
+        return is_tuple and all(_is_instance(arguments[0], each) for each in value)
+    return _slow_is_instance(typ, value)
+
+
+_resolver.is_instance = _is_instance

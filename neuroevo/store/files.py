@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from neuroevo.errors import UserError, did_you_mean
 
 
@@ -143,6 +141,8 @@ def jsonable(value: Any, not_finite: Callable[[float], Any] = _null) -> Any:
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
         return [jsonable(v, not_finite) for v in value]
     if hasattr(value, "__array__"):  # of numpy or JAX, scalars included
+        import numpy as np  # commands without arrays start sooner
+
         return jsonable(np.asarray(value).tolist(), not_finite)
     if isinstance(value, float) and not math.isfinite(value):
         return not_finite(value)
