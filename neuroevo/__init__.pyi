@@ -6,6 +6,8 @@ from .api import save_metrics as save_metrics
 from .api import save_policy as save_policy
 from .api import transfer as transfer
 from .errors import UserError as UserError
+from .loggers.contract import Logger as Logger
+from .loggers.contract import Session as Session
 from .run.run import Run as Run
 from .solution import Solution as Solution
 from .spaces import Box as Box
@@ -13,9 +15,7 @@ from .spaces import Discrete as Discrete
 from .spaces import Spec as Spec
 from .types import Encoding as Encoding
 from .types import Environment as Environment
-from .types import Logger as Logger
 from .types import Policy as Policy
-from .types import Session as Session
 from .types import Strategy as Strategy
 
 __version__: str

@@ -11,6 +11,13 @@ class UserError(Exception):
     The message is one line: what was wrong, what was expected and, where there is
     one, the nearest valid choice. The command line prints it without a traceback
     and exits with code 2.
+
+    Example:
+        >>> try:
+        ...     neuroevo.load("zoo:cartpole")
+        ... except neuroevo.UserError as error:
+        ...     print(error)
+        unknown zoo genome 'cartpole': ...; did you mean 'cartpole-d2'?
     """
 
     def __init__(self, message: str):

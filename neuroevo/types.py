@@ -7,8 +7,7 @@ passed by position. A part with a name is made by *options*: a frozen dataclass 
 ``build`` method returns the part; see `neuroevo.traits` for its further attributes.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -73,6 +72,17 @@ class Policy(NamedTuple):
         act: the action head.
         losses: the imitation losses that fit the head, by name; the first one is the
             default.
+
+    Example:
+        >>> linear = neuroevo.Policy(
+        ...     init=lambda key: {"weights": jax.random.normal(key, (4, 2))},
+        ...     apply=lambda params, observation: observation @ params["weights"],
+        ...     act=lambda output, key: jnp.argmax(output),
+        ...     losses={},
+        ... )
+        >>> params = linear.init(jax.random.key(0))
+        >>> linear.apply(params, jnp.ones(4)).shape
+        (2,)
     """
 
     init: InitParams
@@ -117,6 +127,19 @@ class Encoding(NamedTuple):
             once. By default, the key itself is passed on.
         constants: arrays that are not evolved but belong in a genome file, such as
             fixed labels.
+
+    Example:
+        One number scales the weights of a fixed network:
+
+        >>> def scaled(policy, spec):
+        ...     fixed = policy.init(jax.random.key(0))
+        ...     return neuroevo.Encoding(
+        ...         init=lambda key: jnp.zeros(()),
+        ...         decode=lambda scale, key: jax.tree.map(lambda x: scale * x, fixed),
+        ...     )
+        >>> encoding = scaled(run.parts.policy, run.parts.environment.spec)
+        >>> encoding.decode(jnp.float32(2), None)["output"]["kernel"].shape
+        (4, 2)
     """
 
     init: InitGenome
@@ -160,6 +183,20 @@ class Environment(NamedTuple):
             enforces the time limit. The state is a pytree of arrays whose shapes and
             dtypes never change.
         max_steps: the time limit in steps, at least 1.
+
+    Example:
+        Ten steps, each of which rewards the action 1:
+
+        >>> chooser = neuroevo.Environment(
+        ...     spec=neuroevo.Spec(observation=(1,), action=neuroevo.Discrete(2)),
+        ...     reset=lambda key: (jnp.zeros(()), jnp.ones(1)),
+        ...     step=lambda key, state, action: (state, jnp.ones(1), action, False),
+        ...     max_steps=10,
+        ... )
+        >>> state, observation = chooser.reset(jax.random.key(0))
+        >>> state, observation, reward, done = chooser.step(None, state, jnp.int32(1))
+        >>> int(reward), done
+        (1, False)
     """
 
     spec: Spec
@@ -339,52 +376,24 @@ class Center(Protocol):
 
 
 class Strategy(NamedTuple):
-    """A search over genomes that maximizes fitness."""
+    """A search over genomes that maximizes fitness.
+
+    Example:
+        The best of each population is the center of the next:
+
+        >>> climb = neuroevo.Strategy(
+        ...     init=lambda key, genome: genome,
+        ...     ask=lambda key, at: (at + jax.random.normal(key, (8, *at.shape)), at),
+        ...     tell=lambda key, some, fitness, at: some[jnp.nanargmax(fitness)],
+        ...     center=lambda at: at,
+        ... )
+        >>> state = climb.init(None, jnp.zeros(3))
+        >>> population, state = climb.ask(jax.random.key(0), state)
+        >>> climb.tell(None, population, population.sum(axis=1), state).shape
+        (3,)
+    """
 
     init: InitStrategy
     ask: Ask
     tell: Tell
     center: Center
-
-
-# --- loggers --------------------------------------------------------------------------
-
-
-class Session(NamedTuple):
-    """The information that a logger gets whenever a run starts or continues."""
-
-    name: str
-    path: Path | None  # the run's directory
-    config: Mapping[str, Any]  # as in config.yaml
-    generation: int  # the last one that this logger logged in earlier sessions
-    memo: Mapping[str, Any]  # `Logger.memo` of the previous session
-
-
-class Log(Protocol):
-    """Log new rows of ``metrics.jsonl``, and return once they are stored safely."""
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]], /) -> None: ...
-
-
-class Finish(Protocol):
-    """Log the content of ``summary.json`` and close the log.
-
-    The argument is empty if there is nothing new, and None if the run was interrupted.
-    """
-
-    def __call__(self, summary: Mapping[str, Any] | None, /) -> None: ...
-
-
-class Logger(NamedTuple):
-    """A destination of a run's metrics besides the run directory.
-
-    Attributes:
-        log: called in order, once for each generation, however often the run is
-            interrupted.
-        finish: called last.
-        memo: plain data for the run's next session.
-    """
-
-    log: Log
-    finish: Finish = lambda summary: None
-    memo: Mapping[str, Any] = _EMPTY

@@ -17,10 +17,11 @@ from neuroevo.config import resolve
 from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
+from neuroevo.loggers.contract import Logger
 from neuroevo.run import build, checks
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.traits import EnvironmentTraits, traits
-from neuroevo.types import Encoding, Environment, Logger, Strategy
+from neuroevo.types import Encoding, Environment, Strategy
 
 SMALL = {
     "encoding": toy.offset,

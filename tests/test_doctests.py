@@ -7,7 +7,6 @@ example, in a folder of its own.
 import contextlib
 import doctest
 import importlib
-import inspect
 import io
 from pathlib import Path
 
@@ -82,8 +81,6 @@ def test_other_examples(name, names, capsys):
             check(test, capsys)
 
 
-def test_each_public_function_has_an_example():
+def test_each_public_name_has_an_example():
     for name in neuroevo.__all__:
-        thing = getattr(neuroevo, name)
-        if inspect.isfunction(thing):
-            assert ">>>" in thing.__doc__, name
+        assert ">>>" in getattr(neuroevo, name).__doc__, name

@@ -54,7 +54,7 @@ ALLOWED = {
     | {"neuroevo.registry", "neuroevo.core.keys", "neuroevo.policies.imitation"},
     r"neuroevo\.terminal\.formatting": set(),
     r"neuroevo\.config(\..*)?": CONTRACTS
-    | {"neuroevo.registry", "neuroevo.store.files"},
+    | {"neuroevo.registry", "neuroevo.store.files", "neuroevo.loggers.contract"},
 }
 DEVICES = {
     "pmap",

@@ -7,8 +7,9 @@ from neuroevo import registry
 from neuroevo.config.ranges import plain
 from neuroevo.config.schema import PARTS
 from neuroevo.errors import UserError, type_in_words, with_fields
+from neuroevo.loggers.contract import Logger
 from neuroevo.traits import PartTraits, traits
-from neuroevo.types import Encoding, Environment, Logger, Policy, Strategy
+from neuroevo.types import Encoding, Environment, Policy, Strategy
 
 _MADE = {  # what may be given as a part besides a name and options
     "env": f"a {with_fields(Environment)}, a gymnax or brax environment",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from neuroevo.errors import UserError, in_one_line
+from neuroevo.loggers.contract import Logger, Session
 from neuroevo.loggers.rows import Rows, clock, metrics, need, results
 from neuroevo.store.files import flatten
-from neuroevo.types import Logger, Session
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroevo.errors import UserError
+from neuroevo.loggers.contract import Logger, Session
 from neuroevo.loggers.rows import Rows, clock, metrics, results, table
-from neuroevo.types import Logger, Session
 
 
 @dataclasses.dataclass(frozen=True)

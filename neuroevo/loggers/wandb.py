@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neuroevo.errors import UserError
+from neuroevo.loggers.contract import Logger, Session
 from neuroevo.loggers.rows import Rows, metrics, need, results
-from neuroevo.types import Logger, Session
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from neuroevo.loggers.contract import Logger, Session
 from neuroevo.store.directory import LOGGERS, write_loggers
 from neuroevo.store.files import jsonable, read_json
 from neuroevo.store.metrics import read_metrics
 from neuroevo.traits import LoggerTraits, traits
-from neuroevo.types import Logger, Session
 
 
 def check(loggers: Mapping[str, Any], path: Path | None) -> None:

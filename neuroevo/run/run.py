@@ -48,6 +48,12 @@ class Run:
         ended_before: the limit that the run had already reached before this session, so
             that there was nothing to do; or None.
         notes: messages about how the run was restored.
+
+    Example:
+        >>> run.generation, run.counters.env_steps > 0, run.path.name
+        (2, True, 'first')
+        >>> run.metrics[-1]["generation"], run.summary["stopped_by"]
+        (2, 'generations')
     """
 
     def __init__(
@@ -127,13 +133,23 @@ class Run:
 
     @property
     def center(self) -> Solution:
-        """The strategy's current center."""
+        """The strategy's current center.
+
+        Example:
+            >>> run.center.genome["states"].shape
+            (2, 4)
+        """
         with switches.pinned():
             return self._solution(self.engine.center(self.state), "center")
 
     @property
     def best(self) -> Solution:
-        """The center with the best held-out return so far."""
+        """The center with the best held-out return so far.
+
+        Example:
+            >>> run.best.which
+            'best'
+        """
         return self._solution(self._best or self.state.best, "best")
 
     @property
@@ -151,7 +167,12 @@ class Run:
 
     @property
     def genome(self) -> Genome:
-        """The genome of the best center: a pytree of arrays."""
+        """The genome of the best center: a pytree of arrays.
+
+        Example:
+            >>> {name: array.shape for name, array in run.genome.items()}
+            {'states': (2, 4)}
+        """
         return self.best.genome
 
     def decode(self, seed: int = 0) -> Params:
