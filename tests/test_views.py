@@ -35,6 +35,7 @@ from neuroevo.views import (
     body_shapes,
     comparison,
     curves,
+    names,
     pairs,
     recording,
     report,
@@ -226,7 +227,7 @@ def test_shapes_are_where_mujoco_puts_them(swing):
     assert body_shapes.view(model) == (90, 0)
 
 
-@pytest.mark.parametrize("renderer", body_painters.RENDERERS)
+@pytest.mark.parametrize("renderer", names.RENDERERS)
 def test_bodies_move_in_a_video(swing, renderer):
     try:
         frames = [*video.draw_frames(swing, renderer)]
@@ -356,7 +357,7 @@ def test_runs_of_one_setting_are_taken_together(run, others):
     assert len(x) == len(y) == len(measured) > 1
 
 
-@pytest.mark.parametrize("x", curves.AXES)
+@pytest.mark.parametrize("x", names.AXES)
 def test_the_mean_of_runs_lies_in_its_band(run, x):
     one = read_record(run)
     rows = [row | {"fitness_mean": 2.0 * row["fitness_mean"]} for row in one.rows]

@@ -13,13 +13,14 @@ from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.ranges import Count, Seed
 from neuroevo.config.schema import CompilationCache, Machine, Which
 from neuroevo.errors import UserError
+from neuroevo.views.names import RENDERERS
 
 if TYPE_CHECKING:
     from neuroevo.config.schema import Config
     from neuroevo.store.genome_file import GenomeFile
     from neuroevo.store.record import RunRecord
 
-Renderer = Literal["outlines", "mujoco"]  # of bodies, see `views.body_painters`
+Renderer = Literal[RENDERERS]  # type: ignore[valid-type]
 
 
 @dataclasses.dataclass(frozen=True)

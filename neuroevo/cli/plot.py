@@ -8,6 +8,7 @@ import annotated_types as at
 
 from neuroevo.cli.common import Runs, missing, read_records
 from neuroevo.config.command import Command, Line
+from neuroevo.views.names import AXES, METRICS
 
 Inches = Annotated[float, at.Interval(gt=0, lt=100)]
 
@@ -18,16 +19,9 @@ class Drawn:
 
     out: Path | None = None
     """New file to write, .png, .svg or .pdf."""
-    metric: Literal[
-        "center_return",
-        "fitness_mean",
-        "fitness_max",
-        "fitness_std",
-        "failures",
-        "spread",
-    ] = "center_return"
+    metric: Literal[tuple(METRICS)] = "center_return"  # type: ignore[valid-type]
     """Metric by which to compare several runs."""
-    x: Literal["generation", "env_steps", "seconds"] = "env_steps"
+    x: Literal[tuple(AXES)] = "env_steps"  # type: ignore[valid-type]
     """Horizontal axis."""
     size: tuple[Inches, Inches] = (3.4, 2.4)
     """Width and height in inches."""

@@ -126,10 +126,10 @@ def ended(config: Config, path: Path) -> Ended | None:
                 return [limit, generation]
         # The summary has more seconds than the checkpoint, and not the last returns.
         decisive = {"time": "max_seconds", "target": "target"}
-        limit = summary.get("stopped_by")
-        option = decisive.get(limit)
+        reached = str(summary.get("stopped_by"))
+        option = decisive.get(reached)
         same = option is not None and now[option] == before.get(option)
-        return [limit, generation] if same else None
+        return [reached, generation] if same else None
 
     found = multihost.from_main(find)
     return found and Ended(*found)

@@ -15,8 +15,8 @@ import numpy as np
 from neuroevo.errors import UserError, unknown
 from neuroevo.traits import Bodies
 from neuroevo.views.body_shapes import locate, place, shapes, view, window
+from neuroevo.views.names import RENDERERS
 
-RENDERERS = ("outlines", "mujoco")
 _SIZE = (480, 320)  # pixels, of MuJoCo's pictures
 
 

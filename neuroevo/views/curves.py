@@ -8,19 +8,6 @@ import numpy as np
 from neuroevo.config.schema import PARTS, group_of
 from neuroevo.store.record import RunRecord
 
-AXES = {
-    "generation": "generation",
-    "env_steps": "environment steps",
-    "seconds": "wall-clock time (s)",
-}
-METRICS = {
-    "center_return": "held-out return of the center",
-    "fitness_mean": "mean fitness",
-    "fitness_max": "best fitness",
-    "fitness_std": "standard deviation of fitness",
-    "failures": "candidates without a finite fitness",
-    "spread": "standard deviation of the candidates",
-}
 _POINTS = 200  # of a curve of several runs, where it has to be interpolated
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neuroevo.store.record import RunRecord
-from neuroevo.views import curves
+from neuroevo.views import curves, names
 from neuroevo.views.colors import color
 
 _LAYOUT: dict[str, Any] = {
@@ -20,7 +20,7 @@ _AXIS: dict[str, Any] = {"automargin": True, "title_standoff": 8}
 
 
 class Trace(NamedTuple):
-    """A line of a plot: how it looks, and its points over any of `curves.AXES`."""
+    """A line of a plot: how it looks, and its points over any of `names.AXES`."""
 
     style: Mapping[str, Any]
     points: Callable[[str], tuple[np.ndarray, np.ndarray]]
@@ -54,7 +54,7 @@ def plot_groups(groups: Mapping[str, Sequence[RunRecord]]) -> Any:
     traces: list[Trace] = []
     for i, (label, members) in enumerate(groups.items()):
         traces += _trace_group(label, members, color(i))
-    return _plot(traces, curves.METRICS["center_return"])
+    return _plot(traces, names.METRICS["center_return"])
 
 
 def _trace_group(label: str, members: Sequence[RunRecord], shown: str) -> list[Trace]:
@@ -83,7 +83,7 @@ def plot_population(run: RunRecord) -> Any:
     """Return a plot of the population's spread, the speed, and any failures."""
     from plotly.subplots import make_subplots
 
-    generation, steps, seconds = map(run.column, curves.AXES)
+    generation, steps, seconds = map(run.column, names.AXES)
     with np.errstate(divide="ignore", invalid="ignore"):
         speed = np.diff(steps, prepend=0) / np.diff(seconds, prepend=0)
     speed[~np.isfinite(speed)] = np.nan
@@ -109,7 +109,7 @@ def plot_population(run: RunRecord) -> Any:
     figure.update_annotations(font_size=13)
     figure.update_yaxes(_AXIS)
     figure.update_xaxes(_AXIS)
-    figure.update_xaxes(title_text=curves.AXES["generation"], row=len(rows), col=1)
+    figure.update_xaxes(title_text=names.AXES["generation"], row=len(rows), col=1)
     return figure
 
 
@@ -121,7 +121,7 @@ def _plot(traces: Sequence[Trace], title: str) -> Any:
     for trace in traces:
         x, y = trace.points("generation")
         figure.add_scatter(x=x, y=y, **trace.style)
-    for name, label in curves.AXES.items():
+    for name, label in names.AXES.items():
         xs, ys = zip(*(trace.points(name) for trace in traces), strict=True)
         layout = {"xaxis.title.text": label, "xaxis.autorange": True}
         label = {"env_steps": "env steps", "seconds": "time"}.get(name, name)
@@ -129,7 +129,7 @@ def _plot(traces: Sequence[Trace], title: str) -> Any:
         buttons.append({"label": label, "method": "update", "args": args})
     menu: dict[str, Any] = {"type": "buttons", "direction": "left", "buttons": buttons}
     menu |= {"x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
-    figure.update_xaxes(_AXIS, title_text=curves.AXES["generation"])
+    figure.update_xaxes(_AXIS, title_text=names.AXES["generation"])
     figure.update_yaxes(_AXIS, title_text=title)
     return figure.update_layout(updatemenus=[menu | {"font": {"size": 11}}])
 

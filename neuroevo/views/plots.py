@@ -6,7 +6,7 @@ from typing import Any
 
 from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import format_count
-from neuroevo.views import curves
+from neuroevo.views import curves, names
 from neuroevo.views.colors import color
 from neuroevo.views.figures import new_figure
 
@@ -40,8 +40,8 @@ def draw(
     Args:
         found: the runs.
         path: the file to write, in the format of its suffix.
-        metric: one of `curves.METRICS`.
-        x: one of `curves.AXES`.
+        metric: one of `names.METRICS`.
+        x: one of `names.AXES`.
         size: width and height in inches.
     """
     import matplotlib
@@ -53,7 +53,7 @@ def draw(
             _draw_one(axes, found[0], x)
         else:
             _draw_several(axes, found, metric, x)
-        axes.set_xlabel(curves.AXES[x])
+        axes.set_xlabel(names.AXES[x])
         if x == "env_steps":
             axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
         axes.margins(x=0.01)
@@ -87,4 +87,4 @@ def _draw_several(axes: Any, found: Sequence[RunRecord], metric: str, x: str) ->
         axes.fill_between(curve.x, *band, color=color(i), alpha=0.2, linewidth=0)
         style = {"color": color(i), "linestyle": _STYLES[i % len(_STYLES)]}
         axes.plot(curve.x, curve.mean, label=label + seeds, **style)
-    axes.set_ylabel(curves.METRICS[metric])
+    axes.set_ylabel(names.METRICS[metric])

@@ -61,7 +61,7 @@ def make_scene(
         units: whether observations are in the environment's units; otherwise they are
             drawn as an image or bars.
         scale: the largest magnitude, for an image's full color or the longest bar.
-        renderer: the renderer of bodies, one of `body_painters.RENDERERS`.
+        renderer: the renderer of bodies, one of `names.RENDERERS`.
     """
     options = config.parts["env"]
     name = config.names["env"].rpartition(":")[2]

@@ -49,7 +49,7 @@ def save(
         recording: the episode to show.
         path: the file to write; see `check_path`.
         fps: frames per second.
-        renderer: the renderer of bodies, one of `body_painters.RENDERERS`.
+        renderer: the renderer of bodies, one of `names.RENDERERS`.
     """
     if path.suffix == ".html":
         atomic_write(path, make_page(recording, fps))

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 
 from neuroevo.environments.brax import bodies, registered, tables
 from neuroevo.environments.options import Option, make_options, option_of
-from neuroevo.errors import UserError, in_one_line
+from neuroevo.environments.problems import check_is_array, making
+from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
 from neuroevo.traits import Bodies
 from neuroevo.types import Environment
@@ -108,11 +109,7 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
     with _quiet():
         # `env.observation_size` would run a reset, op by op, for up to 25 s.
         _, observation = jax.eval_shape(reset, jax.random.key(0))
-    if not hasattr(observation, "shape"):
-        raise UserError(
-            f"environment {type(env).__name__}: its observation is a "
-            f"{type(observation).__name__}; expected one array"
-        )
+    check_is_array(type(env).__name__, observation)
     return Environment(
         spec=Spec(observation.shape, Box((env.action_size,))),
         reset=reset,
@@ -141,14 +138,10 @@ def _construct(options: Any, name: str) -> Any:
     """
     given = dict(vars(options))
     del given["action_repeat"], given["episode_length"]
-    try:
-        with _quiet():
-            import brax.envs
+    with making(name), _quiet():
+        import brax.envs
 
-            return brax.envs.get_environment(name, **given)
-    except Exception as error:  # whatever a constructor raises
-        reason = f"{type(error).__name__}: {in_one_line(error)}"
-        raise UserError(f"environment {name} could not be made: {reason}") from error
+        return brax.envs.get_environment(name, **given)
 
 
 def _read(name: str) -> dict[str, Option]:

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from neuroevo.environments.actions import scale_to
 from neuroevo.environments.gymnax import tables
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
-from neuroevo.errors import UserError, in_one_line
+from neuroevo.environments.problems import check_is_array, making
+from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Action, Environment
 
@@ -135,11 +136,7 @@ def _observer(name: str, space: Any):
         return lambda observation: jax.nn.one_hot(observation, space.n)
 
     def observe(observation):
-        if not hasattr(observation, "shape"):
-            raise UserError(
-                f"environment {name}: its observation is a "
-                f"{type(observation).__name__}; expected one array"
-            )
+        check_is_array(name, observation)
         return jnp.asarray(observation, jnp.float32)
 
     return observe
@@ -200,11 +197,8 @@ def _make(name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
     """
     import gymnax
 
-    try:
+    with making(name):
         return gymnax.make(name, **arguments)
-    except Exception as error:  # whatever the maker of an environment raises
-        reason = f"{type(error).__name__}: {in_one_line(error)}"
-        raise UserError(f"environment {name} could not be made: {reason}") from error
 
 
 def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
