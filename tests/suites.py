@@ -1,0 +1,27 @@
+"""What the tests of environments share."""
+
+import dataclasses
+import subprocess
+import sys
+import textwrap
+
+import jax
+
+LIMIT = 9
+KEYS = jax.random.split(jax.random.key(1), 16)
+
+
+def defaults_of(options: type) -> dict[str, object]:
+    return {field.name: field.default for field in dataclasses.fields(options)}
+
+
+def run(code, cwd=None):
+    """Run `code` in a fresh interpreter, which must say nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys\n" + textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
