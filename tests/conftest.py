@@ -40,7 +40,7 @@ def _forget_programs():
     """Tests compile more programs than one process can hold."""
     yield
     if next(_count) % 8 == 0:
-        compilation.make_room(0.3)
+        compilation.make_room(0.6)
 
 
 @pytest.fixture(scope="module")

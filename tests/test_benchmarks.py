@@ -57,7 +57,9 @@ AGREEING = {
 }
 
 
-@pytest.mark.parametrize("case", AGREEING)
+@pytest.mark.parametrize(
+    "case", ["walk, pairs", pytest.param("cartpole, pairs", marks=pytest.mark.slow)]
+)
 def test_plain_formulation_agrees_on_the_same_genomes(case):
     run = make_run(*AGREEING[case])
     run.initialize()

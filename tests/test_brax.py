@@ -57,7 +57,13 @@ def test_brax_options_are_those_of_brax(name):
     assert ours == {key: option.default for key, option in common.items()} | found
 
 
-@pytest.mark.parametrize("name", brax_tables.OPTIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("hopper", "ant") else pytest.mark.slow)
+        for name in brax_tables.OPTIONS
+    ],
+)
 def test_brax_spec(name):
     options = brax.config(name)
     environment = options().build()

@@ -84,7 +84,13 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+QUICK = {"state-flipped", "progress-gone", "empty"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in DAMAGES],
+)
 def test_the_newest_intact_checkpoint_is_restored(damaged, damage):
     run, path = damaged
     assert restore(run, path) == (5, [])

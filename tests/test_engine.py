@@ -78,7 +78,9 @@ def test_device_count_does_not_matter(devices):
     ("normalization", "changes"),
     [
         pytest.param("running", {"chunk": 1}, marks=pytest.mark.slow),
-        ("running", {"chunk": 64, "decode_chunk": 2}),
+        pytest.param(
+            "running", {"chunk": 64, "decode_chunk": 2}, marks=pytest.mark.slow
+        ),
         ("episode", {"chunk": 64, "devices": 3}),
     ],
 )

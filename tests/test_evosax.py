@@ -130,6 +130,7 @@ def ellipsoid(x):
     return -jnp.sum(10.0 ** jnp.linspace(0, 3, x.shape[-1]) * (x - 1) ** 2, axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MA_ES", "LM_MA_ES", "CMA_ES"])
 def test_matrix_adaptation_solves_an_ellipsoid(name):
     # evosax alone hands MA_ES its candidates unsorted and is 10^8 times worse here,
@@ -138,6 +139,7 @@ def test_matrix_adaptation_solves_an_ellipsoid(name):
     assert (ellipsoid(centers) > (-0.1 if name == "LM_MA_ES" else -1e-8)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dims", "population"), [(1, 16), (2, 64), (4, 256)])
 def test_candidates_may_outnumber_the_dimensions_of_lm_ma_es(dims, population):
     """evosax alone ends 10^8 away from the optimum, or in NaN."""
@@ -145,6 +147,7 @@ def test_candidates_may_outnumber_the_dimensions_of_lm_ma_es(dims, population):
     assert (sphere(centers) > -1e-4).all()
 
 
+@pytest.mark.slow
 def test_rank_m_adapts_its_step_size():
     """evosax alone is at the lower limit of 0.001 after 20 generations, whatever."""
     assert (sphere(search("Rm_ES", 16, sphere, 12, 150, std=0.01)) > -1e-2).all()

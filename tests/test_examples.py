@@ -44,6 +44,7 @@ def test_cartpole_two_pairs(tmp_path, capsys):
     assert "-> left" in out and "-> right" in out
 
 
+@pytest.mark.slow
 def test_hopper(tmp_path):
     """On two devices: where the compiler crashed, see `neuroevo.devices.replicate`."""
     run = load("hopper").main(

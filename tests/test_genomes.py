@@ -431,7 +431,9 @@ def test_few_pairs_are_fine_with_learned_labels_or_continuous_actions():
 # ------------------------------------------------------------- the paper's data sets
 
 
-@pytest.mark.parametrize("name", ["hopper-d4-s0", "breakout-d16-s0"])
+@pytest.mark.parametrize(
+    "name", ["hopper-d4-s0", pytest.param("breakout-d16-s0", marks=pytest.mark.slow)]
+)
 def test_published_genomes_train_a_policy_that_fits_them(name):
     if not (PUBLISHED / f"{name}.npz").exists():
         pytest.skip(f"{PUBLISHED} is not here")

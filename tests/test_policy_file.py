@@ -40,7 +40,9 @@ def logits_in_numpy(p, observation):
     return x @ p["output/kernel"] + p["output/bias"]
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize(
+    "suffix", [".npz", pytest.param(".safetensors", marks=pytest.mark.slow)]
+)
 def test_a_policy_acts_outside_as_it_does_inside(genome, tmp_path, suffix):
     solution = neuroevo.load(genome)
     path = tmp_path / f"policy{suffix}"

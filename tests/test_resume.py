@@ -21,7 +21,13 @@ def test_exact_resume_is_tested_for_every_encoding():
     assert named == set(encodings.names())
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize(
+    "search",  # all others of this file have running statistics
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "running" else [])
+        for name in SEARCHES
+    ],
+)
 def test_resumed_equals_uninterrupted(search, tmp_path):
     options = SEARCHES[search] | {"checkpoint": {"every_generations": 1, "keep": 9}}
     evolve(tmp_path / "whole", 5, **options)
@@ -32,6 +38,14 @@ def test_resumed_equals_uninterrupted(search, tmp_path):
 
 
 # ---------------------------------------------------------------- starting at a genome
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Return the directory of a run of one generation."""
+    path = tmp_path_factory.mktemp("runs") / "first"
+    evolve(path, 1)
+    return path
 
 
 def assert_equal_arrays(one: Path, two: Path):
@@ -104,9 +118,10 @@ def test_a_run_resumes_without_the_file_that_it_was_normalized_by(
         ({"start": "nowhere.npz"}, "no such file"),
     ],
 )
-def test_a_start_that_does_not_fit_leaves_nothing_behind(tmp_path, change, expected):
-    evolve(tmp_path / "first", 1)
-    options = {"start": tmp_path / "first"} | change
+def test_a_start_that_does_not_fit_leaves_nothing_behind(
+    first, tmp_path, change, expected
+):
+    options = {"start": first} | change
     with pytest.raises(UserError) as error:
         evolve(tmp_path / "second", 1, **options)
     assert expected in str(error.value)

@@ -1,5 +1,7 @@
 """Every registered part goes through one tiny run, by its name."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ TINY = {
 }
 # Compiling takes seconds for each. The others run on their own in the tests of
 # strategies, and are traced in those of tasks.
-RUN = {"SNES", "CMA_ES", "DifferentialEvolution", "Pendulum-v1"}
+RUN = {"CMA_ES", "Pendulum-v1", "running", ("dataset", "cnn"), ("direct", "mlp")}
 
 
 def each_of(names):
@@ -79,8 +81,15 @@ def test_strategies(name):
     check(**with_strategy(name))
 
 
-@pytest.mark.parametrize("policy", PARTS["policy"].names())
-@pytest.mark.parametrize("encoding", PARTS["encoding"].names())
+@pytest.mark.parametrize(
+    ("encoding", "policy"),
+    [
+        pytest.param(*both, marks=[] if both in RUN else pytest.mark.slow)
+        for both in itertools.product(
+            PARTS["encoding"].names(), PARTS["policy"].names()
+        )
+    ],
+)
 def test_encodings_and_policies(encoding, policy):
     env = {"name": "Catch-bsuite" if policy != "cnn" else "Breakout-MinAtar"}
     options = {"dataset": {"size": 3, "steps": 2}}.get(encoding, {})
@@ -96,6 +105,6 @@ def test_gymnax_tasks(name):
     check(env={"name": name, "max_steps_in_episode": 3}, encoding="direct")
 
 
-@pytest.mark.parametrize("name", PARTS["normalization"].names())
+@pytest.mark.parametrize("name", each_of(PARTS["normalization"].names()))
 def test_normalizations(name):
     check(env=toy.walk(limit=3), encoding=toy.offset, normalization=name)

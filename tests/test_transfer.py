@@ -171,10 +171,8 @@ FILES = {  # arrays, meta, optimizers, rows to look at
 }
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["of CartPole", *[pytest.param(n, marks=pytest.mark.slow) for n in [*FILES][1:]]],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", FILES)
 def test_every_row_is_what_the_configuration_achieves(case, tmp_path):
     arrays, meta, optimizers, looked_at = FILES[case]
     path = write_genome(tmp_path / "g.npz", arrays, **meta)
