@@ -1,6 +1,7 @@
 """Initial kernels of networks, and the product of an input with a kernel."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -58,18 +59,46 @@ def product(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
     return _vector_matrix(x, kernel)
 
 
-@jax.custom_jvp
+@jax.custom_batching.custom_vmap
 def _vector_matrix(x: Array, kernel: Array) -> Array:
     return x @ kernel
 
 
-@_vector_matrix.defjvp
-def _vector_matrix_jvp(primals, tangents):
-    """Differentiate so that the kernel's gradient has the kernel's own layout.
+@_vector_matrix.def_vmap
+def _vector_matrix_vmap(
+    size: int, batched: Sequence[bool], x: Array, kernel: Array
+) -> tuple[Array, bool]:
+    """Multiply a batch of vectors with one kernel by a product of its own."""
+    del size
+    x_batched, kernel_batched = batched
+    if not kernel_batched:
+        return _rows_matrix(x, kernel), True
+    plain = jax.vmap(jnp.matmul, (0 if x_batched else None, 0))
+    return plain(x, kernel), True
 
-    The gradient that JAX derives is a transposed product. Writing it back in the other
-    order makes training a policy on a few pairs two to five times slower on a CPU.
+
+# Rows up to which the kernel's gradient is a sum of outer products. With more of them,
+# the compiler spends longer on the sum than a matrix product takes.
+_FEW = 16
+
+
+@jax.custom_jvp
+def _rows_matrix(x: Array, kernel: Array) -> Array:
+    return x @ kernel
+
+
+@_rows_matrix.defjvp
+def _rows_matrix_jvp(primals, tangents):
+    """Differentiate so that the kernel's gradient can be fused with the optimizer.
+
+    For few rows, a matrix product writes the gradient to memory for little arithmetic.
+    A sum of outer products, term by term, becomes part of the optimizer's own loop,
+    which makes training a policy on a few pairs about 1.3 times faster on a CPU. (Left
+    as a reduction, jax 0.10 computes it with a library that is four times slower.)
     """
     (x, kernel), (dx, dkernel) = primals, tangents
-    change = dx @ kernel + jnp.sum(x[:, None] * dkernel, axis=0)
-    return _vector_matrix(x, kernel), change
+    if len(x) <= _FEW:
+        change = jnp.stack([jnp.sum(row[:, None] * dkernel, axis=0) for row in x])
+    else:
+        change = x @ dkernel
+    return _rows_matrix(x, kernel), dx @ kernel + change
