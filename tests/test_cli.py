@@ -207,6 +207,7 @@ SAME = {
         "--dry-run --json S",
         "--no-json --dry_run S --json",
     ],
+    "tune": ["--timed 2 --env hopper", "--env=hopper --timed=2"],
     "list": ["envs"],
     "doctor": ["--json", "--no-json --json"],
     "completion": ["bash"],

@@ -21,6 +21,7 @@ COMMANDS = {
     "merge": "merge data sets of several environments into one",
     "transfer": "train other networks from a genome, and measure them",
     "train-policy": "write the parameters of a policy trained from a genome",
+    "tune": "find the fastest batch sizes for a run on this machine",
     "list": "list encodings, envs, strategies, policies, presets, zoo, …",
     "doctor": "check the installation",
     "completion": "write a script that completes commands in your shell",

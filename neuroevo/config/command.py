@@ -12,7 +12,7 @@ from typing import Any
 
 from neuroevo.config import forms, parsing, ranges
 from neuroevo.config.forms import Form
-from neuroevo.config.schema import PARTS, Settings
+from neuroevo.config.schema import PARTS, Search, Settings
 from neuroevo.errors import UserError
 
 ALL = tuple(PARTS)
@@ -53,6 +53,12 @@ class Command:
     def choices(self) -> tuple[str, ...]:
         """The parts that the command's options can choose and change."""
         return self.parts if self.offered is None else self.offered
+
+    @property
+    def search(self) -> frozenset[str]:
+        """The settings that parts may suggest: none if its options define no search."""
+        names = frozenset(field.name for field in dataclasses.fields(self.schema))
+        return names if issubclass(self.schema, Search) else frozenset()
 
     @property
     def trains(self) -> bool:

@@ -113,10 +113,9 @@ def _suggestions(
         if part in command.parts:
             cls = custom[part] if part in custom else PARTS[part].get(chosen[part])
             suggested |= traits(PartTraits, cls).suggests
+    taken = {*command.parts, *command.search}
     for_it = {
-        key: value
-        for key, value in suggested.items()
-        if command.trains or key.partition(".")[0] in command.parts
+        key: value for key, value in suggested.items() if key.partition(".")[0] in taken
     }
     source = "suggestions"
     return _for_command(command, Layer(source, nested(source, for_it)))
@@ -190,9 +189,14 @@ class _Custom:
     """Stands for the options of a part made in Python, which has none to parse."""
 
 
-def without_settings(layer: Layer) -> Layer:
-    """Return `layer` without the settings of training, for a command that has none."""
+def without_settings(layer: Layer, kept: type | None = None) -> Layer:
+    """Return `layer` without the settings of training that a command does not have.
+
+    The command has those that are fields of the class `kept`.
+    """
     settings = {field.name for field in dataclasses.fields(Settings)}
+    if kept is not None:
+        settings -= {field.name for field in dataclasses.fields(kept)}
     values = {
         key: value
         for key, value in layer.values.items()

@@ -185,6 +185,23 @@ def render_sweep(
     console.print("± and interval: of the final returns, over runs", style="dim")
 
 
+def render_tuning(result: Mapping[str, Any], console: Console) -> None:
+    """Print measurements of batch sizes; keys as in `studies.tune.tune`."""
+    titles = ("chunk", "decode chunk", "per generation", "env steps/s")
+    cells = [
+        [
+            str(row["chunk"]),
+            str(row["decode_chunk"]),
+            format_duration(row["seconds"]),
+            format_count(row["env_steps_per_second"]),
+        ]
+        for row in sorted(result["measured"], key=lambda row: row["seconds"])
+    ]
+    print_table(console, [Column(title) for title in titles], cells)
+    found = f"--chunk {result['chunk']} --decode-chunk {result['decode_chunk']}"
+    console.print(f"fastest: {found}", soft_wrap=True)
+
+
 def _spread(result: Mapping[str, Any], name: str, null: str = _NOT_FINITE) -> str:
     """Return a mean with its deviation; `null` if the mean is not a number."""
     mean, std = known(result.get(f"{name}_mean")), known(result.get(f"{name}_std"))

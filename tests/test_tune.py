@@ -1,0 +1,57 @@
+"""``neuroevo tune`` measures batch sizes and names the fastest."""
+
+import json
+
+import toy
+
+from neuroevo.config.custom import parts_in
+from neuroevo.config.layers import Layer
+from neuroevo.config.resolve import resolve
+from neuroevo.studies import tune
+
+OPTIONS = {
+    "env": toy.walk(limit=3),
+    "encoding": toy.offset,
+    "population": 6,
+    "policies": 1,
+    "episodes": 1,
+    "devices": 1,
+}
+
+
+def config(**changes):
+    custom, options = parts_in(OPTIONS | changes)
+    return resolve([Layer("test", options)], custom=custom)
+
+
+def test_the_fastest_of_the_measured_sizes_is_returned(monkeypatch):
+    seconds = {(6, 2): 3.0, (3, 2): 2.0, (3, 1): 1.0}
+    monkeypatch.setattr(
+        tune,
+        "_measure",
+        lambda _, sizes, count: {
+            "seconds": seconds.get(sizes, 9.0),
+            "env_steps_per_second": count,
+        },
+    )
+    monkeypatch.setattr(
+        tune.tuning, "resolve_auto", lambda *_: config(chunk=6, decode_chunk=2)
+    )
+    shown = []
+    found = tune.tune(config(), 5, shown.append)
+    assert (found["chunk"], found["decode_chunk"]) == (3, 1)
+    assert shown == found["measured"]
+    # No chunk is larger than the population, and no decode chunk larger than the chunk.
+    assert [(m["chunk"], m["decode_chunk"]) for m in shown] == [(6, 2), (3, 2), (3, 1)]
+
+
+def test_a_size_that_is_given_stays(run_cli):
+    line = "tune --population 4 --policies 1 --episodes 1 --encoding.steps 1 --timed 1"
+    line += " --env.max-steps-in-episode 3 --chunk 4 --decode-chunk 4 --devices 1"
+    said = run_cli(f"{line} --json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert (found["chunk"], found["decode_chunk"]) == (4, 4)
+    (row,) = found["measured"]
+    assert row["seconds"] > 0 and row["env_steps_per_second"] > 0
+    assert "--chunk 4 --decode-chunk 4" in said.err
