@@ -33,21 +33,17 @@ _PATIENCE = " ".join(
     for name in ("call_warn_stuck_timeout", "call_terminate_timeout", "timeout")
 )
 
-
-_THREADS = "NPROC"  # threads of XLA's pool on a CPU, at least one for each device
 _came_late = False  # whether JAX had started before `configure`
 
 
-def configure(devices: int | None, lengthy: bool = False) -> None:
+def configure(devices: int | None) -> None:
     """Prepare JAX for `devices` devices; call it before the backend starts.
 
     A CPU is split into this many devices, by default one for each core that this
     process may use. The call has no effect if the backend is already running.
 
     While several devices of a CPU run a program, jax 0.11 accumulates about 50 MB of
-    bookkeeping per second until one of its threads is free or the program ends. For
-    `lengthy` programs there is one more thread, which keeps memory flat but costs a
-    quarter of a physics engine's speed.
+    bookkeeping per second until the program ends: calls should be short.
     """
     global _came_late
     flags, count = os.environ.get("XLA_FLAGS", ""), devices or cgroups.cores()
@@ -57,8 +53,6 @@ def configure(devices: int | None, lengthy: bool = False) -> None:
         except RuntimeError:  # the backend runs already
             _came_late = True
             return
-    if lengthy and count > 1:
-        os.environ.setdefault(_THREADS, str(count + 1))
     if "xla_cpu_collective" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_PATIENCE}".strip()
 
@@ -150,28 +144,42 @@ def replicate(function: Callable, devices: Sequence[jax.Device]) -> Callable:
     several processes, each process must call it with the same arguments, and gets the
     result.
     """
+    run = distribute(lambda _, *args: (None, function(*args)), devices)
+    return lambda *args: run(None, *args)[1]
+
+
+def distribute(
+    function: Callable, devices: Sequence[jax.Device], *, in_place: bool = False
+) -> Callable:
+    """Return `function`, run by every device with an argument and a result of its own.
+
+    ``function(own, *args)`` returns ``(own, result)``. Everything but `own` is as for
+    `replicate`. What is passed as `own` is None or the result `own` of another call,
+    which `in_place` overwrites.
+    """
     # The inner jit matters: with more than one CPU device jax 0.11's partitioner
     # crashes on the data-dependent loops of a physics engine that stand directly in
     # the mapped program, and not on those inside a function that it calls.
     mapped = jax.pmap(
-        lambda _, args: jax.jit(function)(*args),
+        lambda each, args: (each[0], *jax.jit(function)(each[1], *args)),
         axis_name=AXIS,
         in_axes=(0, None),
-        out_axes=None,
+        out_axes=(0, 0, None),
         devices=devices,
         axis_size=len(devices),
+        donate_argnums=0 if in_place else (),
     )
     _meet(tuple(devices))
     # What goes in and comes out lies on the devices of this process.
     mesh = jax.sharding.Mesh(np.array(devices), (AXIS,)).local_mesh
-    index = jnp.arange(mesh.size)
+    index = np.arange(mesh.size)  # pmap needs an argument that differs
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
-    def run(*args):
+    def run(own, *args):
         # Arguments lie where results do, or a second call would compile once more.
         args = jax.device_put(args, everywhere)
         # Un-awaited programs with collectives can deadlock on CPU devices.
-        return jax.block_until_ready(mapped(index, args))
+        return jax.block_until_ready(mapped((index, own), args)[1:])
 
     return run
 
@@ -219,23 +227,41 @@ def share(
 ) -> Any:
     """Compute `count` items on all devices, and return all results on each of them.
 
-    Each device calls ``function(args, items, number)`` with its items, int32, of which
-    it must compute the first `number`; it returns arrays with a leading axis for all of
-    them. Items are dealt to the devices in turn, which balances items of varying cost.
-    Only items below `active` are computed.
+    Each device calls ``function(args, items, number)`` with its items, see `deal`, and
+    returns arrays with a leading axis for all of them.
+    """
+    function = jax.jit(function)  # or it would be traced for every use below
+    return gather(function(args, *deal(count, active)), count)
+
+
+def deal(
+    count: int, active: jax.Array | int | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Return this device's share of `count` items, and how many it must compute.
+
+    Items are dealt to the devices in turn, which balances items of varying cost. Of its
+    items, int32, a device computes only the first ones: those below `active`.
     """
     devices = jax.lax.axis_size(AXIS)
     rounds = -(-count // devices)
     device = jax.lax.axis_index(AXIS).astype(jnp.int32)
     active = jnp.asarray(count if active is None else active, jnp.int32)
     items = jnp.minimum(device + devices * jnp.arange(rounds), count - 1)
-    function = jax.jit(function)  # or it would be traced for every use below
-    results = function(args, items, (active - device + devices - 1) // devices)
+    return items, (active - device + devices - 1) // devices
+
+
+def gather(results: Any, count: int) -> Any:
+    """Return the results of all `count` items, given those of this device's share."""
     shapes = jax.eval_shape(lambda: results)
     results = trees.unwrap_keys(results)
     results = jax.lax.all_gather(results, AXIS, axis=1)  # (rounds, devices, …)
     results = jax.tree.map(lambda r: r.reshape(-1, *r.shape[2:])[:count], results)
     return trees.wrap_keys(results, shapes)
+
+
+def every(values: Any) -> Any:
+    """Return the value that each device has, (devices, …), on all of them."""
+    return jax.lax.all_gather(values, AXIS)
 
 
 def share_each(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
+from neuroevo.progress import Allowance, Progress, Spent
 from neuroevo.spaces import Spec
 
 Array = jax.Array
@@ -266,23 +267,32 @@ class Evaluate(Protocol):
     def __call__(self, act: Act, state: TaskState, keys: Key, /) -> Outcome: ...
 
 
+class BeginPlay(Protocol):
+    """Return the progress of `size` groups in `slots` slots before their first step."""
+
+    def __call__(
+        self, load: LoadGroups, state: TaskState, size: int, slots: int, /
+    ) -> Progress: ...
+
+
 class Play(Protocol):
     """Evaluate many policies in groups of `width`, several groups at a time.
 
     Every slot holds a group. As soon as a quarter of the groups have ended, the next
-    ones take their places, so that no policy waits long for another.
+    ones take their places, so that no policy waits long for another. How often a call
+    returns in between does not affect the outcomes.
 
     Args:
         act: acts as a policy, given its parameters.
         load: returns groups by their numbers.
         state: the task's state.
-        size: the number of groups.
         count: number of groups to play, from the first; the outcomes of others are
-        zero.
-        slots: the number of groups that play at once.
+            zero.
+        progress: where to go on.
+        allowance: when to return.
 
     Returns:
-        The outcomes, with leading axes (size, width).
+        The progress, and what the call has done.
     """
 
     def __call__(
@@ -290,11 +300,11 @@ class Play(Protocol):
         act: ActWith,
         load: LoadGroups,
         state: TaskState,
-        size: int,
         count: Array | int,
-        slots: int,
+        progress: Progress,
+        allowance: Allowance,
         /,
-    ) -> Outcome: ...
+    ) -> tuple[Progress, Spent]: ...
 
 
 class UpdateTask(Protocol):
@@ -335,6 +345,7 @@ class Task(NamedTuple):
     spec: Spec
     init: InitTask
     evaluate: Evaluate
+    begin: BeginPlay
     play: Play
     update: UpdateTask
     record: Record

@@ -45,12 +45,12 @@ def _forget_programs():
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Processes that share what they compile, and know of `toy.Walk`."""
+    """Processes that share what they compile, and know of the toys."""
     plugin = tmp_path_factory.mktemp("plugin")
     (plugin / "toy-0.dist-info").mkdir()
     (plugin / "toy-0.dist-info" / "METADATA").write_text("Name: toy\nVersion: 0\n")
     (plugin / "toy-0.dist-info" / "entry_points.txt").write_text(
-        "[neuroevo.envs]\ntoy = toy:Walk\n"
+        "[neuroevo.envs]\ntoy = toy:Walk\nslow-toy = toy:SlowWalk\n"
     )
     paths = [str(plugin), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
     return os.environ | {

@@ -113,53 +113,23 @@ def test_a_straggler_is_waited_for():
     assert done.stdout.startswith("waited") and "stuck" not in done.stderr
 
 
-BUSY = """
-import jax, jax.numpy as jnp, optax, psutil
-from neuroevo import devices
+def test_devices_keep_results_of_their_own():
+    """A call goes on where each device was, and may overwrite what it was given."""
 
-devices.configure(2, lengthy=True)
-optimizer = optax.adam(1e-3)
+    def program(own, by):
+        own = jnp.int32(0) if own is None else own
+        own = own + by + jax.lax.axis_index(devices.AXIS)
+        return own, devices.every(own)
 
-def train(scale):
-    params = [jnp.ones((4, 64)) * scale, jnp.ones((64, 64)) * scale]
-    loss = lambda params: jnp.tanh(jnp.tanh(jnp.ones((4, 4)) @ params[0]) @ params[1])
-
-    def step(_, carry):
-        params, state = carry
-        grads = jax.grad(lambda params: loss(params).sum())(params)
-        updates, state = optimizer.update(grads, state)
-        return optax.apply_updates(params, updates), state
-
-    carry = params, optimizer.init(params)
-    return jax.lax.fori_loop(0, 20, step, carry)[0][0].sum()
-
-def train_some(scale, item):
-    return jax.lax.map(train, (24 * item + jnp.arange(24)) * scale, batch_size=7)
-
-count = 100_000 // 24
-program = devices.replicate(
-    lambda scale, active: devices.share_each(train_some, scale, count, active),
-    jax.devices(),
-)
-resident = lambda: psutil.Process().memory_info().rss
-program(1e-7, 1)
-before = resident()
-program(1e-7, count)
-print("grown by", (resident() - before) // 2**20, "MB")
-"""
-
-
-@pytest.mark.slow
-def test_a_lengthy_program_does_not_gather_memory():
-    """jax 0.11 keeps some 50 MB a second of unclaimed tasks, but for a spare thread."""
-    done = subprocess.run(
-        [sys.executable, "-c", BUSY],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
-    )
-    assert int(done.stdout.split()[2]) < 100
+    mine = jax.devices()[:3]
+    begin = devices.distribute(program, mine)
+    go_on = devices.distribute(program, mine, in_place=True)
+    first, shown = begin(None, 5)
+    np.testing.assert_array_equal(shown, [5, 6, 7])
+    second, shown = go_on(first, 1)
+    np.testing.assert_array_equal(shown, [6, 8, 10])
+    np.testing.assert_array_equal(second, shown)
+    assert first.is_deleted()
 
 
 # --- what the machine allows ----------------------------------------------------------

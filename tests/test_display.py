@@ -298,6 +298,37 @@ def test_plain_lines_are_rare_and_without_escapes():
     assert "warning: the disk is almost full" in lines
 
 
+def test_a_long_generation_shows_how_far_it_is():
+    """Plain lines say so every ten seconds; those of a quick one say nothing."""
+    clock, stream = Clock(), console(terminal=False)
+    with PlainDisplay(header(), stream.file, clock=clock) as display:
+        for seconds in (25, 9):
+            for second in range(seconds):
+                display.progress(second / seconds)
+                clock.now += 1
+            display.update([row(1)])
+    found = re.findall("generation .*", text(stream))
+    assert [line.split("  ")[0] for line in found] == [
+        "generation 1/300: 102 of 256 policies",
+        "generation 1/300: 204 of 256 policies",
+        "generation 1/300",
+        "generation 1/300",
+    ]
+    display = LiveDisplay(header(), console(60), clock=clock)
+    line = LineDisplay(header(), io.StringIO(), clock=clock)
+    for shown in (display, line):
+        shown.compiling("the generation")
+        shown.progress(0.5)
+    rest = Console(width=60, file=io.StringIO(), force_terminal=False)
+    rest.print(display)
+    assert "generation 1/300: 128 of 256 policies" in text(rest)
+    assert "compiling" not in text(rest)
+    assert line._stream.getvalue().rstrip().endswith("128 of 256 policies")
+    display.update([row(1)])
+    rest.print(display)
+    assert "of 256 policies" not in text(rest).split("generation 1")[-1]
+
+
 def test_quiet_keeps_progress_and_warnings_only():
     stream = console()
     with make_display(header(), quiet=True, console=stream) as display:

@@ -23,9 +23,10 @@ from neuroevo.store.directory import SUMMARY
 from neuroevo.store.metrics import read_metrics
 
 NEUROEVO = [sys.executable, "-m", "neuroevo"]
+CARTPOLE = ["--env.max-steps-in-episode", "30"]
+SLOW = ["--env", "slow-toy"]  # a generation takes several calls
 TRAIN = [
-    *("train", "--devices", "1"),
-    *("--env.max-steps-in-episode", "30", "--policy.hidden", "4"),
+    *("train", "--devices", "1", "--policy.hidden", "4"),
     *("--encoding.steps", "3", "--population", "6", "--center-every", "2"),
     *("--final-policies", "0", "--checkpoint.every-generations", "20"),
 ]
@@ -82,8 +83,8 @@ def returns(path):
     return {key: value for key, value in summary.items() if "return" in key}
 
 
-def check_same_as_one(start, path, processes, devices, *options):
-    options = [*options, "--generations", 25, "--run-dir"]
+def check_same_as_one(start, path, processes, devices, *options, env=CARTPOLE):
+    options = [*env, *options, "--generations", 25, "--run-dir"]
     one = [*TRAIN, "--devices", processes * devices, *options, path / "one"]
     several = [*TRAIN, "--devices", devices, *options, path / "several"]
     (alone,) = finish(start(one, 1))
@@ -100,8 +101,9 @@ def check_same_as_one(start, path, processes, devices, *options):
     assert files[0] == files[1]
 
 
-def test_two_processes_do_what_one_does(start, tmp_path):
-    check_same_as_one(start, tmp_path, 2, 1)
+@pytest.mark.parametrize("env", [CARTPOLE, SLOW], ids=["quick", "slow"])
+def test_two_processes_do_what_one_does(start, tmp_path, env):
+    check_same_as_one(start, tmp_path, 2, 1, env=env)
 
 
 @pytest.mark.slow
@@ -120,9 +122,9 @@ def interrupt(processes, path, generation, number, target):
     return read_metrics(path)[-1]["generation"]
 
 
-def check_interrupted_and_resumed(start, path, signals, counts):
+def check_interrupted_and_resumed(start, path, signals, counts, env=CARTPOLE):
     """A run of changing processes, each time interrupted by a signal to one of them."""
-    train, generation = [*TRAIN, "--final-policies", 2, "--run-dir"], 0
+    train, generation = [*TRAIN, *env, "--final-policies", 2, "--run-dir"], 0
     command = [*train, path / "parts"]
     for (number, target), count in zip(signals, counts, strict=False):
         processes = start([*command, "--generations", NO_END], count)
@@ -142,8 +144,10 @@ def check_interrupted_and_resumed(start, path, signals, counts):
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_process_ends_all_and_they_go_on(start, tmp_path):
-    check_interrupted_and_resumed(start, tmp_path, [(signal.SIGTERM, 1)], [2, 2])
+@pytest.mark.parametrize("env", [CARTPOLE, SLOW], ids=["quick", "slow"])
+def test_a_signal_to_one_process_ends_all_and_they_go_on(start, tmp_path, env):
+    signals = [(signal.SIGTERM, 1)]
+    check_interrupted_and_resumed(start, tmp_path, signals, [2, 2], env)
 
 
 @pytest.mark.slow
@@ -168,7 +172,9 @@ def test_a_failure_of_process_0_ends_all(start, tmp_path):
 @pytest.mark.slow
 def test_a_process_that_is_killed_ends_all(start, tmp_path):
     path = tmp_path / "run"
-    processes = start([*TRAIN, "--run-dir", path, "--generations", NO_END], 3)
+    processes = start(
+        [*TRAIN, *CARTPOLE, "--run-dir", path, "--generations", NO_END], 3
+    )
     wait_for_generation(processes[0], path, 30)
     processes[1].kill()
     first, _, third = finish(processes)
@@ -271,7 +277,7 @@ def test_a_cluster_is_detected(start, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         variables["JAX_COORDINATOR_PORT"] = str(free.getsockname()[1])
-    command = [*TRAIN, "--run-dir", tmp_path / "run", "--generations", 2]
+    command = [*TRAIN, *CARTPOLE, "--run-dir", tmp_path / "run", "--generations", 2]
     (said,) = finish(start([*command, "--distributed"], 1, **variables))
     assert said.code == 0, said.err
     assert len(read_metrics(tmp_path / "run")) == 2

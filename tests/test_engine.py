@@ -14,6 +14,7 @@ from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
 from neuroevo.core import engine, keys, layout, trees
+from neuroevo.progress import UNLIMITED, Allowance
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
 from neuroevo.types import Encoding
@@ -107,17 +108,18 @@ def test_what_policies_of_a_seed_share_changes_no_more_than_last_digits():
     )
 
 
-def test_an_environment_is_traced_once():
+@pytest.mark.parametrize("in_steps", [False, True])
+def test_an_environment_is_traced_once(in_steps):
     """Tracing a physics engine takes seconds, which no compilation cache saves."""
     calls = []
 
-    def step(*args):
+    def count(*args):
         calls.append(args)
         return WALK.step(*args)
 
-    run = make_run(env=WALK._replace(step=step))
+    run = make_run(env=WALK._replace(step=count))
     calls.clear()  # what was made in Python has been checked
-    advance(run, 2)
+    _ = step(run, UNLIMITED) if in_steps else advance(run, 2)
     assert len(calls) == 1
 
 
@@ -180,6 +182,42 @@ def test_calls_compose_and_compile_once():
     joined = jax.tree.map(lambda *xs: np.concatenate(xs), *pieces)
     assert_same(log, joined)
     assert_same(whole.state, parts.state)
+
+
+def step(run, allowance):
+    """Run a generation in several calls, and return their number and the report."""
+    steps, calls, over = run.engine.steps, 0, False
+    progress, work = steps.begin(None, run.state)
+    while not over:
+        progress, played = steps.play(progress, work, run.state, allowance)
+        calls, over = calls + 1, played.is_over
+        assert 0 <= np.sum(played.ended) <= played.groups
+    target = np.float32(np.inf)
+    _, (run.state, report) = steps.finish(progress, work, run.state, target)
+    return calls, report
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"normalization": "running", "chunk": 64, "decode_chunk": 2},
+        CARTPOLE | {"devices": 4},
+        pytest.param(CARTPOLE | {"devices": 1}, marks=pytest.mark.slow),
+    ],
+    ids=["walk", "cartpole on 4 devices", "cartpole on 1 device"],
+)
+def test_a_generation_in_several_calls_is_the_same(options):
+    """It stops anywhere: between steps, and before groups of policies enter."""
+    whole, most = make_run(**options), {}
+    log = advance(whole, 3)
+    for seconds in (1e9, 1.5, 5):
+        parts = make_run(**options)
+        allowance = Allowance(*map(np.float32, (seconds, 0.3, 1)))
+        calls, reports = zip(*(step(parts, allowance) for _ in range(3)), strict=True)
+        assert_same(log, jax.tree.map(lambda *xs: np.stack(xs), *reports))
+        assert_same(whole.state, parts.state)
+        most[seconds] = max(calls)
+    assert most[1e9] == 1 < most[5] < most[1.5]
 
 
 def test_center_is_evaluated_at_its_interval():

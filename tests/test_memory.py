@@ -7,7 +7,7 @@ from neuroevo import devices
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
-from neuroevo.run import build, tuning
+from neuroevo.run import tuning
 from neuroevo.run.run import Run
 
 
@@ -63,19 +63,3 @@ def test_devices_that_share_memory_need_it_each():
     with pytest.raises(UserError, match="--devices 1"):
         tuning.check_memory(run.config, run.parts, 2, two - 1)
     assert tuning.check_memory(run.config, run.parts, 2, two) == two
-
-
-@pytest.mark.parametrize(
-    "options, lengthy",
-    [
-        ({"env": "CartPole-v1"}, False),
-        ({"env": "hopper", "population": 64}, False),
-        ({"env": "hopper", "population": 2048}, True),
-    ],
-)
-def test_lengthy_generations_get_a_spare_thread(options, lengthy, monkeypatch):
-    """Without it, they would gather memory: see `devices.configure`."""
-    told = []
-    monkeypatch.setattr(devices, "configure", lambda _, lengthy: told.append(lengthy))
-    build.set_up_jax(resolve.resolve([Layer("test", options)]))
-    assert told == [lengthy]

@@ -3,14 +3,19 @@
 import json
 import os
 import signal
+import time
 import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stored import assert_same_run
 
 import neuroevo
+from neuroevo.core.pace import Pace
+from neuroevo.progress import Allowance
+from neuroevo.run import loop, tuning
 from neuroevo.spaces import Box, Spec
 from neuroevo.store import directory as store
 from neuroevo.store.metrics import METRICS, read_metrics
@@ -184,6 +189,77 @@ def test_a_signal_ends_a_loop_of_runs_after_a_checkpoint(number, tmp_path, finis
     run = neuroevo.evolve(**options, run_dir=tmp_path / "0", resume=True)
     assert leaves_equal(run.genome, finished.genome)
     assert run.summary["best_return_mean"] == finished.summary["best_return_mean"]
+
+
+@pytest.fixture
+def stepping(monkeypatch):
+    """Let every generation take many calls, and hold: count them, and act in one."""
+    monkeypatch.setattr(tuning, "is_lengthy", lambda config: True)
+    step = np.float32([1.0, 1.0, 0.01])  # seconds in a call, for a step, for an entry
+    monkeypatch.setattr(Pace, "allowance", lambda self: Allowance(*step))
+
+    def watch(act):
+        shares, play = [], loop._LongGeneration.step
+
+        def counted(self):
+            share, told = play(self)
+            shares.append(share)
+            act(len(shares))
+            return share, told
+
+        monkeypatch.setattr(loop._LongGeneration, "step", counted)
+        return shares
+
+    return watch
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_long_generation_at_once(number, tmp_path, finished, stepping):
+    """What it has begun is dropped; a later session begins the generation again."""
+    path = tmp_path / "run"
+
+    def interrupt(calls):
+        if calls == 13:
+            os.kill(os.getpid(), number)
+            time.sleep(0.3)  # another thread sees the signal
+
+    shares = stepping(interrupt)
+    with pytest.raises(KeyboardInterrupt, match="resume=True") as error:
+        neuroevo.evolve(**TINY, run_dir=path)
+    assert len(shares) == 13
+    generation = error.value.run.generation
+    assert generation == shares.count(1.0) < TINY["generations"]
+    assert shares[-1] < 1, "the generation had begun, and had not ended"
+    assert len(read_metrics(path)) == generation
+    run = neuroevo.evolve(**TINY, run_dir=path, resume=True)
+    assert_same_run(finished.path, path)
+    assert leaves_equal(run.state.strategy, finished.state.strategy)
+    assert run.summary["best_return_mean"] == finished.summary["best_return_mean"]
+
+
+def test_time_ends_a_long_generation_at_once(finished, tmp_path, stepping, monkeypatch):
+    clock = []
+    shares = stepping(clock.append)
+    monkeypatch.setattr(loop._Session, "elapsed", lambda self: float(len(clock)))
+    run = neuroevo.evolve(**TINY, max_seconds=13, run_dir=tmp_path / "run")
+    assert run.summary["stopped_by"] == "time" and len(shares) == 13
+    assert shares[-1] < 1 and run.generation == shares.count(1.0) > 0
+    options = TINY | {"max_seconds": 999}
+    neuroevo.evolve(**options, run_dir=tmp_path / "run", resume=True)
+    assert_same_run(finished.path, tmp_path / "run")
+
+
+def test_a_run_goes_over_to_steps_if_its_generations_are_slow(finished, monkeypatch):
+    steps, play = [], loop._LongGeneration.step
+    monkeypatch.setattr(loop, "_SLOW", 1e-9)
+    monkeypatch.setattr(
+        loop._LongGeneration, "step", lambda self: steps.append(1) or play(self)
+    )
+    run = neuroevo.evolve(**TINY)
+    assert len(steps) >= TINY["generations"] - 1
+    assert [row | {"seconds": 0} for row in run.metrics] == [
+        row | {"seconds": 0} for row in finished.metrics
+    ]
 
 
 def test_runs_leave_no_file_open():

@@ -10,6 +10,7 @@ import pytest
 from compilations import counting_compilations
 
 from neuroevo.environments.gymnax import suite as gymnax
+from neuroevo.progress import UNLIMITED
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
 from neuroevo.tasks.recording import SEGMENT
@@ -168,6 +169,11 @@ def test_the_loop_ends_with_the_last_episode(longest):
     assert len(calls) in (turns, 4 * turns)  # depending on how jax batches callbacks
 
 
+def play(task, act, load, state, size, count, slots):
+    progress = task.begin(load, state, size, slots)
+    return task.play(act, load, state, count, progress, UNLIMITED)[0].outcomes
+
+
 @pytest.mark.parametrize("name", ["running", "episode"])
 @pytest.mark.parametrize(
     ("width", "slots", "count"),
@@ -192,7 +198,7 @@ def test_playing_groups_equals_playing_policies_alone(name, width, slots, count)
     def load(rows):
         return Group(weights[rows], keys[rows], valid[rows])
 
-    together = jax.jit(lambda n: task.play(act_by, load, state, size, n, slots))(count)
+    together = jax.jit(lambda n: play(task, act_by, load, state, size, n, slots))(count)
     evaluate = jax.jit(lambda w, keys: task.evaluate(linear(w), state, keys))
     for row in range(count):
         for column in range(width):
@@ -228,8 +234,8 @@ def test_a_group_that_has_ended_makes_room():
 
     environment = Environment(Spec((2,), Discrete(99)), reset, step, 100)
     task = make_task(environment, NoNormalization().build((2,)))
-    play = functools.partial(task.play, lambda life, *_: life, load, ())
-    lengths = jax.jit(lambda: play(rows, rows, 2).lengths)()
+    play_all = functools.partial(play, task, lambda life, *_: life, load, ())
+    lengths = jax.jit(lambda: play_all(rows, rows, 2).lengths)()
     jax.effects_barrier()
     np.testing.assert_array_equal(lengths[:, 0, 0], [long] + [short] * (rows - 1))
     # Beside the long group the 29 short ones pass, one after the other.

@@ -1,6 +1,7 @@
 """Parts that cost nothing to compile, for tests of everything around them."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,13 @@ class Walk:
 
     def build(self) -> Environment:
         return walk(limit=self.limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class SlowWalk(Walk):
+    """The walk as if it were a physics engine: each generation takes several calls."""
+
+    slow: ClassVar[bool] = True
 
 
 def offset(policy, spec):

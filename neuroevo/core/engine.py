@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices
-from neuroevo.core import evaluation, keys, trees
-from neuroevo.core.evaluation import Evaluator
+from neuroevo.core import evaluation, keys, steps, trees
+from neuroevo.core.evaluation import Evaluator, Given, Played, Trial
 from neuroevo.core.keys import SearchKeys
 from neuroevo.core.layout import Block
 from neuroevo.core.spread import spread
+from neuroevo.core.steps import Steps
+from neuroevo.progress import UNLIMITED, Allowance, Progress
 from neuroevo.types import (
     Array,
     Genome,
@@ -103,6 +105,7 @@ class Engine(NamedTuple):
         advance: runs generations until a limit is met; returns the state, the number of
             generations, and their reports: arrays of length `LOG_SIZE`, valid up to
             that number.
+        steps: runs one generation, for those that take long.
         center: returns the strategy's current answer.
         evaluate: takes G genomes (with a leading axis), the task's state, P keys of
             policies and ``episodes``; returns the outcomes (G, P, …). The i-th policies
@@ -111,6 +114,7 @@ class Engine(NamedTuple):
 
     init: Callable[..., State]
     advance: Callable[[State, Budget], tuple[State, Array, Report]]
+    steps: Steps
     center: Callable[[State], Answer]
     evaluate: Callable[..., Outcome]
 
@@ -121,6 +125,7 @@ class _Search(NamedTuple):
     evaluator: Evaluator
     strategy: Strategy
     plan: Plan
+    trial: Trial
 
 
 class _Candidates(NamedTuple):
@@ -135,6 +140,14 @@ class _Candidates(NamedTuple):
     center: Genome
 
 
+class Work(NamedTuple):
+    """What a generation evaluates, and what the strategy keeps for `tell`."""
+
+    given: Given  # the genomes are `_Candidates`
+    asked: StrategyState
+    center_due: Array  # bool
+
+
 def make_engine(
     evaluator: Evaluator,
     strategy: Strategy,
@@ -145,19 +158,40 @@ def make_engine(
 
     The results do not depend on the number of devices.
     """
-    search = _Search(evaluator, strategy, plan)
+    search = _Search(evaluator, strategy, plan, _trial(plan))
+    generation = Steps(
+        devices.distribute(functools.partial(_begin, search), on),
+        devices.distribute(functools.partial(_play, search), on, in_place=True),
+        devices.distribute(functools.partial(_finish, search), on),
+    )
 
     @functools.cache
-    def evaluate(episodes: int) -> Callable[..., Outcome]:
-        each = functools.partial(_evaluate, evaluator, episodes)
-        return devices.replicate(each, on)
+    def make_evaluate(episodes: int) -> Callable[..., Outcome]:
+        return steps.make_evaluate(evaluator, episodes, on)
 
     return Engine(
         init=jax.jit(functools.partial(_init, search)),
         advance=devices.replicate(functools.partial(_advance, search), on),
+        steps=generation,
         center=jax.jit(functools.partial(_center, strategy)),
-        evaluate=lambda *args, episodes: evaluate(episodes)(*args),
+        evaluate=lambda *args, episodes: make_evaluate(episodes)(*args),
     )
+
+
+def _trial(plan: Plan) -> Trial:
+    """Return what a generation evaluates: the population, then the center."""
+
+    def pick(candidates: _Candidates, index: Array) -> Genome:
+        """Return a candidate, or the center by the index that follows them."""
+        return jax.tree.map(
+            lambda xs, x: jnp.where(index < plan.population, xs[index], x), *candidates
+        )
+
+    blocks = [
+        Block(np.arange(plan.population), plan.policies),
+        Block(np.array([plan.population]), plan.center_policies),
+    ]
+    return Trial(blocks, pick, plan.episodes)
 
 
 def _init(search: _Search, drawn: SearchKeys, genome: Genome | None = None) -> State:
@@ -177,21 +211,6 @@ def _init(search: _Search, drawn: SearchKeys, genome: Genome | None = None) -> S
 
 def _center(strategy: Strategy, state: State) -> Answer:
     return Answer(strategy.center(state.strategy), state.task)
-
-
-def _evaluate(
-    evaluator: Evaluator,
-    episodes: int,
-    genomes: Genome,
-    task: TaskState,
-    policy_keys: Key,
-) -> Outcome:
-    count = jax.tree.leaves(genomes)[0].shape[0]
-    blocks = [Block(np.arange(count), len(policy_keys))]
-    (outcomes,) = evaluation.evaluate(
-        evaluator, blocks, trees.take, genomes, policy_keys, episodes, task
-    )
-    return outcomes
 
 
 def _advance(
@@ -222,17 +241,61 @@ def _advance(
 
 def _generation(search: _Search, state: State, target: Array) -> tuple[State, Report]:
     """Ask for candidates, evaluate them, and tell the strategy."""
-    drawn = keys.generation(state.key, state.generation)
-    alone = functools.partial(devices.alone, state.generation >= 0)
-    center_due = state.generation % search.plan.center_every == 0
+    progress, work = _begin(search, None, state)
+    progress, _ = _play(search, progress, work, state, UNLIMITED)
+    _, told = _finish(search, progress, work, state, target)
+    return told
 
-    ask = functools.partial(_ask, search.strategy)
-    candidates, asked = alone(ask, drawn.ask, state.strategy)
-    outcomes = _evaluate_all(search, candidates, drawn.evaluation, state, center_due)
-    tell = functools.partial(_tell, search)
-    return alone(
-        tell, drawn.tell, candidates, outcomes, asked, state, target, center_due
+
+def _begin(search: _Search, _: None, state: State) -> tuple[Progress, Work]:
+    """Ask for candidates, and prepare their evaluation."""
+    evaluator, strategy, plan, trial = search
+    drawn = keys.generation(state.key, state.generation)
+    center_due = state.generation % plan.center_every == 0
+    ask = functools.partial(_ask, strategy)
+    candidates, asked = _alone(state)(ask, drawn.ask, state.strategy)
+    given = evaluation.prepare(
+        evaluator,
+        trial,
+        candidates,
+        keys.policy_keys(drawn.evaluation, plan.policies + plan.center_policies),
+        active=1 + center_due,
     )
+    progress = evaluation.begin(evaluator, trial, given, state.task)
+    return progress, Work(given, asked, center_due)
+
+
+def _play(
+    search: _Search, progress: Progress, work: Work, state: State, allowance: Allowance
+) -> tuple[Progress, Played]:
+    """Evaluate the population, and the center if it is due."""
+    evaluator, _, _, trial = search
+    return evaluation.play(
+        evaluator, trial, work.given, state.task, progress, allowance
+    )
+
+
+def _finish(
+    search: _Search, progress: Progress, work: Work, state: State, target: Array
+) -> tuple[None, tuple[State, Report]]:
+    """Tell the strategy."""
+    outcomes = evaluation.outcomes(search.evaluator, search.trial, progress)
+    key = keys.generation(state.key, state.generation).tell
+    tell = functools.partial(_tell, search)
+    return None, _alone(state)(
+        tell,
+        key,
+        work.given.genomes,
+        outcomes,
+        work.asked,
+        state,
+        target,
+        work.center_due,
+    )
+
+
+def _alone(state: State) -> Callable[..., Any]:
+    return functools.partial(devices.alone, state.generation >= 0)
 
 
 def _ask(
@@ -240,33 +303,6 @@ def _ask(
 ) -> tuple[_Candidates, StrategyState]:
     population, asked = strategy.ask(key, state)
     return _Candidates(population, strategy.center(state)), asked
-
-
-def _evaluate_all(
-    search: _Search, candidates: _Candidates, key: Key, state: State, center_due: Array
-) -> list[Outcome]:
-    """Return the outcomes of the population, and of the center if it is due."""
-    plan = search.plan
-
-    def pick(candidates: _Candidates, index: Array) -> Genome:
-        """Return a candidate, or the center by the index that follows them."""
-        return jax.tree.map(
-            lambda xs, x: jnp.where(index < plan.population, xs[index], x), *candidates
-        )
-
-    return evaluation.evaluate(
-        search.evaluator,
-        [
-            Block(np.arange(plan.population), plan.policies),
-            Block(np.array([plan.population]), plan.center_policies),
-        ],
-        pick,
-        candidates,
-        keys.policy_keys(key, plan.policies + plan.center_policies),
-        plan.episodes,
-        state.task,
-        active=1 + center_due,
-    )
 
 
 def _tell(

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from neuroevo import devices
 from neuroevo.core import keys, trees
 from neuroevo.core.layout import Block, Layout, lay_out
+from neuroevo.progress import Allowance, Progress, Spent
 from neuroevo.types import (
     Action,
     ActWith,
@@ -17,6 +19,7 @@ from neuroevo.types import (
     Genome,
     Group,
     Key,
+    LoadGroups,
     Observation,
     Outcome,
     Params,
@@ -46,47 +49,60 @@ class Evaluator(NamedTuple):
     sizes: Sizes
 
 
-class _Given(NamedTuple):
-    """The arrays that a device needs to evaluate any of the policies."""
-
-    genomes: Any
-    starts: Start  # (keys, …)
-    episodes: Key  # (keys,)
-    task: TaskState
-
-
-def evaluate(
-    evaluator: Evaluator,
-    blocks: Sequence[Block],
-    pick: Pick,
-    genomes: Any,
-    policy_keys: Key,
-    episodes: int,
-    task_state: TaskState,
-    active: Array | None = None,
-) -> list[Outcome]:
-    """Evaluate fresh policies of each genome in each block.
+class Trial(NamedTuple):
+    """What an evaluation consists of.
 
     Policies of one key share their initial parameters and the randomness of their
     episodes: common random numbers, which make candidates comparable.
+    """
+
+    blocks: Sequence[Block]  # the genomes, with the number of policies of each
+    pick: Pick  # returns one of the genomes by its index in a block
+    episodes: int  # of each policy
+
+
+class Given(NamedTuple):
+    """The arrays that a device needs to evaluate any of the policies."""
+
+    genomes: Any  # the collection that `Trial.pick` selects from
+    starts: Start  # (keys, …)
+    episodes: Key  # (keys,)
+    groups: Array  # int32: number of groups to evaluate, from the first
+
+
+class Played(NamedTuple):
+    """How far an evaluation is after a call of `play`."""
+
+    ended: Array  # (devices,) int32: groups whose outcome is known
+    groups: Array  # int32: groups to evaluate
+    spent: Spent  # (devices,) in this call
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all outcomes are known."""
+        return int(np.sum(self.ended)) == int(self.groups)
+
+
+def prepare(
+    evaluator: Evaluator,
+    trial: Trial,
+    genomes: Any,
+    policy_keys: Key,
+    active: Array | None = None,
+) -> Given:
+    """Do what all candidates share, on all devices.
 
     Args:
         evaluator: the parts.
-        blocks: the genomes, with the number of policies of each.
-        pick: returns one of the genomes by its index in a block.
-        genomes: the collection that `pick` selects from.
+        trial: what to evaluate.
+        genomes: the collection that `trial.pick` selects from.
         policy_keys: the keys of the policies of all blocks, one block after another.
-        episodes: number of episodes of each policy.
-        task_state: the task's state.
         active: number of blocks to evaluate, from the first; None for all.
-
-    Returns:
-        The outcomes of each block, (G, policies, …).
     """
-    encoding = evaluator.encoding
-    layout = lay_out(blocks, evaluator.sizes.width)
+    encoding, layout = evaluator.encoding, _lay_out(evaluator, trial)
+    last = len(trial.blocks) if active is None else active
     count_groups, count_keys = (
-        None if active is None else jnp.asarray(ends)[active]
+        jnp.asarray(ends, jnp.int32)[last]
         for ends in (layout.group_ends, layout.key_ends)
     )
     of_policies = jax.vmap(keys.of_policy)(policy_keys)
@@ -96,29 +112,64 @@ def evaluate(
         len(policy_keys),
         count_keys,
     )
+    return Given(genomes, starts, of_policies.episodes, count_groups)
 
-    def play(given: _Given, groups: Array, count: Array) -> Outcome:
-        """Return the outcomes of the first `count` of `groups`."""
-        slots = max(1, evaluator.sizes.chunk // layout.width)
 
-        def load(i: Array) -> Group:
-            return _load(evaluator, layout, pick, given, groups[i], episodes)
+def begin(
+    evaluator: Evaluator, trial: Trial, given: Given, task: TaskState
+) -> Progress:
+    """Return this device's progress before its first step."""
+    load, items, _ = _share(evaluator, trial, given)
+    width = _lay_out(evaluator, trial).width
+    slots = max(1, evaluator.sizes.chunk // width)
+    return evaluator.task.begin(load, task, len(items), slots)
 
-        act = act_with(evaluator.policy)
-        return evaluator.task.play(act, load, given.task, len(groups), count, slots)
 
-    given = _Given(genomes, starts, of_policies.episodes, task_state)
-    outcomes = devices.share(play, given, len(layout.keys), count_groups)
-    return [jax.tree.map(part, outcomes) for part in layout.parts]
+def play(
+    evaluator: Evaluator,
+    trial: Trial,
+    given: Given,
+    task: TaskState,
+    progress: Progress,
+    allowance: Allowance,
+) -> tuple[Progress, Played]:
+    """Let this device play its policies until all have ended, or `allowance` is spent.
+
+    How often this is called does not affect the outcomes.
+    """
+    load, _, count = _share(evaluator, trial, given)
+    act = act_with(evaluator.policy)
+    progress, spent = evaluator.task.play(act, load, task, count, progress, allowance)
+    ended, spent = devices.every((progress.ended, spent))
+    return progress, Played(ended, given.groups, spent)
+
+
+def outcomes(evaluator: Evaluator, trial: Trial, progress: Progress) -> list[Outcome]:
+    """Return the outcomes of each block, (G, policies, …), from all devices."""
+    layout = _lay_out(evaluator, trial)
+    found = devices.gather(progress.outcomes, len(layout.keys))
+    return [jax.tree.map(part, found) for part in layout.parts]
+
+
+def _lay_out(evaluator: Evaluator, trial: Trial) -> Layout:
+    return lay_out(trial.blocks, evaluator.sizes.width)
+
+
+def _share(
+    evaluator: Evaluator, trial: Trial, given: Given
+) -> tuple[LoadGroups, Array, Array]:
+    """Return what loads this device's groups, their numbers, and how many to play."""
+    layout = _lay_out(evaluator, trial)
+    groups, count = devices.deal(len(layout.keys), given.groups)
+
+    def load(i: Array) -> Group:
+        return _load(evaluator, layout, trial, given, groups[i])
+
+    return load, groups, count
 
 
 def _load(
-    evaluator: Evaluator,
-    layout: Layout,
-    pick: Pick,
-    given: _Given,
-    groups: Array,
-    episodes: int,
+    evaluator: Evaluator, layout: Layout, trial: Trial, given: Given, groups: Array
 ) -> Group:
     """Return groups by their numbers in `layout`, their policies decoded."""
     width = layout.width
@@ -126,7 +177,7 @@ def _load(
 
     def decode(i: Array) -> Params:
         start = trees.take(given.starts, key_of[i // width])
-        return evaluator.encoding.decode(pick(given.genomes, genome_of[i]), start)
+        return evaluator.encoding.decode(trial.pick(given.genomes, genome_of[i]), start)
 
     policies = (groups[:, None] * width + jnp.arange(width)).reshape(-1)
     params = trees.map_batches(decode, policies, evaluator.sizes.decode_chunk)
@@ -135,7 +186,7 @@ def _load(
         lambda x: x.reshape(-1, width, *x.shape[1:]), (params, valid)
     )
     of_groups = given.episodes[key_of[groups]]
-    episode_keys = jax.vmap(keys.episode_keys, (0, None))(of_groups, episodes)
+    episode_keys = jax.vmap(keys.episode_keys, (0, None))(of_groups, trial.episodes)
     return Group(params, episode_keys, valid)
 
 

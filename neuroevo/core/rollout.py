@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from neuroevo.core import keys, trees
 from neuroevo.core.keys import EpisodeKeys
+from neuroevo.progress import Allowance, Progress, Spent
 from neuroevo.types import (
     Act,
     Action,
@@ -78,60 +79,84 @@ class Slots(NamedTuple):
     episodes: Episodes  # (S, width, E, …)
 
 
+def begin(
+    dynamics: Dynamics, load: LoadGroups, state: TaskState, size: int, slots: int
+) -> Progress:
+    """Return the progress before the first step: see `types.BeginPlay`."""
+    slots = min(slots, size)
+    enter = functools.partial(_enter, dynamics, load, state, size)
+    empty = trees.zeros(slots, jax.eval_shape(enter, jnp.arange(slots)))
+    empty = empty._replace(group=jnp.full(slots, size))
+    outcomes = jax.eval_shape(functools.partial(_outcomes, dynamics), empty)
+    return Progress(jnp.int32(0), jnp.int32(0), empty, trees.zeros(size, outcomes))
+
+
 def play(
     dynamics: Dynamics,
     act: ActWith,
     load: LoadGroups,
     state: TaskState,
-    size: int,
     count: Array | int,
-    slots: int,
-) -> Outcome:
-    """Return the outcomes of all groups, (size, width, …): see `types.Play`."""
-    slots = min(slots, size)
+    progress: Progress,
+    allowance: Allowance,
+) -> tuple[Progress, Spent]:
+    """Play until all groups have ended or `allowance` is spent: see `types.Play`."""
+    slots, size = len(progress.slots.t), len(progress.outcomes.returns)
     # The number of groups that enter at a time: all of them if each has a slot. If not,
     # a few, so that slots do not stay empty; decoding some together is cheaper.
     batch = slots if slots == size else max(1, slots // 4)
-    enter = functools.partial(_enter, dynamics, load, state, size, count)
-    advance = functools.partial(_advance, dynamics, act, state)
+    enter = functools.partial(_enter, dynamics, load, state, count)
 
-    def next_groups(carry):
-        entered, now, outcomes = carry
-        groups = entered + jnp.arange(batch)
-        busy = _busy(dynamics, now.t, now.episodes)
-        free = jnp.argsort(busy, stable=True)[:batch]
-        now = jax.tree.map(lambda x, y: x.at[free].set(y), now, enter(groups))
-        now = advance(now, jnp.where(entered + batch < count, batch, slots))
-        busy = _busy(dynamics, now.t, now.episodes)
-        ended = jnp.where(busy, size, now.group)
+    def affordable(spent: Spent) -> Array:
+        cost = spent.steps * allowance.step + spent.entries * allowance.entry
+        return cost < allowance.seconds
+
+    def unfinished(carry):
+        progress, spent = carry
+        return (progress.ended < count) & affordable(spent)
+
+    def proceed(carry):
+        (entered, _, now, outcomes), spent = carry
+        entered, now, spent = jax.lax.while_loop(
+            has_room, next_groups, (entered, now, spent)
+        )
+        wanted = jnp.where(entered < count, batch, slots)
+        now, spent = _advance(dynamics, act, state, now, wanted, affordable, spent)
+        busy = _busy(dynamics, now)
+        known = jnp.where(busy, size, now.group)
         outcomes = jax.tree.map(
-            lambda x, y: x.at[ended].set(y, mode="drop"),
+            lambda x, y: x.at[known].set(y, mode="drop"),
             outcomes,
             _outcomes(dynamics, now),
         )
-        return entered + batch, now, outcomes
+        ended = jnp.minimum(entered, count) - jnp.sum(busy)
+        return Progress(entered, ended, now, outcomes), spent
 
-    empty = trees.zeros(slots, jax.eval_shape(enter, jnp.arange(batch)))
-    empty = empty._replace(group=jnp.full(slots, size))
-    shapes = jax.eval_shape(functools.partial(_outcomes, dynamics), empty)
-    _, _, outcomes = jax.lax.while_loop(
-        lambda carry: carry[0] < count,
-        next_groups,
-        (jnp.int32(0), empty, trees.zeros(size, shapes)),
-    )
-    return outcomes
+    def has_room(carry):
+        entered, now, spent = carry
+        free = jnp.sum(~_busy(dynamics, now))
+        return (free >= batch) & (entered < count) & affordable(spent)
+
+    def next_groups(carry):
+        entered, now, spent = carry
+        free = jnp.argsort(_busy(dynamics, now), stable=True)[:batch]
+        entering = enter(entered + jnp.arange(batch))
+        now = jax.tree.map(lambda x, y: x.at[free].set(y), now, entering)
+        return entered + batch, now, spent._replace(entries=spent.entries + 1)
+
+    nothing = Spent(jnp.int32(0), jnp.int32(0))
+    return jax.lax.while_loop(unfinished, proceed, (progress, nothing))
 
 
 def _enter(
     dynamics: Dynamics,
     load: LoadGroups,
     state: TaskState,
-    size: int,
     count: Array | int,
     groups: Array,
 ) -> Slots:
     """Return slots with `groups` at the beginning of their episodes."""
-    loaded = load(jnp.clip(groups, 0, size - 1))
+    loaded = load(jnp.clip(groups, 0, count - 1))
     drawn = split(loaded.keys)
     episodes = jax.vmap(functools.partial(dynamics.begin, state))(drawn.reset)
     width = loaded.valid.shape[1]
@@ -147,28 +172,37 @@ def _enter(
     )
 
 
-def _busy(dynamics: Dynamics, t: Array, episodes: Episodes) -> Array:
+def _busy(dynamics: Dynamics, now: Slots) -> Array:
     """Return which slots have an episode that has not ended, (S,) bool."""
-    return episodes.alive.any(axis=(1, 2)) & (t < dynamics.max_steps)
+    return now.episodes.alive.any(axis=(1, 2)) & (now.t < dynamics.max_steps)
 
 
 def _advance(
-    dynamics: Dynamics, act: ActWith, state: TaskState, now: Slots, wanted: Array
-) -> Slots:
-    """Take steps until `wanted` slots are free."""
+    dynamics: Dynamics,
+    act: ActWith,
+    state: TaskState,
+    now: Slots,
+    wanted: Array,
+    affordable: Callable[[Spent], Array],
+    spent: Spent,
+) -> tuple[Slots, Spent]:
+    """Take steps until `wanted` slots are free, or as many as are affordable."""
     impl = keys.IMPLEMENTATION
     moves = Moves(*jax.random.wrap_key_data(now.moves.swapaxes(0, 1), impl=impl))
     step = jax.vmap(functools.partial(_step, dynamics, act, state))
 
     def going(carry):
-        return jnp.sum(~_busy(dynamics, *carry)) < wanted
+        t, episodes, spent = carry
+        busy = _busy(dynamics, now._replace(t=t, episodes=episodes))
+        return (jnp.sum(~busy) < wanted) & affordable(spent)
 
     def body(carry):
-        t, episodes = carry
-        return t + 1, step(moves, t, now.params, episodes)
+        t, episodes, spent = carry
+        episodes = step(moves, t, now.params, episodes)
+        return t + 1, episodes, spent._replace(steps=spent.steps + 1)
 
-    t, episodes = jax.lax.while_loop(going, body, (now.t, now.episodes))
-    return now._replace(t=t, episodes=episodes)
+    t, episodes, spent = jax.lax.while_loop(going, body, (now.t, now.episodes, spent))
+    return now._replace(t=t, episodes=episodes), spent
 
 
 def _step(

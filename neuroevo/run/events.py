@@ -44,6 +44,9 @@ class Display(Protocol):
     def compiling(self, what: str) -> None:
         """Show that `what` is being compiled, until the next `update`."""
 
+    def progress(self, share: float) -> None:
+        """Show which share of a long generation is done, until the next `update`."""
+
     def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Show new generations: rows of ``metrics.jsonl``, in order."""
 
@@ -55,6 +58,9 @@ class Silent(contextlib.nullcontext):
     """A display that shows only warnings, as Python warnings."""
 
     def compiling(self, what: str) -> None:
+        """Show nothing."""
+
+    def progress(self, share: float) -> None:
         """Show nothing."""
 
     def update(self, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import multihost
 from neuroevo.core import engine
+from neuroevo.core.pace import CALL_SECONDS, Pace
 from neuroevo.errors import UserError
-from neuroevo.run import debugging, results
+from neuroevo.run import debugging, results, tuning
 from neuroevo.run.events import Display, Header, Silent
 from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Counters, Run
@@ -19,7 +21,7 @@ from neuroevo.store.directory import RunDirectory
 
 INTERRUPTED = "interrupted"
 _INT32_MAX = np.iinfo(np.int32).max
-_CALL_SECONDS = 1.0  # how long the host aims to be away from the display
+_SLOW = 4  # seconds of a generation that is better run in several calls
 
 
 def train(
@@ -58,10 +60,10 @@ def train(
         session.begin()
         while True:
             # Clocks and signals differ between processes.
-            reason, run.signal, generations = multihost.agree(session.decide, stop())
+            reason, run.signal, *plan = multihost.agree(session.decide, stop())
             if reason:
                 break
-            rows = session.advance(generations)
+            rows = session.advance(*plan)
             session.report(rows)
             if callback:
                 for row in rows:
@@ -70,7 +72,12 @@ def train(
 
 
 class _Session:
-    """The work of one process on a run: from its current state to a limit or signal."""
+    """The work of one process on a run: from its current state to a limit or signal.
+
+    Quick generations take place several in a compiled call, and long ones in several
+    calls. What has begun of a long one is dropped when the run ends: a later session
+    begins it again.
+    """
 
     def __init__(
         self,
@@ -83,6 +90,8 @@ class _Session:
         self.run, self.directory, self.show = run, directory, show
         self.recorder, self.debug_nans = recorder, debug_nans
         self.pace = _Pace(run.config.settings)
+        self.stepwise = tuning.is_lengthy(run.config)
+        self.long = _LongGeneration(run)
         self.began = time.monotonic() - run.counters.seconds
 
     def begin(self) -> None:
@@ -91,38 +100,67 @@ class _Session:
         self.warn(self.recorder.catch_up())
         self.show.compiling("the generation")
         before = self.run.counters.seconds
-        self.compute(0)  # compiles without running anything
+        if self.stepwise:
+            self.long.compile()
+            self.run.counters.seconds = self.elapsed()
+        else:
+            self.compute(0)  # compiles without running anything
         self.run.counters.compile_seconds += self.run.counters.seconds - before
 
     def decide(self, signals: Sequence[int | None]) -> list[Any]:
-        """Return why the run ends here, or else the limits of the next call."""
+        """Return why the run ends here, or else what the next call is to do."""
         signal = next(filter(None, signals), None)
         reason = limit_reached(self.run) or (INTERRUPTED if signal else None)
-        return [reason, signal, self.pace.generations(self.run.generation)]
+        stepwise = self.stepwise or self.pace.is_slow
+        return [reason, signal, stepwise, self.pace.generations(self.run.generation)]
 
-    def advance(self, generations: int) -> list[dict[str, Any]]:
-        """Run at most this many generations, and return their metrics."""
+    def advance(self, stepwise: bool, generations: int) -> list[dict[str, Any]]:
+        """Run some generations, or a part of one, and return new metrics."""
+        self.stepwise = stepwise
+        if stepwise:
+            return self.step()
         before = self.run.counters.seconds
         rows = self.compute(generations)
         self.pace.measure(len(rows), self.run.counters.seconds - before)
         return rows
 
+    def step(self) -> list[dict[str, Any]]:
+        """Run a part of a generation; return its metrics at its end."""
+        share, told = self.long.step()
+        if told is None:
+            self.run.counters.seconds = self.elapsed()
+            self.show.progress(share)
+            return []
+        return self.take(*told)
+
     def compute(self, generations: int) -> list[dict[str, Any]]:
-        """Call the compiled program for this many generations."""
+        """Run at most this many generations in one call, and return their metrics."""
         run = self.run
         limits = call_limits(run.config.settings, run.counters, generations)
-        before = run.state
-        run.state, done, log = run.engine.advance(before, limits)
+        return self.take(*run.engine.advance(run.state, limits))
+
+    def take(
+        self, state: engine.State, done: jax.Array, log: engine.Report
+    ) -> list[dict[str, Any]]:
+        """Go on to `state`, `done` generations later, and return their metrics."""
+        run, before = self.run, self.run.state
+        run.state = state
         _check_finite(run, before, int(done), log, self.debug_nans)
-        now = time.monotonic() - self.began
+        now = self.elapsed()
         rows = results.metrics(run, int(done), log, now)
         run.counters.seconds = now
         if rows:
             run.counters.env_steps = rows[-1]["env_steps"]
         return rows
 
+    def elapsed(self) -> float:
+        """Return the seconds since the run began, over all its sessions."""
+        return time.monotonic() - self.began
+
     def report(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write and show the metrics of new generations."""
+        """Write and show the metrics of new generations, if there are any."""
+        if not rows:
+            return
         self.run.take_in(rows)
         if self.directory:
             self.directory.append_metrics(rows)
@@ -168,7 +206,7 @@ class _Session:
         if np.isfinite(final["return_mean"]) and not worse:
             run.choose_center()
             best = final
-        run.counters.seconds = time.monotonic() - self.began
+        run.counters.seconds = self.elapsed()
         return {"final": final, "best": best}
 
     def warn(self, problems: Sequence[str]) -> None:
@@ -189,8 +227,10 @@ def _check_finite(
     if not len(indices):
         return
     if debug_nans:
-        limits = call_limits(run.config.settings, Counters(), int(indices[0]))
-        state, _, _ = run.engine.advance(before, limits)
+        state = before
+        if indices[0]:
+            limits = call_limits(run.config.settings, Counters(), int(indices[0]))
+            state, _, _ = run.engine.advance(before, limits)
         raise UserError(debugging.explain(run.config.settings, run.parts, state))
     raise UserError(
         f"strategy {run.config.names['strategy']} has diverged: in generation "
@@ -233,6 +273,7 @@ class _Pace:
     def __init__(self, settings: Any):
         self._settings = settings
         self._next = 1
+        self.is_slow = False  # whether one generation needs several calls
 
     def generations(self, generation: int) -> int:
         bounds = [self._next, engine.LOG_SIZE]
@@ -243,5 +284,43 @@ class _Pace:
         return min(bounds)
 
     def measure(self, generations: int, seconds: float) -> None:
-        affordable = _CALL_SECONDS * generations / max(seconds, 1e-6)
+        affordable = CALL_SECONDS * generations / max(seconds, 1e-6)
         self._next = max(1, min(int(affordable), 2 * self._next))
+        self.is_slow = affordable < 1 / _SLOW
+
+
+class _LongGeneration:
+    """Runs one generation after another, each in several compiled calls."""
+
+    def __init__(self, run: Run):
+        self._run, self._steps = run, run.engine.steps
+        self._pace = Pace()
+        self._going: tuple[Any, Any] | None = None  # progress and work
+
+    def compile(self) -> None:
+        """Compile what a generation needs, without playing anything."""
+        state = self._run.state
+        progress, work = self._steps.begin(None, state)
+        nothing = self._pace.allowance()._replace(seconds=np.float32(0))
+        progress, _ = self._steps.play(progress, work, state, nothing)
+        self._steps.finish(progress, work, state, self._target())
+
+    def step(self) -> tuple[float, tuple[engine.State, Any, engine.Report] | None]:
+        """Return the share that is done and, at the end, what `advance` returns."""
+        state = self._run.state
+        progress, work = self._going or self._steps.begin(None, state)
+        began = time.monotonic()
+        progress, played = self._steps.play(
+            progress, work, state, self._pace.allowance()
+        )
+        self._pace.measure(played.spent, time.monotonic() - began)
+        self._going = progress, work
+        if not played.is_over:
+            return float(np.sum(played.ended) / played.groups), None
+        self._going = None
+        _, (state, report) = self._steps.finish(progress, work, state, self._target())
+        log = jax.tree.map(lambda x: np.asarray(x)[None], report)
+        return 1.0, (state, np.int32(1), log)
+
+    def _target(self) -> jax.Array:
+        return call_limits(self._run.config.settings, self._run.counters, 1).target

@@ -15,8 +15,7 @@ from neuroevo import multihost
 
 ONE_SIGNAL = 0.5  # seconds in which a signal may arrive twice: `timeout` sends two
 _STOPPING = (
-    "neuroevo: finishing the current generation and writing a checkpoint; interrupt "
-    "again to stop immediately"
+    "neuroevo: writing a checkpoint and stopping; interrupt again to stop immediately"
 )
 
 

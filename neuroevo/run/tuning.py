@@ -17,19 +17,14 @@ from neuroevo.errors import UserError
 from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.traits import EnvironmentTraits, traits
 
-# Episodes that make a generation lengthy: about 20 s or more on two cores.
-_LENGTHY_SLOW = 1024  # in a physics engine
-_LENGTHY_FAST = 8192  # elsewhere
+_MANY = 8192  # episodes that take seconds even in a fast environment
 
 
 def is_lengthy(config: Config) -> bool:
-    """Return whether a generation takes so long that it needs a spare thread.
-
-    See `devices.configure`.
-    """
+    """Return whether a generation may take seconds, so that it needs several calls."""
     names = ("population", "policies", "episodes")
     episodes = math.prod(getattr(config.settings, name, 1) for name in names)
-    return episodes > (_LENGTHY_SLOW if is_slow(config) else _LENGTHY_FAST)
+    return is_slow(config) or episodes > _MANY
 
 
 def is_slow(config: Config) -> bool:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from neuroevo.core import keys, rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
+from neuroevo.progress import UNLIMITED
 from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.recording import make_record
@@ -48,6 +49,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         spec=environment.spec,
         init=init,
         evaluate=functools.partial(_evaluate, dynamics),
+        begin=functools.partial(rollout.begin, dynamics),
         play=functools.partial(rollout.play, dynamics),
         update=normalizer.update,
         record=make_record(dynamics),
@@ -129,8 +131,11 @@ def _evaluate(
     def act_alone(params: Params, observation: Observation, key: Key) -> Action:
         return act(observation, key)
 
-    outcome = rollout.play(dynamics, act_alone, load, task_state, 1, 1, 1)
-    return jax.tree.map(lambda x: x[0, 0], outcome)
+    progress = rollout.begin(dynamics, load, task_state, 1, 1)
+    progress, _ = rollout.play(
+        dynamics, act_alone, load, task_state, 1, progress, UNLIMITED
+    )
+    return jax.tree.map(lambda x: x[0, 0], progress.outcomes)
 
 
 def warm_up(

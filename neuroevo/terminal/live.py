@@ -43,6 +43,7 @@ class LiveDisplay:
         self._spinner = Spinner("line" if self._ascii else "dots", style="cyan")
         self._lock, self._seen, self._spent = threading.Lock(), clock(), 0.0
         self._busy: str | None = "starting"
+        self._part: float | None = None  # share done of a generation in progress
         self._end: str | None = None
         self._live = Live(
             get_renderable=lambda: self,
@@ -58,18 +59,23 @@ class LiveDisplay:
         if self._end is None:
             self._spent = self._elapsed()
             self._end = "done" if kind is None else "interrupted"
-            self._busy = None
+            self._busy = self._part = None
             self._live.stop()
 
     def compiling(self, what: str) -> None:
-        """Show that `what` is being compiled, until the next `update`."""
+        """Show that `what` is being compiled, until there is progress."""
         self._busy = f"compiling {what}"
+
+    def progress(self, share: float) -> None:
+        """Show how far the generation is."""
+        with self._lock:
+            self._part, self._busy = share, None
 
     def update(self, rows: Sequence[Metrics]) -> None:
         """Process new generations."""
         with self._lock:
             self._tracker.update(rows)
-            self._seen, self._busy = self._clock(), None
+            self._seen, self._busy, self._part = self._clock(), None, None
 
     def warn(self, message: str) -> None:
         """Show a warning above the panel, where it stays."""
@@ -99,6 +105,8 @@ class LiveDisplay:
         if self._busy:
             self._spinner.update(text=self._text(f"{self._busy} …"))
             yield self._spinner
+        if self._part is not None:
+            yield self._text(self._tracker.part(self._part))
         if self._tracker.row:
             yield from self._progress(width)
             yield ""

@@ -27,6 +27,7 @@ class PlainDisplay:
         self._tracker, self._stream, self._quiet = Tracker(header), stream, quiet
         self._clock, self._interval = clock, 60.0 if quiet else 10.0
         self._due, self._pending, self._collapsed = -math.inf, False, False
+        self._part_due: float | None = None  # of a generation in progress
 
     def __enter__(self) -> Self:
         head = self._tracker.header
@@ -43,9 +44,19 @@ class PlainDisplay:
         if not self._quiet:
             self._say(f"compiling {what} …")
 
+    def progress(self, share: float) -> None:
+        """Show how far a generation is that takes longer than the interval."""
+        now = self._clock()
+        if self._part_due is not None and now >= self._part_due:
+            self._say(self._tracker.part(share))
+            self._part_due = None
+        if self._part_due is None:
+            self._part_due = now + self._interval
+
     def update(self, rows: Sequence[Metrics]) -> None:
         """Take in further generations, and show the last one if it is time to."""
         self._tracker.update(rows)
+        self._part_due = None
         self._pending = self._pending or bool(rows)
         if self._pending and self._clock() >= self._due:
             self._report()
@@ -95,6 +106,12 @@ class LineDisplay:
     def compiling(self, what: str) -> None:
         """Show that `what` is being compiled, until the next `update`."""
         self._write(f"compiling {what} …")
+
+    def progress(self, share: float) -> None:
+        """Show how far the generation is if it is time to."""
+        if self._clock() >= self._due:
+            self._due = self._clock() + 0.5
+            self._write(self._tracker.part(share))
 
     def update(self, rows: Sequence[Metrics]) -> None:
         """Take in further generations, and show the last one if it is time to."""

@@ -120,6 +120,14 @@ class Tracker:
         kept = "; best.npz keeps the best" if self.header.run_dir else ""
         return f"the center fell from {best} to {now}{kept}"
 
+    def part(self, share: float) -> str:
+        """Return the progress of a generation of which this share is done."""
+        head, number = self.header, self.row.get("generation", 0) + 1
+        limit = f"/{head.generations}" if head.generations else ""
+        total = head.population * head.policies
+        done = f"{math.floor(share * total):,} of {total:,} policies"
+        return f"generation {number:.0f}{limit}: {done}"
+
     def limit(self, elapsed: float) -> Limit | None:
         """Return the next limit, `elapsed` seconds into the run, or None."""
         since = elapsed - self.row.get("seconds", elapsed)
