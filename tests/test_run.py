@@ -13,6 +13,8 @@ import pytest
 from stored import assert_same_run
 
 import neuroevo
+from neuroevo.config import resolve
+from neuroevo.config.layers import Layer
 from neuroevo.core.pace import Pace
 from neuroevo.progress import Allowance
 from neuroevo.run import loop, tuning
@@ -133,6 +135,26 @@ def test_a_run_that_has_reached_its_limit_is_left_alone(limit, finished):
     assert leaves_equal(run.genome, finished.genome)
     assert leaves_equal(run.center.genome, finished.center.genome)
     assert run.metrics == finished.metrics
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({}, 5),  # 64 candidates of 4 policies, 8 policies of the center
+        ({"population": 2048, "policies": 2}, 5),
+        ({"population": 16, "policies": 2}, 5),
+        ({"population": 16, "policies": 1}, 10),
+        ({"population": 6, "policies": 1, "center_policies": 2}, 7),
+        ({"population": 2, "center_every": 3}, 3),
+    ],
+)
+def test_by_default_the_center_adds_a_twentieth_at_most(options, expected):
+    run = neuroevo.Run(resolve.resolve([Layer("test", options | {"devices": 1})]))
+    settings = run.config.settings  # as in config.yaml
+    assert settings.center_every == expected
+    if "center_every" not in options:
+        policies = settings.population * settings.policies * expected
+        assert settings.center_policies / policies <= 1 / 20
 
 
 # -------------------------------------------------------------------- nothing to learn

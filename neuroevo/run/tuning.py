@@ -42,13 +42,14 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     automatic = {
         "chunk": _chunk(config, parameters),
         "decode_chunk": _decode_chunk(parameters),
+        "center_every": _center_every(config),
     }
-    sizes = {
+    numbers = {
         name: number
         for name, number in automatic.items()
-        if getattr(config.settings, name) == "auto"
+        if getattr(config.settings, name, None) == "auto"
     }
-    settings = dataclasses.replace(config.settings, **sizes)
+    settings = dataclasses.replace(config.settings, **numbers)
     return dataclasses.replace(config, settings=settings)
 
 
@@ -87,6 +88,18 @@ def _decode_chunk(parameters: int) -> int:
     """
     numbers, most = (2**15, 16) if devices.is_cpu() else (2**30, 4096)
     return max(1, min(most, numbers // parameters))
+
+
+_OFTEN = 5  # generations: a curve needs no more points
+_CENTER_SHARE = 20  # times as many policies belong to candidates
+
+
+def _center_every(config: Config) -> int:
+    """Return how many generations pay for an evaluation of the center."""
+    settings = config.settings
+    policies = getattr(settings, "population", 1) * getattr(settings, "policies", 1)
+    center = getattr(settings, "center_policies", 0)
+    return max(_OFTEN, math.ceil(_CENTER_SHARE * center / policies))
 
 
 def group_width(config: Config) -> int:
