@@ -93,10 +93,16 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
         5
     """
 
+    # Physics takes seconds to trace, with every `vmap` around it more. Inlined, it makes
+    # the same programs, but is traced once for all of them.
+    once = functools.partial(jax.jit, inline=True)
+
+    @once
     def reset(key):
         state = env.reset(key)
         return state, state.obs
 
+    @once
     def step(key, state, action):
         del key  # brax is deterministic
         total, done = state.reward * 0, False
