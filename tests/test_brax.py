@@ -140,6 +140,26 @@ def test_brax_action_repeat():
     assert state_twice.obs[0] == state.obs[0]
 
 
+def test_physics_is_traced_once_for_all_programs(monkeypatch):
+    """Once for each program and `vmap`, it would take seconds each time."""
+    envs = importlib.import_module("brax.envs")
+    env, traced = envs.get_environment("fast"), []
+    for name in ("reset", "step"):
+        own = getattr(env, name)
+        monkeypatch.setattr(
+            env, name, lambda *a, f=own, n=name: traced.append(n) or f(*a)
+        )
+    environment = brax.wrap(env)
+    for key, act in ((KEYS[0], jnp.ones(1)), (KEYS, jnp.ones((len(KEYS), 1)))):
+        play = environment.reset, environment.step
+        reset, step = map(jax.vmap, play) if key.ndim else play
+        state, _ = jax.eval_shape(reset, key)
+        program = jax.make_jaxpr(step)(key, state, act)
+        called = {eqn.params.get("name") for eqn in program.eqns}
+        assert "step" not in called  # it is inlined: programs are as before
+    assert traced == ["reset", "step"]
+
+
 def check_brax_rollout(name):
     environment = brax.config(name)(episode_length=LIMIT).build()
     task = make_task(environment, Running().build(environment.spec.observation))

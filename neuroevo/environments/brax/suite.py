@@ -92,9 +92,8 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
         >>> config("fast")(episode_length=10, action_repeat=2).build().max_steps
         5
     """
-
-    # Physics takes seconds to trace, with every `vmap` around it more. Inlined, it makes
-    # the same programs, but is traced once for all of them.
+    # Physics takes seconds to trace, more under every `vmap`. Inlined, it makes the
+    # same programs, but is traced once for all of them.
     once = functools.partial(jax.jit, inline=True)
 
     @once
