@@ -35,6 +35,7 @@ SWITCHES = {
     "JAX_DISABLE_JIT": "1",
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+    "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
 }
 
 
@@ -88,3 +89,4 @@ def test_the_users_own_switches_are_back_afterwards():
         with pytest.raises(Exception, match="promotion"):
             jnp.arange(2) + jnp.ones(2)
     assert not jax.config.jax_debug_infs
+    assert jax.config.jax_default_matmul_precision is None

@@ -20,6 +20,8 @@ PINNED: Mapping[str, Any] = {
     "jax_debug_nans": False,
     "jax_debug_infs": False,
     "jax_disable_jit": False,  # devices share their work in compiled programs alone
+    # On GPUs, JAX would multiply matrices in TF32, with ten bits of mantissa.
+    "jax_default_matmul_precision": "highest",
     # The libraries of environments and strategies rely on these.
     "jax_numpy_rank_promotion": "allow",
     "jax_numpy_dtype_promotion": "standard",
@@ -31,7 +33,7 @@ def pinned() -> Iterator[dict[str, Any]]:
     """Set JAX's switches to fixed values in a block or, as a decorator, in a function.
 
     Yields:
-        The previous values of the switches that were changed, by name.
+        The previous values of the switches that were changed, by name, if they had one.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,4 +51,4 @@ def pinned() -> Iterator[dict[str, Any]]:
         for name in others:
             switch = getattr(jax, name.removeprefix("jax_"))
             stack.enter_context(switch(PINNED[name]))
-        yield others
+        yield {name: value for name, value in others.items() if value is not None}

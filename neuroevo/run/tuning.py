@@ -10,7 +10,7 @@ import jax
 from humanize import naturalsize
 
 from neuroevo import devices
-from neuroevo.config.schema import Config
+from neuroevo.config.schema import Config, Search
 from neuroevo.core import keys
 from neuroevo.core.layout import WIDTH
 from neuroevo.errors import UserError
@@ -62,7 +62,7 @@ def _chunk(config: Config, parameters: int) -> int:
     """Return how many policies to roll out together.
 
     On a CPU, as many as fit into its cache with their `parameters`. On an accelerator,
-    many more, to hide latency, but at most one device's share.
+    many more, to hide latency, but at most one device's share of a generation.
     """
     settings = config.settings
     episodes = getattr(settings, "episodes", _FEWEST)
@@ -70,11 +70,10 @@ def _chunk(config: Config, parameters: int) -> int:
         most = max(1, _MOST // episodes) if is_slow(config) else 64
         chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
     else:
-        policies = math.prod(
-            getattr(settings, n, 64) for n in ("population", "policies")
-        )
-        part = -(-policies // len(devices.select(config.devices)))
-        chunk = max(1, min(4096, part, 2**30 // parameters))
+        chunk = max(1, min(4096, 2**30 // parameters))
+        if isinstance(settings, Search):  # an evaluation has as many as it is told to
+            policies = settings.population * settings.policies
+            chunk = min(chunk, -(-policies // len(devices.select(config.devices))))
     if chunk < WIDTH or is_slow(config):
         return chunk
     return chunk // WIDTH * WIDTH
