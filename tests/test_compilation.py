@@ -65,6 +65,14 @@ def test_jax_may_be_set_to_another_one(tmp_path):
     assert compilation.cache_in_use() is None
 
 
+def test_programs_that_compile_within_a_second_are_kept_too(tmp_path):
+    """A start has several of them."""
+    for asked, expected in ((1.0, 0.1), (0.0, 0.0)):
+        jax.config.update(OPTIONS[-1], asked)
+        compilation.use_cache(tmp_path)
+        assert getattr(jax.config, OPTIONS[-1]) == expected
+
+
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "overwritten"])
 def test_a_damaged_program_is_replaced(damage, tmp_path, recwarn):
     compilation.use_cache(tmp_path)

@@ -14,6 +14,8 @@ import platformdirs
 from neuroevo.run import cache_repair
 
 _LARGEST = 2 * 1024**3  # bytes on disk; the programs used least recently go first
+_SHORTEST = 0.1  # seconds; JAX leaves out what compiles within a second, as `init` does
+_LEAST_TIME = "jax_persistent_cache_min_compile_time_secs"
 
 
 def use_cache(folder: Path | Literal["auto"] | None) -> None:
@@ -36,6 +38,7 @@ def use_cache(folder: Path | Literal["auto"] | None) -> None:
     # what to drop, jax 0.10 needs the name of the user, who may have none.
     most = _LARGEST if _has_name() else -1
     jax.config.update("jax_compilation_cache_max_size", most)
+    jax.config.update(_LEAST_TIME, min(_SHORTEST, getattr(jax.config, _LEAST_TIME)))
     jax.config.update("jax_compilation_cache_dir", folder and str(folder.absolute()))
 
 
