@@ -178,10 +178,32 @@ def distribute(
     def run(own, *args):
         # Arguments lie where results do, or a second call would compile once more.
         args = jax.device_put(args, everywhere)
-        # Un-awaited programs with collectives can deadlock on CPU devices.
-        return jax.block_until_ready(mapped((index, own), args)[1:])
+        with _out_of_memory():
+            # Un-awaited programs with collectives can deadlock on CPU devices.
+            return jax.block_until_ready(mapped((index, own), args)[1:])
 
     return run
+
+
+@contextlib.contextmanager
+def _out_of_memory() -> Iterator[None]:
+    """Turn a device's lack of memory into an error that says what would help."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        hint = ""
+        if not is_cpu():
+            hint = (
+                "; JAX takes three quarters of a GPU's memory: if another process uses "
+                "the same GPU, give each of them its share with "
+                "XLA_PYTHON_CLIENT_MEM_FRACTION=.4"
+            )
+        raise UserError(
+            f"the memory of the device is full ({first_line(error)}): use a smaller "
+            f"--chunk, --population or network{hint}"
+        ) from None
 
 
 @functools.cache

@@ -200,3 +200,10 @@ def test_devices_that_came_too_late_are_explained():
     expected = "expected at most 4, .* JAX fixed that number at its first use, before"
     with pytest.raises(UserError, match=expected):
         devices.select(6)
+
+
+def test_a_full_memory_is_one_line():
+    program = on_devices(1, lambda n: 2 * jnp.zeros((2**24, 2**22)).at[n].set(1.0))
+    with pytest.raises(UserError, match="is full .* use a smaller --chunk") as error:
+        program(jnp.int32(3))
+    assert "\n" not in str(error.value)
