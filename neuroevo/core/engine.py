@@ -1,7 +1,7 @@
 """The evolution engine: ask -> decode -> evaluate -> tell.
 
 It knows no environment, no encoding and no device. Everything here is a pure function;
-`advance` runs several generations in one compiled call.
+`advance` runs several generations in one compiled call, `steps` one in several calls.
 """
 
 import functools
