@@ -1,9 +1,17 @@
-"""How far policies have played, and how much further they may play in one call."""
+"""Policies at play: how far they have come, and how far they may go in one call."""
 
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
+
+class Group(NamedTuple):
+    """B groups of policies; the policies of a group share their keys."""
+
+    params: Any  # pytree of (B, width, …): `types.Params`
+    keys: jax.Array  # (B, E) one for each episode
+    valid: jax.Array  # (B, width) bool: others have no return
 
 
 class Progress(NamedTuple):
@@ -12,9 +20,7 @@ class Progress(NamedTuple):
     entered: jax.Array  # int32: groups that have begun, from the first
     ended: jax.Array  # int32: groups whose outcome is known
     slots: Any  # pytree of (S, …): the groups in play
-    outcomes: (
-        Any  # `types.Outcome` (size, width, …): zero for groups that have not ended
-    )
+    outcomes: Any  # `types.Outcome` (size, width, …): zero where not known
 
 
 class Allowance(NamedTuple):
@@ -22,9 +28,7 @@ class Allowance(NamedTuple):
 
     seconds: jax.Array | np.float32
     step: jax.Array | np.float32  # estimated seconds of a step, of all slots together
-    entry: (
-        jax.Array | np.float32
-    )  # estimated seconds until the next groups have entered
+    entry: jax.Array | np.float32  # estimated seconds of letting groups enter
 
 
 UNLIMITED = Allowance(np.float32(np.inf), np.float32(0), np.float32(0))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from neuroevo.progress import Allowance, Progress, Spent
+from neuroevo.progress import Allowance, Group, Progress, Spent
 from neuroevo.spaces import Spec
 
 Array = jax.Array
@@ -227,14 +227,6 @@ class Trajectory(NamedTuple):
     numbers: Any  # (K,) which steps they are, from 0, in order; the last is T - 1
 
 
-class Group(NamedTuple):
-    """B groups of policies, see `Play`; the policies of a group share their keys."""
-
-    params: Params  # (B, width, …)
-    keys: Key  # (B, E) one for each episode
-    valid: Array  # (B, width) bool: others have no return
-
-
 class Act(Protocol):
     """A policy: return the action for one observation."""
 
@@ -278,16 +270,14 @@ class BeginPlay(Protocol):
 class Play(Protocol):
     """Evaluate many policies in groups of `width`, several groups at a time.
 
-    Every slot holds a group. As soon as a quarter of the groups have ended, the next
-    ones take their places, so that no policy waits long for another. How often a call
-    returns in between does not affect the outcomes.
+    As soon as a quarter of the slots are free, the next groups enter, so that no policy
+    waits long for another. How often a call returns does not affect the outcomes.
 
     Args:
         act: acts as a policy, given its parameters.
         load: returns groups by their numbers.
-        state: the task's state.
-        count: number of groups to play, from the first; the outcomes of others are
-            zero.
+        state: state of the task.
+        count: number of groups to play, from the first; others have zero outcomes.
         progress: where to go on.
         allowance: when to return.
 

@@ -10,12 +10,12 @@ import pytest
 from compilations import counting_compilations
 
 from neuroevo.environments.gymnax import suite as gymnax
-from neuroevo.progress import UNLIMITED
+from neuroevo.progress import UNLIMITED, Group
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
 from neuroevo.tasks.recording import SEGMENT
 from neuroevo.tasks.task import make_task, random_act
-from neuroevo.types import Environment, Group
+from neuroevo.types import Environment
 
 LIMIT = 9
 NORMALIZATIONS = {

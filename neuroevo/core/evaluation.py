@@ -10,14 +10,13 @@ import numpy as np
 from neuroevo import devices
 from neuroevo.core import keys, trees
 from neuroevo.core.layout import Block, Layout, lay_out
-from neuroevo.progress import Allowance, Progress, Spent
+from neuroevo.progress import Allowance, Group, Progress, Spent
 from neuroevo.types import (
     Action,
     ActWith,
     Array,
     Encoding,
     Genome,
-    Group,
     Key,
     LoadGroups,
     Observation,

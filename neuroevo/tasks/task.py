@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from neuroevo.core import keys, rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
-from neuroevo.progress import UNLIMITED
+from neuroevo.progress import UNLIMITED, Group
 from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.recording import make_record
@@ -16,7 +16,6 @@ from neuroevo.types import (
     Action,
     Array,
     Environment,
-    Group,
     Key,
     Observation,
     Outcome,
