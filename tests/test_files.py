@@ -3,6 +3,9 @@
 import ast
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -21,6 +24,7 @@ from neuroevo.store.files import (
     read_json,
     to_json,
 )
+from neuroevo.terminal.streams import unbreakable
 
 ROOT = Path(__file__).parents[1]
 
@@ -167,3 +171,39 @@ def test_other_systems_are_refused_in_one_line(system, monkeypatch):
     monkeypatch.setattr("sys.platform", system)
     with pytest.raises(UserError, match=f"Linux and macOS, not on {system}"):
         check_system()
+
+
+# ---------------------------------------------------------------------------- streams
+
+
+def test_a_stream_outlives_its_reader():
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8") as ours:
+        stream = unbreakable(ours)
+        print("read ±", file=stream)
+        assert os.read(reader, 100) == "read ±\n".encode()
+        os.close(reader)
+        for _ in range(3):
+            print("unread", file=stream, flush=True)
+
+
+FULL = """
+import sys
+from neuroevo.cli import main
+main.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("command", ["--version", "--help", "list presets"])
+def test_a_full_output_is_one_line(command):
+    with open("/dev/full", "w") as full:
+        said = subprocess.run(
+            [sys.executable, "-c", FULL, *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert said.returncode == 1
+    assert said.stderr.startswith("neuroevo: the output cannot be written: ")
+    assert said.stderr.count("\n") == 1

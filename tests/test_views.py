@@ -378,6 +378,9 @@ def test_plot(run_cli, run, others):
         assert open(name, "rb").read().startswith(begins)
     assert run_cli(f"plot {run} --out one.svg")[0] == 0
     assert "center, held out" in open("one.svg").read()
+    code, _, err = run_cli(f"plot {run} {run}/. --out again.svg")
+    assert code == 0 and "the same run as" in err
+    assert "center, held out" in open("again.svg").read()  # as for a single run
     code, _, err = run_cli(f"plot {run} nowhere --out y.png")
     assert code == 2 and "nowhere" in err
     assert run_cli("plot --out y.png")[0] == 2

@@ -158,4 +158,17 @@ def read_records(paths: Sequence[str]) -> "list[RunRecord]":
     """Return the records of the runs in `paths`."""
     from neuroevo.store import record
 
-    return [record.read_record(Path(path)) for path in paths]
+    return [record.read_record(path) for path in each_once(paths)]
+
+
+def each_once(paths: Sequence[str]) -> list[Path]:
+    """Return `paths` without those of runs that come before, and say so.
+
+    Statistics over runs would count such a run twice.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        first = found.setdefault(path.resolve(), path)
+        if first is not path:
+            say(f"{path}: the same run as {first}; it counts once")
+    return list(found.values())

@@ -1,5 +1,6 @@
 """The command line: ``neuroevo COMMAND``."""
 
+import errno
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import neuroevo
 from neuroevo.cli.commands import COMMANDS, load, usage
 from neuroevo.errors import ProcessError, UserError, unknown
 from neuroevo.terminal.ascii import tolerate
+from neuroevo.terminal.streams import unbreakable
 from neuroevo.views import home
 
 
@@ -23,9 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Hide warnings of XLA's compiler, about slow compilation for example.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     home.provide()
+    if sys.__stderr__ is not None and sys.stderr is sys.__stderr__:
+        sys.stderr = unbreakable(sys.__stderr__)
     tolerate(sys.stdout, sys.stderr)
     try:
         code = _dispatch(words)
+        sys.stdout.flush()
     except UserError as error:
         print(f"neuroevo: {error}", file=sys.stderr)
         code = 2
@@ -38,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except Exception:
-        if not _is_distributed():
+    except Exception as error:
+        if _is_full(error):
+            print(f"neuroevo: the output cannot be written: {error}", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        elif not _is_distributed():
             raise
-        traceback.print_exc()
+        else:
+            traceback.print_exc()
         code = 1
     if _is_distributed():
         sys.modules["neuroevo.multihost"].leave(code)
@@ -62,6 +71,12 @@ def _dispatch(words: list[str]) -> int:
             command = load(name)
             return command.run(read(command.COMMAND, rest))
     raise unknown("command", words[0], COMMANDS)
+
+
+def _is_full(error: Exception) -> bool:
+    """Return whether `error` is that of a stream that takes no more."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    return isinstance(error, OSError) and error.errno in full and not error.filename
 
 
 def _is_distributed() -> bool:

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from neuroevo.cli.common import Runs, missing
+from neuroevo.cli.common import Runs, each_once, missing
 from neuroevo.config.command import Command, Line
 
 
@@ -36,7 +36,7 @@ def run(line: Line) -> int:
     options = line.options
     if not options.runs:
         raise missing("RUN", COMMAND)
-    runs = [Path(each) for each in options.runs]
+    runs = each_once(options.runs)
     for each in runs:
         check_run(each)
     rows = collect_metrics(runs)
