@@ -64,6 +64,7 @@ def wait_until(reached, process):
     while time.monotonic() < deadline and process.poll() is None:
         if reached():
             return
+    process.kill()  # one without an end would keep the test waiting for it
     raise AssertionError(process.communicate())
 
 
