@@ -243,6 +243,7 @@ def test_the_commands_that_need_no_jax_do_without(tmp_path):
         f"{slow}:resume --help",
         f"{slow}:report --help",
         "jax:list presets",
+        "flax:optax:evosax:gymnax:train --help",
     ]
     done = in_process("-c", LIGHT, *lines, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

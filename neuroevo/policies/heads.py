@@ -10,7 +10,6 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from neuroevo.spaces import Box, Discrete
 from neuroevo.types import Action, Array, Head, Key, Loss
@@ -69,6 +68,8 @@ def cross_entropy(logits: Array, target: Array) -> Array:
         logits: (D, n).
         target: (D,) integer labels or (D, n) probabilities.
     """
+    import optax
+
     if target.ndim < logits.ndim:
         target = jax.nn.one_hot(target, logits.shape[-1])
     return jnp.mean(optax.softmax_cross_entropy(logits, target))

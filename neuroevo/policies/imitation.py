@@ -6,15 +6,17 @@ from `Training` and decodes with `train`.
 
 import dataclasses
 import math
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 from annotated_types import Ge, Gt, Interval, Predicate
 
 from neuroevo.errors import unknown
 from neuroevo.types import Array, Key, Loss, Params, Policy, Target
+
+if TYPE_CHECKING:
+    import optax
 
 Finite = Predicate(math.isfinite)
 
@@ -69,6 +71,8 @@ def train(
     Raises:
         UserError: if the policy has no such loss.
     """
+    import optax  # help does without
+
     loss = find_loss(policy, options.loss)
     optimizer = make_optimizer(options)
 
@@ -101,8 +105,10 @@ def find_loss(policy: Policy, name: str) -> Loss:
     return losses[name]
 
 
-def make_optimizer(options: Training) -> optax.GradientTransformation:
+def make_optimizer(options: Training) -> "optax.GradientTransformation":
     """Return the optimizer that `options` describe."""
+    import optax
+
     rate = options.learning_rate
     factor = {"linear": linear, "cosine": cosine}.get(options.schedule)
     # A callable would make optax count steps, which a constant does not need.

@@ -7,21 +7,21 @@ entry-point group ``neuroevo.policies``; `head` provides its action head and los
 """
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from annotated_types import Ge, MinLen, Predicate
 
 from neuroevo.errors import UserError
 from neuroevo.policies.heads import ActionChoice, head
-from neuroevo.policies.initializers import orthogonal, product
-from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.spaces import Spec
 from neuroevo.types import Array, Key, Output, Policy
+
+if TYPE_CHECKING:
+    from neuroevo.policies.flax_network import Network
 
 Activation = Literal["tanh", "relu", "gelu", "silu", "elu"]
 KernelInit = Literal["orthogonal", "lecun"]
@@ -91,6 +91,8 @@ class CNN:
 
 
 def _build(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> Policy:
+    import flax.linen as nn  # help does without flax
+
     network = _network(options, spec, channels)
     activation = getattr(nn, options.activation)
     act, losses = head(spec.action, options.action)
@@ -114,6 +116,8 @@ def with_activation_in_params(
     also serves narrower networks, with zeros appended to their parameters, because
     every activation is zero at zero.
     """
+    import flax.linen as nn
+
     policy = options.build(spec)
     network = _network(options, spec, channels=())
     functions = [getattr(nn, name) for name in activations]
@@ -130,57 +134,13 @@ def with_activation_in_params(
     return policy._replace(init=init, apply=apply)
 
 
-def _network(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> "_Network":
-    return _Network(
+def _network(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> "Network":
+    from neuroevo.policies.flax_network import Network
+
+    return Network(
         action=spec.action,
         channels=tuple(map(int, channels)),
         hidden=tuple(map(int, options.hidden)),
         kernel_init=options.kernel_init,
         log_std_init=options.log_std_init,
     )
-
-
-class _Network(nn.Module):
-    """Convolutions, hidden layers and output for one observation (no batch axis)."""
-
-    action: Discrete | Box
-    channels: tuple[int, ...]
-    hidden: tuple[int, ...]
-    kernel_init: KernelInit
-    log_std_init: float
-
-    @nn.compact
-    def __call__(self, x: Array, activation: Callable[[Array], Array]) -> Output:
-        for i, width in enumerate(self.channels):
-            conv = nn.Conv(
-                width,
-                (3, 3),
-                padding="VALID",
-                kernel_init=self.kernel(math.sqrt(2)),
-                name=f"conv_{i}",
-            )
-            x = activation(conv(x))
-        x = x.ravel()
-        for i, width in enumerate(self.hidden):
-            dense = self.dense(width, math.sqrt(2), name=f"hidden_{i}")
-            x = activation(dense(x))
-        # A small gain makes every action about equally likely at first.
-        output = functools.partial(self.dense, gain=0.01, name="output")
-        if isinstance(self.action, Discrete):
-            return output(self.action.n)(x)
-        shape = self.action.shape
-        mean = output(math.prod(shape))(x).reshape(shape)
-        log_std = self.param(
-            "log_std", nn.initializers.constant(self.log_std_init), shape
-        )
-        return mean, log_std
-
-    def dense(self, width: int, gain: float, name: str) -> nn.Dense:
-        return nn.Dense(
-            width, kernel_init=self.kernel(gain), dot_general=product, name=name
-        )
-
-    def kernel(self, gain: float) -> Callable[..., Array]:
-        if self.kernel_init == "orthogonal":
-            return functools.partial(orthogonal, gain=gain)
-        return nn.initializers.lecun_normal()
