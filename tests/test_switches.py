@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import toy
+from conftest import OPTIMIZATION
 
 import neuroevo
 from neuroevo.run import switches
@@ -40,7 +41,7 @@ SWITCHES = {
 
 
 # As in this process, see conftest.py: it may change the last digits.
-OPTIMIZATION = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+FLAGS = {"XLA_FLAGS": OPTIMIZATION}
 
 
 @pytest.mark.slow
@@ -52,7 +53,7 @@ def test_results_depend_on_none_of_them(environment, tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", script, tmp_path / "run"],
-        env=environment | SWITCHES | OPTIMIZATION,
+        env=environment | SWITCHES | FLAGS,
         capture_output=True,
         text=True,
     )
