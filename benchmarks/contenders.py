@@ -16,6 +16,7 @@ import numpy as np
 import plain
 
 from neuroevo.core import engine, keys
+from neuroevo.run import loop, tuning
 from neuroevo.spaces import Discrete
 
 
@@ -28,27 +29,49 @@ class Sample(NamedTuple):
 
 
 def neuroevo(run, generations, quick):
-    """Generations of the engine, all of them in one compiled call."""
-
-    def advance(state, generations):
-        limits = np.int32(generations), np.int32(2**31 - 1), np.float32(np.inf)
-        return run.engine.advance(state, engine.Budget(*limits))
-
-    def start(seed):
-        return jax.block_until_ready(run.engine.init(keys.search(seed)))
+    """Generations of the engine, in compiled calls as a run makes them."""
+    advance = _long if tuning.is_lengthy(run.config) else _quick
+    advance = advance(run, generations)
 
     def sample(seed):
-        state = start(seed)
-        seconds, (_, done, log) = _time(lambda: advance(state, generations))
-        assert int(done) == generations
-        steps, fitness = (
-            np.asarray(x)[:generations] for x in (log.steps, log.fitness_mean)
-        )
+        run.state = jax.block_until_ready(run.engine.init(keys.search(seed)))
+        seconds, log = _time(advance)
+        steps, fitness = np.asarray(log.steps), np.asarray(log.fitness_mean)
+        assert len(steps) == generations
         work = {"env steps": float(steps.mean())}
         return Sample(seconds / generations, work, fitness.tolist())
 
-    advance(start(0), 0)  # compiles, and runs nothing
     return sample
+
+
+def _quick(run, generations):
+    """Return a function that runs all generations in one compiled call."""
+
+    def advance(generations=generations):
+        limits = np.int32(generations), np.int32(2**31 - 1), np.float32(np.inf)
+        _, done, log = run.engine.advance(run.state, engine.Budget(*limits))
+        return jax.tree.map(lambda x: np.asarray(x)[: int(done)], log)
+
+    run.state = run.engine.init(keys.search(0))
+    advance(0)  # compiles, and runs nothing
+    return advance
+
+
+def _long(run, generations):
+    """Return a function that runs each generation in several compiled calls."""
+
+    def advance():
+        long, logs = loop.LongGeneration(run), []
+        while len(logs) < generations:
+            _, told = long.step()
+            if told:
+                run.state, _, log = told
+                logs.append(log)
+        return jax.tree.map(lambda *xs: np.concatenate(xs), *logs)
+
+    run.state = run.engine.init(keys.search(0))
+    loop.LongGeneration(run).compile()
+    return advance
 
 
 def _one_by_one(make_generation):

@@ -221,7 +221,7 @@ def stepping(monkeypatch):
     monkeypatch.setattr(Pace, "allowance", lambda self: Allowance(*step))
 
     def watch(act):
-        shares, play = [], loop._LongGeneration.step
+        shares, play = [], loop.LongGeneration.step
 
         def counted(self):
             share, told = play(self)
@@ -229,7 +229,7 @@ def stepping(monkeypatch):
             act(len(shares))
             return share, told
 
-        monkeypatch.setattr(loop._LongGeneration, "step", counted)
+        monkeypatch.setattr(loop.LongGeneration, "step", counted)
         return shares
 
     return watch
@@ -272,10 +272,10 @@ def test_time_ends_a_long_generation_at_once(finished, tmp_path, stepping, monke
 
 
 def test_a_run_goes_over_to_steps_if_its_generations_are_slow(finished, monkeypatch):
-    steps, play = [], loop._LongGeneration.step
+    steps, play = [], loop.LongGeneration.step
     monkeypatch.setattr(loop, "_SLOW", 1e-9)
     monkeypatch.setattr(
-        loop._LongGeneration, "step", lambda self: steps.append(1) or play(self)
+        loop.LongGeneration, "step", lambda self: steps.append(1) or play(self)
     )
     run = neuroevo.evolve(**TINY)
     assert len(steps) >= TINY["generations"] - 1

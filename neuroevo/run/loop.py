@@ -91,7 +91,7 @@ class _Session:
         self.recorder, self.debug_nans = recorder, debug_nans
         self.pace = _Pace(run.config.settings)
         self.stepwise = tuning.is_lengthy(run.config)
-        self.long = _LongGeneration(run)
+        self.long = LongGeneration(run)
         self.began = time.monotonic() - run.counters.seconds
 
     def begin(self) -> None:
@@ -289,7 +289,7 @@ class _Pace:
         self.is_slow = affordable < 1 / _SLOW
 
 
-class _LongGeneration:
+class LongGeneration:
     """Runs one generation after another, each in several compiled calls."""
 
     def __init__(self, run: Run):
