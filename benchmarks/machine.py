@@ -24,10 +24,14 @@ def describe(devices):
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "devices": label(devices),
         "system": facts["platform"],
-        "versions": ", ".join([f"Python {facts['python']}", *versions]),
     }
     revision = facts["git_revision"] or "unknown"
-    return {"machine": machine, "when": f"{facts['started'][:10]}, {revision[:12]}"}
+    return {
+        "machine": machine,
+        "jax": jax.__version__,
+        "versions": ", ".join([f"Python {facts['python']}", *versions]),
+        "when": f"{facts['started'][:10]}, {revision[:12]}",
+    }
 
 
 def _processor():

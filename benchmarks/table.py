@@ -10,6 +10,7 @@ import numpy as np
 NONE = "–"
 HEAD = (
     "case",
+    "jax",
     "contender",
     "seconds",
     "against the first",
@@ -31,7 +32,8 @@ with the standard deviation over rounds. `rate` counts environment steps before 
 of episodes (evosax and EvoJAX do not tell which these are, so theirs are all), and is
 left out where contenders ran different generations. OpenBLAS has one thread
 (`OPENBLAS_NUM_THREADS=1`): with more, the plain formulation's QR decompositions are
-slower. The day and the revision of each case stand behind its command.
+slower. Versions of jax were measured one after the other on the same machine. The day
+and the revision of each case stand behind its command.
 
 `python benchmarks/run.py --out benchmarks/RESULTS-GPU.md` measures the same on a GPU,
 with the populations that the cases name for it; its rows are in that file.
@@ -42,21 +44,32 @@ class Written(NamedTuple):
     """What a document says: of its machine, and of each case that was measured."""
 
     machine: Mapping[str, str]
-    rows: Mapping[str, Sequence[str]]  # lines of the tables
-    when: Mapping[str, str]
+    versions: Mapping[str, str]  # by the version of jax
+    rows: Mapping[str, Mapping[str, Sequence[str]]]  # lines of a case's table, likewise
+    when: Mapping[str, Mapping[str, str]]  # likewise
 
 
-NOTHING = Written({}, {}, {})
+NOTHING = Written({}, {}, {}, {})
 
 
 def read(text: str) -> Written:
     """Return what `document` wrote."""
     head, _, body = text.partition("\n## ")
+    versions = dict(re.findall(r"^- jax (\S+): (.*)$", head, re.MULTILINE))
     machine = dict(re.findall(r"^- (\w+): (.*)$", head, re.MULTILINE))
-    when = dict(re.findall(r"^- ([\w-]+): .*` \((.*)\)$", body, re.MULTILINE))
+    when = {
+        case: dict(re.findall(r"jax (\S+): ([^;]+)", found))
+        for case, found in re.findall(r"^- ([\w-]+): .*` \((.*)\)$", body, re.MULTILINE)
+    }
     lines = [line for line in body.splitlines() if line.startswith("| ")]
-    rows = {case: [r for r in lines if r.startswith(f"| {case} |")] for case in when}
-    return Written(machine, rows, when)
+    rows = {
+        case: {
+            jax: [line for line in lines if line.startswith(f"| {case} | {jax} |")]
+            for jax in found
+        }
+        for case, found in when.items()
+    }
+    return Written(machine, versions, rows, when)
 
 
 def document(
@@ -73,48 +86,57 @@ def document(
         results: by the name of a case what was measured.
         place: where and when; see `machine.describe`.
         quick: whether it was a smoke run.
-        before: of other cases, at the same place.
+        before: of other cases and versions of jax, on the same machine.
     """
     lines = ["# Results", ""]
     if quick:
         lines += ["**A smoke run: no figure means anything.**", ""]
+    jax, when = place["jax"], place["when"]
+    versions = dict(sorted({**before.versions, jax: place["versions"]}.items()))
     lines += [f"- {key}: {value}" for key, value in place["machine"].items()]
+    lines += [f"- jax {version}: {value}" for version, value in versions.items()]
     lines += ["", ABOUT]
-    when = before.when | dict.fromkeys(results, place["when"])
     for section, group in itertools.groupby(cases, key=lambda case: case.section):
         group = list(group)
         lines += [f"## {section}", "", _line(HEAD), _line(["---"] * len(HEAD))]
         for case in group:
-            known = case.name not in results and before.rows.get(case.name)
-            lines += known or map(_line, case_rows(case.name, results.get(case.name)))
+            rows = dict(before.rows.get(case.name, {}))
+            if case.name in results:
+                measured = case_rows(case.name, jax, results[case.name])
+                rows[jax] = [*map(_line, measured)]
+            if not rows:
+                rows[""] = [_line(_cells(case.name, "", "", "not measured"))]
+            lines += [line for _, each in sorted(rows.items()) for line in each]
         lines += [""]
         for case in group:
+            found = dict(before.when.get(case.name, {}))
+            found |= {jax: when} if case.name in results else {}
+            days = "; ".join(f"jax {v}: {day}" for v, day in sorted(found.items()))
             command = f"python benchmarks/run.py --cases {case.name}"
             line = f"- {case.name}: {case.about}. `{command}`"
-            lines.append(line + (f" ({when[case.name]})" if case.name in when else ""))
+            lines.append(line + (f" ({days})" if days else ""))
         lines.append("")
     return "\n".join(lines)
 
 
-def case_rows(name: str, result: Mapping[str, Any] | None) -> list[list[str]]:
-    """Return the cells of a case, a row for each contender."""
-    if result is None:
-        return [_cells(name, "", "not measured")]
+def case_rows(name: str, jax: str, result: Mapping[str, Any]) -> list[list[str]]:
+    """Return the cells of a case with a version of jax, a row for each contender."""
     rows = result["rows"]
     shared = min(
         (len(f) for row in rows for f in row.get("fitness", []) if f), default=0
     )
-    return [_row(name, row, rows, shared) for row in rows]
+    return [_row(name, jax, row, rows, shared) for row in rows]
 
 
-def _row(name, row, rows, shared):
+def _row(name, jax, row, rows, shared):
     if "error" in row:
-        return _cells(name, row["contender"], f"not measured: {row['error']}")
+        return _cells(name, jax, row["contender"], f"not measured: {row['error']}")
     seconds, first = (each.get("seconds", []) for each in (row, rows[0]))
     paired = row is not rows[0] and not row.get("bound")
     paired = paired and len(first) == len(seconds) > 0
     return _cells(
         name,
+        jax,
         row["contender"],
         spread(seconds),
         spread(np.divide(seconds, first)) if paired else NONE,

@@ -105,7 +105,12 @@ def test_cases_have_names_of_their_own_and_options_that_exist():
                 configure(case, contender, quick=True)
 
 
-PLACE = {"machine": {"devices": "2 x cpu"}, "when": "2026-11-23, abc"}
+PLACE = {
+    "machine": {"devices": "2 x cpu"},
+    "jax": "0.10.2",
+    "versions": "Python 3.11.7",
+    "when": "2026-11-23, abc",
+}
 
 
 def test_a_table_is_added_to():
@@ -118,10 +123,28 @@ def test_a_table_is_added_to():
     )
     written = table.read(text)
     assert written.machine == PLACE["machine"]
-    assert written.when == {first: PLACE["when"], second: later["when"]}
+    assert written.when == {
+        first: {"0.10.2": PLACE["when"]},
+        second: {"0.10.2": later["when"]},
+    }
     assert text == table.document(CASES, whole, PLACE).replace(
-        f"--cases {second}` ({PLACE['when']})", f"--cases {second}` ({later['when']})"
+        f"--cases {second}` (jax 0.10.2: {PLACE['when']})",
+        f"--cases {second}` (jax 0.10.2: {later['when']})",
     )
+
+
+def test_versions_of_jax_stand_side_by_side():
+    name = CASES[0].name
+    other = PLACE | {"jax": "0.11.2", "versions": "Python 3.12.1"}
+    older, newer = ({name: {"rows": [{"contender": c}]}} for c in ("old", "new"))
+    text = table.document(CASES, newer, other)
+    text = table.document(CASES, older, PLACE, before=table.read(text))
+    assert f"| {name} | 0.10.2 | old |" in text and f"| {name} | 0.11.2 | new |" in text
+    assert text.index("| 0.10.2 |") < text.index("| 0.11.2 |")
+    written = table.read(text)
+    assert written.versions == {"0.10.2": "Python 3.11.7", "0.11.2": "Python 3.12.1"}
+    assert set(written.when[name]) == {"0.10.2", "0.11.2"}
+    assert text == table.document(CASES, {}, PLACE, before=written)
 
 
 def test_table_shows_what_was_measured_and_says_what_was_not():
@@ -160,5 +183,5 @@ def test_table_shows_what_was_measured_and_says_what_was_not():
     assert "8 GFLOP/s" in machine
     assert "- devices: 2 x cpu" in text
     for case in CASES[1:]:
-        assert f"| {case.name} |  | not measured |" in text
+        assert f"| {case.name} |  |  | not measured |" in text
         assert f"`python benchmarks/run.py --cases {case.name}`" in text

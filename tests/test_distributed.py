@@ -101,7 +101,11 @@ def check_same_as_one(start, path, processes, devices, *options, env=CARTPOLE):
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize("env", [CARTPOLE, SLOW], ids=["quick", "slow"])
+@pytest.mark.parametrize(
+    "env",
+    [pytest.param(CARTPOLE, marks=pytest.mark.slow), SLOW],
+    ids=["in one call", "in several calls"],
+)
 def test_two_processes_do_what_one_does(start, tmp_path, env):
     check_same_as_one(start, tmp_path, 2, 1, env=env)
 

@@ -1,6 +1,7 @@
 """The engine's invariants: what results must not depend on."""
 
 import copy
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -214,8 +215,11 @@ def test_a_generation_in_several_calls_is_the_same(options):
         parts = make_run(**options)
         allowance = Allowance(*map(np.float32, (seconds, 0.3, 1)))
         calls, reports = zip(*(step(parts, allowance) for _ in range(3)), strict=True)
-        assert_same(log, jax.tree.map(lambda *xs: np.stack(xs), *reports))
         assert_same(whole.state, parts.state)
+        # With the flags of this suite, see conftest.py, sums for people may be fused
+        # with other arithmetic, which changes their last digit.
+        close = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+        jax.tree.map(close, log, jax.tree.map(lambda *xs: np.stack(xs), *reports))
         most[seconds] = max(calls)
     assert most[1e9] == 1 < most[5] < most[1.5]
 

@@ -32,7 +32,7 @@ TINY = {
 }
 # Compiling takes seconds for each. The others run on their own in the tests of
 # strategies, and are traced in those of tasks.
-RUN = {"CMA_ES", "Pendulum-v1", "running", ("dataset", "cnn"), ("direct", "mlp")}
+RUN = {"CMA_ES", "Pendulum-v1", "running", ("dataset", "cnn")}
 
 
 def each_of(names):

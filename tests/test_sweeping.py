@@ -211,6 +211,7 @@ def test_a_signal_goes_to_the_run_and_ends_the_sweep(stub):
     assert len(started) == 9
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_limits_and_nothing_else(tmp_path, stub, capsys):
     command = sweeping.Job.command
     stub({})

@@ -117,7 +117,7 @@ cli.main(sys.argv[1:])
 
 def test_to_begin_training_imports_nothing_to_show_it_with(environment, tmp_path):
     """An environment of our own: gymnax imports matplotlib itself."""
-    unused = ["plotly", "jinja2", "matplotlib", "PIL", "neuroevo.views"]
+    unused = ["plotly", "jinja2", "matplotlib", "PIL", "neuroevo.views.pages"]
     unused += ["tensorboardX", "wandb", "mlflow", "submitit", "mkdocs"]
     unused += ["pandas", "pyarrow", "neuroevo.studies.sweep"]
     trained = subprocess.run(
