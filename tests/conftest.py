@@ -11,7 +11,6 @@ import platformdirs
 import pytest
 
 # Nearly all of the suite's time goes into compiling programs that run for milliseconds.
-# Tests of the command line run in processes of their own, as optimized as a user's.
 _FLAGS = os.environ.get("XLA_FLAGS", "")
 OPTIMIZATION = "--xla_backend_optimization_level=0"
 if metadata.version("jax").startswith("0.10."):  # later ones know no such flag
@@ -59,6 +58,7 @@ def environment(tmp_path_factory):
     paths = [str(plugin), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": f"{_FLAGS} {OPTIMIZATION}".strip(),
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
