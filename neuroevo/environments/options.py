@@ -37,20 +37,23 @@ def make_options(
     Args:
         name: name of the environment.
         options: the fields by name.
-        namespace: other attributes of the class: ``__doc__``, ``build`` and the
-            environment's traits.
+        namespace: other attributes of the class: ``__doc__``, ``__module__``, ``build``
+            and the environment's traits.
     """
     fields = [
         (key, Annotated[option.kind or _kind_of(option.default), _doc(option.help)])
         for key, option in options.items()
     ]
     defaults = {key: option.default for key, option in options.items()}
-    return dataclasses.make_dataclass(
+    made = dataclasses.make_dataclass(
         "".join(c if c.isalnum() else "_" for c in name),
         [(key, kind, defaults[key]) for key, kind in fields],
         namespace=dict(namespace),
         frozen=True,
     )
+    # From Python 3.12 on, a dataclass made here would count as one of this module.
+    made.__module__ = namespace.get("__module__", made.__module__)
+    return made
 
 
 def option_of(default: Any, help: str) -> Option | None:
