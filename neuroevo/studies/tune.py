@@ -43,7 +43,7 @@ def tune(
         ``seconds`` per generation and ``env_steps_per_second``.
 
     Raises:
-        UserError: if the parts do not fit together, or no candidate fits into memory.
+        UserError: if the parts do not fit together, or a candidate not into memory.
     """
     build.set_up_jax(config)
     parts = build.build_parts(config)
