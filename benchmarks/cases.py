@@ -236,9 +236,11 @@ CASES = (
         Compare(
             f"decode-{size}",
             PARTS,
-            f"the decode of hades-hopper-{size}: 32 networks, 200 Adam steps",
+            f"the decode of hades-hopper-{size}: 32 networks (4096 on a GPU), "
+            "200 Adam steps",
             HADES | {"encoding.size": size},
             (*against("plain", generations=4), *MACHINE),
+            gpu={"population": 2048},
             decode_only=True,
         )
         for size in (4, 64)

@@ -63,3 +63,16 @@ def test_devices_that_share_memory_need_it_each():
     with pytest.raises(UserError, match="--devices 1"):
         tuning.check_memory(run.config, run.parts, 2, two - 1)
     assert tuning.check_memory(run.config, run.parts, 2, two) == two
+
+
+@pytest.mark.parametrize("gigabytes", [4, 16, 80])
+def test_an_accelerator_trains_as_many_policies_as_its_memory_holds(
+    gigabytes, monkeypatch
+):
+    monkeypatch.setattr(devices, "is_cpu", lambda: False)
+    monkeypatch.setattr(devices, "memory", lambda _: (1, gigabytes * 1e9))
+    run = run_with(**{"policy.hidden": [512, 512], "population": 4096})
+    needed = tuning.estimate_memory(run.config, run.parts)["chunk"]
+    everything = run.config.settings.chunk == run.config.settings.decode_chunk == 4096
+    assert everything or 0.3e9 < needed / gigabytes < 0.6e9
+    assert needed / gigabytes < 0.6e9

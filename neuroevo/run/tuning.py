@@ -70,7 +70,7 @@ def _chunk(config: Config, parameters: int) -> int:
         most = max(1, _MOST // episodes) if is_slow(config) else 64
         chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
     else:
-        chunk = max(1, min(4096, 2**30 // parameters))
+        chunk = max(1, min(_MANY_AT_ONCE, _accelerator_room() // parameters))
         if isinstance(settings, Search):  # an evaluation has as many as it is told to
             policies = settings.population * settings.policies
             chunk = min(chunk, -(-policies // len(devices.select(config.devices))))
@@ -85,8 +85,21 @@ def _decode_chunk(parameters: int) -> int:
     On a CPU, large policies are trained one by one: an optimizer's statistics take more
     of the cache, and single matrix products are fast.
     """
-    numbers, most = (2**15, 16) if devices.is_cpu() else (2**30, 4096)
-    return max(1, min(most, numbers // parameters))
+    if devices.is_cpu():
+        return max(1, min(16, 2**15 // parameters))
+    return max(1, min(_MANY_AT_ONCE, _accelerator_room() // parameters))
+
+
+_MANY_AT_ONCE = 4096  # policies; with more, an accelerator is hardly faster
+
+
+def _accelerator_room() -> int:
+    """Return how many parameters half of an accelerator's free memory can train.
+
+    The other half is for the population and the state of the episodes.
+    """
+    _, free = devices.memory(devices.select(None))
+    return 2**28 if free is None else int(free / (2 * 4 * (_ENTERING + _TRAINED)))
 
 
 _OFTEN = 5  # generations: a curve needs no more points
