@@ -280,6 +280,8 @@ class Play(Protocol):
         count: number of groups to play, from the first; others have zero outcomes.
         progress: where to go on.
         allowance: when to return.
+        stride: steps between two looks at which episodes have ended; it does not affect
+            the outcomes.
 
     Returns:
         The progress, and what the call has done.
@@ -293,6 +295,7 @@ class Play(Protocol):
         count: Array | int,
         progress: Progress,
         allowance: Allowance,
+        stride: int = 1,
         /,
     ) -> tuple[Progress, Spent]: ...
 

@@ -169,24 +169,27 @@ def test_the_loop_ends_with_the_last_episode(longest):
     assert len(calls) in (turns, 4 * turns)  # depending on how jax batches callbacks
 
 
-def play(task, act, load, state, size, count, slots):
+def play(task, act, load, state, size, count, slots, stride=1):
     progress = task.begin(load, state, size, slots)
-    return task.play(act, load, state, count, progress, UNLIMITED)[0].outcomes
+    end, _ = task.play(act, load, state, count, progress, UNLIMITED, stride)
+    return end.outcomes
 
 
 @pytest.mark.parametrize("name", ["running", "episode"])
 @pytest.mark.parametrize(
-    ("width", "slots", "count"),
+    ("width", "slots", "count", "stride"),
     [
-        (1, 3, 5),
-        (2, 2, 3),
+        (1, 3, 5, 1),
+        (2, 2, 3, 3),
         *[
             pytest.param(*sizes, marks=pytest.mark.slow)
-            for sizes in [(1, 1, 6), (1, 8, 6), (3, 1, 1)]
+            for sizes in [(1, 1, 6, 1), (1, 8, 6, 4), (3, 1, 1, 1)]
         ],
     ],
 )
-def test_playing_groups_equals_playing_policies_alone(name, width, slots, count):
+def test_playing_groups_equals_playing_policies_alone(
+    name, width, slots, count, stride
+):
     """Six policies, each group with episodes of its own, through few slots or many."""
     task = make_task(countdown(), NORMALIZATIONS[name].build((2,)))
     state = task.init(jax.random.key(0))
@@ -198,7 +201,8 @@ def test_playing_groups_equals_playing_policies_alone(name, width, slots, count)
     def load(rows):
         return Group(weights[rows], keys[rows], valid[rows])
 
-    together = jax.jit(lambda n: play(task, act_by, load, state, size, n, slots))(count)
+    everything = functools.partial(play, task, act_by, load, state, size)
+    together = jax.jit(lambda n: everything(n, slots, stride))(count)
     evaluate = jax.jit(lambda w, keys: task.evaluate(linear(w), state, keys))
     for row in range(count):
         for column in range(width):

@@ -37,6 +37,7 @@ class Sizes(NamedTuple):
     chunk: int  # policies that are rolled out together
     decode_chunk: int  # policies that are decoded together
     width: int  # policies in a group, see `neuroevo.core.layout`
+    stride: int = 1  # steps between two looks at which episodes have ended
 
 
 class Evaluator(NamedTuple):
@@ -138,7 +139,9 @@ def play(
     """
     load, _, count = _share(evaluator, trial, given)
     act = act_with(evaluator.policy)
-    progress, spent = evaluator.task.play(act, load, task, count, progress, allowance)
+    progress, spent = evaluator.task.play(
+        act, load, task, count, progress, allowance, evaluator.sizes.stride
+    )
     ended, spent = devices.every((progress.ended, spent))
     return progress, Played(ended, given.groups, spent)
 

@@ -99,6 +99,7 @@ def play(
     count: Array | int,
     progress: Progress,
     allowance: Allowance,
+    stride: int = 1,
 ) -> tuple[Progress, Spent]:
     """Play until all groups have ended or `allowance` is spent: see `types.Play`."""
     slots, size = len(progress.slots.t), len(progress.outcomes.returns)
@@ -121,7 +122,9 @@ def play(
             has_room, next_groups, (entered, now, spent)
         )
         wanted = jnp.where(entered < count, batch, slots)
-        now, spent = _advance(dynamics, act, state, now, wanted, affordable, spent)
+        now, spent = _advance(
+            dynamics, act, state, now, wanted, affordable, spent, stride
+        )
         busy = _busy(dynamics, now)
         known = jnp.where(busy, size, now.group)
         outcomes = jax.tree.map(
@@ -185,6 +188,7 @@ def _advance(
     wanted: Array,
     affordable: Callable[[Spent], Array],
     spent: Spent,
+    stride: int,
 ) -> tuple[Slots, Spent]:
     """Take steps until `wanted` slots are free, or as many as are affordable."""
     impl = keys.IMPLEMENTATION
@@ -196,10 +200,18 @@ def _advance(
         busy = _busy(dynamics, now._replace(t=t, episodes=episodes))
         return (jnp.sum(~busy) < wanted) & affordable(spent)
 
+    def one(_, carry):
+        t, episodes = carry
+        return t + 1, step(moves, t, now.params, episodes)
+
     def body(carry):
-        t, episodes, spent = carry
-        episodes = step(moves, t, now.params, episodes)
-        return t + 1, episodes, spent._replace(steps=spent.steps + 1)
+        *played, spent = carry
+        played = tuple(played)
+        if stride == 1:  # as a loop, it would take longer to compile
+            played = one(0, played)
+        else:
+            played = jax.lax.fori_loop(0, stride, one, played)
+        return *played, spent._replace(steps=spent.steps + stride)
 
     t, episodes, spent = jax.lax.while_loop(going, body, (now.t, now.episodes, spent))
     return now._replace(t=t, episodes=episodes), spent

@@ -124,7 +124,10 @@ def build_engine(
     settings = config.settings
     fields = {name: getattr(settings, name, 1) for name in engine.Plan._fields}
     sizes = evaluation.Sizes(
-        settings.chunk, settings.decode_chunk, tuning.group_width(config)
+        settings.chunk,
+        settings.decode_chunk,
+        tuning.group_width(config),
+        tuning.stride(),
     )
     evaluator = evaluation.Evaluator(parts.encoding, parts.policy, parts.task, sizes)
     strategy = cast(Strategy, parts.strategy)  # only a search asks for it

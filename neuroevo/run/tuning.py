@@ -70,7 +70,8 @@ def _chunk(config: Config, parameters: int) -> int:
         most = max(1, _MOST // episodes) if is_slow(config) else 64
         chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
     else:
-        chunk = max(1, min(_MANY_AT_ONCE, _accelerator_room() // parameters))
+        most = _MANY_AT_ONCE // episodes if is_slow(config) else _MANY_AT_ONCE
+        chunk = max(1, min(most, _accelerator_room() // parameters))
         if isinstance(settings, Search):  # an evaluation has as many as it is told to
             policies = settings.population * settings.policies
             chunk = min(chunk, -(-policies // len(devices.select(config.devices))))
@@ -90,7 +91,9 @@ def _decode_chunk(parameters: int) -> int:
     return max(1, min(_MANY_AT_ONCE, _accelerator_room() // parameters))
 
 
-_MANY_AT_ONCE = 4096  # policies; with more, an accelerator is hardly faster
+# Policies, and episodes of a physics engine, with which an accelerator is busy: with
+# more, each step takes longer, and more of them wait for the longest episode.
+_MANY_AT_ONCE = 4096
 
 
 def _accelerator_room() -> int:
@@ -112,6 +115,14 @@ def _center_every(config: Config) -> int:
     policies = getattr(settings, "population", 1) * getattr(settings, "policies", 1)
     center = getattr(settings, "center_policies", 0)
     return max(_OFTEN, math.ceil(_CENTER_SHARE * center / policies))
+
+
+def stride() -> int:
+    """Return how many steps to take between two looks at which episodes have ended.
+
+    An accelerator stands still while the host decides whether a loop goes on.
+    """
+    return 1 if devices.is_cpu() else 8
 
 
 def group_width(config: Config) -> int:
