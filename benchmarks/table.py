@@ -47,13 +47,16 @@ class Written(NamedTuple):
     versions: Mapping[str, str]  # by the version of jax
     rows: Mapping[str, Mapping[str, Sequence[str]]]  # lines of a case's table, likewise
     when: Mapping[str, Mapping[str, str]]  # likewise
+    notes: str = ""  # written by hand, at the end
 
 
+NOTES = "\n## Notes\n"
 NOTHING = Written({}, {}, {}, {})
 
 
 def read(text: str) -> Written:
     """Return what `document` wrote."""
+    text, heading, notes = text.partition(NOTES)
     head, _, body = text.partition("\n## ")
     versions = dict(re.findall(r"^- jax (\S+): (.*)$", head, re.MULTILINE))
     machine = dict(re.findall(r"^- (\w+): (.*)$", head, re.MULTILINE))
@@ -69,7 +72,7 @@ def read(text: str) -> Written:
         }
         for case, found in when.items()
     }
-    return Written(machine, versions, rows, when)
+    return Written(machine, versions, rows, when, heading + notes)
 
 
 def document(
@@ -116,7 +119,7 @@ def document(
             line = f"- {case.name}: {case.about}. `{command}`"
             lines.append(line + (f" ({days})" if days else ""))
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines) + before.notes
 
 
 def case_rows(name: str, jax: str, result: Mapping[str, Any]) -> list[list[str]]:

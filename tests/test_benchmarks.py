@@ -145,6 +145,8 @@ def test_versions_of_jax_stand_side_by_side():
     assert written.versions == {"0.10.2": "Python 3.11.7", "0.11.2": "Python 3.12.1"}
     assert set(written.when[name]) == {"0.10.2", "0.11.2"}
     assert text == table.document(CASES, {}, PLACE, before=written)
+    noted = text + table.NOTES + "by hand\n"
+    assert noted == table.document(CASES, {}, PLACE, before=table.read(noted))
 
 
 def test_table_shows_what_was_measured_and_says_what_was_not():

@@ -73,6 +73,6 @@ def test_an_accelerator_trains_as_many_policies_as_its_memory_holds(
     monkeypatch.setattr(devices, "memory", lambda _: (1, gigabytes * 1e9))
     run = run_with(**{"policy.hidden": [512, 512], "population": 4096})
     needed = tuning.estimate_memory(run.config, run.parts)["chunk"]
-    everything = run.config.settings.chunk == run.config.settings.decode_chunk == 4096
-    assert everything or 0.3e9 < needed / gigabytes < 0.6e9
     assert needed / gigabytes < 0.6e9
+    many = run.config.settings.chunk > 1900 and run.config.settings.decode_chunk == 4096
+    assert many or needed / gigabytes > 0.3e9

@@ -71,7 +71,8 @@ def _chunk(config: Config, parameters: int) -> int:
         chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
     else:
         most = _MANY_AT_ONCE // episodes if is_slow(config) else _MANY_AT_ONCE
-        chunk = max(1, min(most, _accelerator_room() // parameters))
+        numbers = min(_NUMBERS_AT_ONCE, _accelerator_room())
+        chunk = max(1, min(most, numbers // parameters))
         if isinstance(settings, Search):  # an evaluation has as many as it is told to
             policies = settings.population * settings.policies
             chunk = min(chunk, -(-policies // len(devices.select(config.devices))))
@@ -94,6 +95,8 @@ def _decode_chunk(parameters: int) -> int:
 # Policies, and episodes of a physics engine, with which an accelerator is busy: with
 # more, each step takes longer, and more of them wait for the longest episode.
 _MANY_AT_ONCE = 4096
+# Parameters, likewise: each step reads all of them, those of ended episodes too.
+_NUMBERS_AT_ONCE = 2**29
 
 
 def _accelerator_room() -> int:
