@@ -1,5 +1,6 @@
 """Four CPU devices for the whole suite, whatever a test's run would ask for."""
 
+import gc
 import itertools
 import os
 import shlex
@@ -12,7 +13,9 @@ import pytest
 
 # Nearly all of the suite's time goes into compiling programs that run for milliseconds.
 _FLAGS = os.environ.get("XLA_FLAGS", "")
-OPTIMIZATION = "--xla_backend_optimization_level=0"
+OPTIMIZATION = (
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+)
 if metadata.version("jax").startswith("0.10."):  # later ones know no such flag
     OPTIMIZATION += " --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = f"{_FLAGS} {OPTIMIZATION}".strip()
@@ -24,6 +27,9 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_CACHE)
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
+# Nor need each of the processes that tests start compile neuroevo's own modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import jax  # noqa: E402
 
 from neuroevo import devices  # noqa: E402
@@ -34,6 +40,10 @@ devices.configure(4)
 assert len(jax.devices()) == 4  # starts the backend
 os.environ["XLA_FLAGS"] = _FLAGS
 
+
+# Tracing makes many objects that live on: looking for garbage as often as by default
+# takes a twentieth of the time.
+gc.set_threshold(200_000, 20, 100)
 
 _count = itertools.count()
 

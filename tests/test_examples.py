@@ -32,6 +32,7 @@ def test_every_example_is_tested():
         assert f'load("{path.stem}")' in source, f"{path.name} has no test"
 
 
+@pytest.mark.slow
 def test_cartpole_two_pairs(tmp_path, capsys):
     example = load("cartpole_two_pairs")
     file = tmp_path / "pairs.npz"

@@ -402,6 +402,7 @@ def test_tasks_of_one_environment_are_told_apart(folder):
 # ---------------------------------------------------------------------------- options
 
 
+@pytest.mark.slow
 def test_the_first_genomes_settings_hold_unless_overridden(folder, run_cli):
     write(
         folder / "longer.npz",

@@ -4,11 +4,13 @@ The options of gymnax's own environments are in `tables`; those of environments 
 user registered with ``gymnax.register`` are the scalar fields of their parameters.
 """
 
+import contextlib
 import dataclasses
 import functools
+import importlib
 import sys
-from collections.abc import Mapping
-from types import SimpleNamespace
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -54,7 +56,7 @@ def config(name: str) -> type:
     return make_options(name, {**arguments, **params}, namespace)
 
 
-def adapt(value: Any) -> SimpleNamespace | None:
+def adapt(value: Any) -> types.SimpleNamespace | None:
     """Return options that build the gymnax environment `value`, if it is one.
 
     Args:
@@ -66,7 +68,7 @@ def adapt(value: Any) -> SimpleNamespace | None:
     if isinstance(env, type) or not hasattr(env, "default_params"):
         return None
     params = value[1] if pair else env.default_params
-    return SimpleNamespace(name=_name_of(env), build=lambda: wrap(env, params))
+    return types.SimpleNamespace(name=_name_of(env), build=lambda: wrap(env, params))
 
 
 def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
@@ -195,10 +197,30 @@ def _make(name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
     Raises:
         UserError: if the environment cannot be made, with the reason.
     """
-    import gymnax
+    with _on_first_use("matplotlib.pyplot", "seaborn"):  # its pictures need them
+        import gymnax
 
     with making(name):
         return gymnax.make(name, **arguments)
+
+
+class _OnFirstUse(types.ModuleType):
+    """Stands for a module that is imported when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+@contextlib.contextmanager
+def _on_first_use(*names: str) -> Iterator[None]:
+    """Let modules that are imported here import these, which takes seconds, later."""
+    stand_ins = {name: _OnFirstUse(name) for name in names if name not in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            sys.modules.pop(name, None)
 
 
 def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
