@@ -73,8 +73,15 @@ def prepare(case, contender, quick=False):
     return sample, seconds
 
 
-def configure(case, contender, quick=False):
-    """Return the configuration of a contender on this machine."""
+def is_physics(case):
+    """Return whether the environment is a physics engine; JAX need not have started."""
+    from neuroevo.run import tuning
+
+    return tuning.is_slow(configure(case, case.contenders[0], on_cpu=True))
+
+
+def configure(case, contender, quick=False, *, on_cpu=False):
+    """Return the configuration of a contender on this machine, or on a CPU."""
     import jax
 
     from neuroevo.config import resolve
@@ -82,7 +89,7 @@ def configure(case, contender, quick=False):
 
     options = dict(case.options)
     layers = read_layers(options.pop("preset", None), None)
-    if jax.default_backend() != "cpu":
+    if not on_cpu and jax.default_backend() != "cpu":
         options |= case.gpu
     values = (COMMON, options, contender.options)
     layers += [Layer(case.name, each) for each in values]

@@ -66,7 +66,8 @@ def child(case, quick, only):
 
     from neuroevo import devices
 
-    devices.configure(None)  # all cores of a CPU, whatever a contender uses
+    # All cores of a CPU, whatever a contender uses.
+    devices.configure(None, physics=case is not None and measure.is_physics(case))
     import machine
 
     if case is None:

@@ -113,6 +113,20 @@ def test_a_straggler_is_waited_for():
     assert done.stdout.startswith("waited") and "stuck" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "own", ["", "--xla_cpu_enable_concurrency_optimized_scheduler=true --xla_x=1"]
+)
+def test_a_users_own_flags_stay_and_win(own, monkeypatch):
+    monkeypatch.setattr(devices.jax.config, "update", lambda *_: None)
+    monkeypatch.setenv("XLA_FLAGS", own)
+    for _ in range(2):
+        devices.configure(4, physics=True)
+        flags = os.environ["XLA_FLAGS"].split()
+        assert flags[: len(own.split())] == own.split()
+        names = [flag.partition("=")[0] for flag in flags]
+        assert len(names) == len(set(names))
+
+
 def test_devices_keep_results_of_their_own():
     """A call goes on where each device was, and may overwrite what it was given."""
 

@@ -24,7 +24,7 @@ from neuroevo.types import Encoding, Environment, Genome, Policy, Strategy
 
 def set_up_jax(config: Config) -> None:
     """Configure JAX as `config` requires; call it before anything is compiled."""
-    devices.configure(config.devices)
+    devices.configure(config.devices, physics=tuning.is_slow(config))
     compilation.use_cache(config.settings.compilation_cache)
     devices.start()
 
