@@ -22,7 +22,7 @@ import psutil
 
 from neuroevo import cgroups, multihost
 from neuroevo.core import trees
-from neuroevo.errors import UserError, first_line
+from neuroevo.errors import OutOfMemory, UserError, first_line
 
 AXIS = "population"
 
@@ -210,7 +210,7 @@ def _out_of_memory() -> Iterator[None]:
                 "the same GPU, give each of them its share with "
                 "XLA_PYTHON_CLIENT_MEM_FRACTION=.4"
             )
-        raise UserError(
+        raise OutOfMemory(
             f"the memory of the device is full ({first_line(error)}): use a smaller "
             f"--chunk, --population or network{hint}"
         ) from None

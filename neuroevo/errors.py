@@ -24,6 +24,10 @@ class UserError(Exception):
         super().__init__(_one_line(message))
 
 
+class OutOfMemory(UserError):
+    """A run that does not fit into the memory of its devices."""
+
+
 _MOST = 2000  # characters of a message
 
 

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 import toy
 
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
 from neuroevo.config.resolve import resolve
+from neuroevo.errors import OutOfMemory
 from neuroevo.studies import tune
 
 OPTIONS = {
@@ -43,6 +45,25 @@ def test_the_fastest_of_the_measured_sizes_is_returned(monkeypatch):
     assert shown == found["measured"]
     # No chunk is larger than the population, and no decode chunk larger than the chunk.
     assert [(m["chunk"], m["decode_chunk"]) for m in shown] == [(6, 2), (3, 2), (3, 1)]
+
+
+def test_what_does_not_fit_into_memory_is_left_out(monkeypatch):
+    def measure(_, sizes, count):
+        if sizes.chunk > 2:
+            raise OutOfMemory("the run needs more memory")
+        return {"seconds": 1.0 / sizes.chunk, "env_steps_per_second": count}
+
+    def automatic(chunk):
+        sizes = {"chunk": chunk, "decode_chunk": 1}
+        monkeypatch.setattr(tune.tuning, "resolve_auto", lambda *_: config(**sizes))
+        return tune.tune(config())
+
+    monkeypatch.setattr(tune, "_measure", measure)
+    found = automatic(2)
+    assert [m["chunk"] for m in found["measured"]] == [2, 1, 2]
+    assert found["chunk"] == 2
+    with pytest.raises(OutOfMemory):
+        automatic(4)
 
 
 def test_a_size_that_is_given_stays(run_cli):

@@ -13,7 +13,7 @@ from neuroevo import devices
 from neuroevo.config.schema import Config, Search
 from neuroevo.core import keys
 from neuroevo.core.layout import WIDTH
-from neuroevo.errors import UserError
+from neuroevo.errors import OutOfMemory
 from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.traits import EnvironmentTraits, traits
 
@@ -174,7 +174,7 @@ def check_memory(config: Config, parts: Parts, sharing: int, free: float | None)
         free: free bytes of the memory; None if unknown.
 
     Raises:
-        UserError: if the memory does not suffice, with what would help.
+        OutOfMemory: if the memory does not suffice, with what would help.
     """
     needs = estimate_memory(config, parts)
     total = PROGRAM + sharing * sum(needs.values())
@@ -188,7 +188,7 @@ def check_memory(config: Config, parts: Parts, sharing: int, free: float | None)
     }[largest]
     if sharing > 1:
         advice += ", or --devices 1"
-    raise UserError(
+    raise OutOfMemory(
         f"the run needs about {naturalsize(total)} of memory "
         f"({naturalsize(sharing * needs[largest])} for the {largest}), but only "
         f"{naturalsize(free)} are free: use {advice}"

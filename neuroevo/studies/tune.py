@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from neuroevo.config.schema import Config
-from neuroevo.errors import UserError
+from neuroevo.errors import OutOfMemory, UserError
 from neuroevo.run import build, tuning
 from neuroevo.run.launch import launch
 
@@ -31,7 +31,8 @@ def tune(
 
     Every candidate runs the same first generations of the same search. First the chunk
     varies, and then, at the fastest chunk, the decode chunk. A size that `config` gives
-    as a number stays as it is.
+    as a number stays as it is. Sizes with which a run does not fit into memory are left
+    out.
 
     Args:
         config: the configuration of the run.
@@ -43,7 +44,7 @@ def tune(
         ``seconds`` per generation and ``env_steps_per_second``.
 
     Raises:
-        UserError: if the parts do not fit together, or a candidate not into memory.
+        UserError: if the parts do not fit together, or no candidate fits into memory.
     """
     build.set_up_jax(config)
     parts = build.build_parts(config)
@@ -52,9 +53,16 @@ def tune(
     measured: dict[Sizes, dict[str, Any]] = {}
 
     def measure(sizes: Sizes) -> None:
-        if sizes not in measured:
-            measured[sizes] = sizes._asdict() | _measure(config, sizes, generations)
-            report(measured[sizes])
+        if sizes in measured:
+            return
+        try:
+            found = _measure(config, sizes, generations)
+        except OutOfMemory:
+            if not measured:  # the automatic sizes are the first
+                raise
+            return
+        measured[sizes] = sizes._asdict() | found
+        report(measured[sizes])
 
     def fastest() -> Sizes:
         return min(measured, key=lambda sizes: measured[sizes]["seconds"])
