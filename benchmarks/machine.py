@@ -45,7 +45,8 @@ def _processor():
 def matmul(devices, quick=False):
     """Return a function that multiplies square float32 matrices, and its work.
 
-    Every device multiplies its own. The precision is JAX's default, as in networks.
+    Every device multiplies its own. The precision is JAX's default, on a
+    GPU less than that of networks, which neuroevo raises.
     """
     n = MATRIX_QUICK if quick else MATRIX
     x = jnp.full((len(devices), n, n), 1 / n)

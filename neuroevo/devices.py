@@ -33,8 +33,9 @@ _PATIENCE = " ".join(
     for name in ("call_warn_stuck_timeout", "call_terminate_timeout", "timeout")
 )
 
-# With its other order of operations, a step of hopper takes a fifth longer on two cores
-# (jax 0.10; no difference with 0.11), and one of Breakout a tenth less.
+# XLA orders operations either for concurrency, its default, or in sequence. With jax
+# 0.10 on two cores, a generation of hopper takes a fifth longer by default than in
+# sequence, and one of Breakout a tenth less; with jax 0.11, hopper takes the same.
 _IN_SEQUENCE = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 _came_late = False  # whether JAX had started before `configure`
@@ -46,8 +47,8 @@ def configure(devices: int | None, *, physics: bool = False) -> None:
     A CPU is split into this many devices, by default one for each core that this
     process may use. The call has no effect if the backend is already running.
 
-    With `physics`, programs consist of many small operations, as those of a physics
-    engine do. It affects the speed, but no results.
+    With `physics`, operations run in sequence, which is faster for the many small ones
+    of a physics engine. It does not affect results.
 
     While several devices of a CPU run a program, jax 0.11 accumulates about 50 MB of
     bookkeeping per second until the program ends: calls should be short.

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import importlib
 import inspect
+import sys
 from typing import get_type_hints
 
 import jax
@@ -320,3 +322,11 @@ def without(name):
 def test_one_that_policies_cannot_act_in(env, expected):
     with pytest.raises(UserError, match=expected):
         gymnax.wrap(env, env.default_params)
+
+
+def test_what_only_pictures_need_is_imported_on_first_use(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with gymnax._on_first_use("colorsys"):
+        import colorsys as stand_in
+    assert "colorsys" not in sys.modules
+    assert stand_in.rgb_to_hls is importlib.import_module("colorsys").rgb_to_hls

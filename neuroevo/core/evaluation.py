@@ -37,7 +37,7 @@ class Sizes(NamedTuple):
     chunk: int  # policies that are rolled out together
     decode_chunk: int  # policies that are decoded together
     width: int  # policies in a group, see `neuroevo.core.layout`
-    stride: int = 1  # steps between two looks at which episodes have ended
+    stride: int  # steps between two looks at which episodes have ended
 
 
 class Evaluator(NamedTuple):
