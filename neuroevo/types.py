@@ -92,6 +92,17 @@ class Policy(NamedTuple):
     losses: Mapping[str, Loss]
 
 
+class Rows(NamedTuple):
+    """Examples of what a policy should do: R observations, and a target for each.
+
+    They come from a teacher, from logged behavior, or from labeled data.
+    """
+
+    observations: Array  # (R, *observation)
+    targets: Target  # (R,) labels, (R, n) probabilities, or (R, *action) actions
+    weights: Array  # (R,) how often a row is drawn, relative to the others; at least 0
+
+
 # --- encodings ------------------------------------------------------------------------
 
 
