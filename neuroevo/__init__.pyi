@@ -15,6 +15,7 @@ from .spaces import Discrete as Discrete
 from .spaces import Spec as Spec
 from .types import Encoding as Encoding
 from .types import Environment as Environment
+from .types import Objective as Objective
 from .types import Policy as Policy
 from .types import Strategy as Strategy
 

@@ -63,9 +63,12 @@ def evolve(
             as ``population=64``, and the parts ``env``, ``encoding``, ``policy``,
             ``normalization`` and ``strategy``. A part is a name, a mapping with a
             ``name`` and options, or a value made in Python: an object with a ``build``
-            method, an `Environment`, a `Policy`, or a function that returns an
-            `Encoding` (of policy and spec) or a `Strategy` (of the population). Parts
-            made in Python need not be registered.
+            method, an `Environment`, an `Objective`, a `Policy`, or a function that
+            returns an `Encoding` (of policy and spec) or a `Strategy` (of the
+            population). Parts made in Python need not be registered. Instead of
+            ``env``, any ``fitness``, a function of ``(apply, params, key)`` that
+            returns a number, with the ``spec`` of the networks that it measures: their
+            observations and actions.
 
     Raises:
         UserError: for unknown options, or parts that do not fit together.

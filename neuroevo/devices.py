@@ -181,19 +181,28 @@ def distribute(
         donate_argnums=0 if in_place else (),
     )
     _meet(tuple(devices))
-    # What goes in and comes out lies on the devices of this process.
-    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,)).local_mesh
-    index = np.arange(mesh.size)  # pmap needs an argument that differs
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    index = np.arange(len(_local(devices)))  # pmap needs an argument that differs
 
     def run(own, *args):
         # Arguments lie where results do, or a second call would compile once more.
-        args = jax.device_put(args, everywhere)
+        args = place(args, devices)
         with _out_of_memory():
             # Un-awaited programs with collectives can deadlock on CPU devices.
             return jax.block_until_ready(mapped((index, own), args)[1:])
 
     return run
+
+
+def place(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """Return the arrays of `tree` on those of `devices` that belong to this process."""
+    return jax.device_put(tree, _everywhere(tuple(devices)))
+
+
+@functools.cache
+def _everywhere(devices: tuple[jax.Device, ...]) -> jax.sharding.NamedSharding:
+    """Return where what goes into a program, and comes out of it, lies."""
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,)).local_mesh
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
 
 @contextlib.contextmanager

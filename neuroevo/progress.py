@@ -1,9 +1,22 @@
 """Policies at play: how far they have come, and how far they may go in one call."""
 
+import enum
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
+
+class Role(enum.IntEnum):
+    """What policies are evaluated for.
+
+    It makes no difference to an environment. With labeled data, each role has a split
+    of its own: for training, for validation and for the final test.
+    """
+
+    SEARCH = 0  # the candidates of a generation, for the strategy
+    CENTER = 1  # the strategy's center, during a run
+    FINAL = 2  # the result
 
 
 class Group(NamedTuple):
@@ -12,6 +25,7 @@ class Group(NamedTuple):
     params: Any  # pytree of (B, width, …): `types.Params`
     keys: jax.Array  # (B, E) one for each episode
     valid: jax.Array  # (B, width) bool: others have no return
+    role: jax.Array | int = Role.SEARCH  # (B,) int32, or one for all
 
 
 class Progress(NamedTuple):

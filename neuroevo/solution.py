@@ -18,6 +18,7 @@ from neuroevo.core.engine import Answer, Engine
 from neuroevo.core.evaluation import act_with
 from neuroevo.core.trees import is_finite
 from neuroevo.errors import UserError
+from neuroevo.progress import Role
 from neuroevo.returns import summarize
 from neuroevo.run import switches
 from neuroevo.run.parts import Parts
@@ -114,7 +115,8 @@ class Solution:
             One trajectory for each policy.
 
         Raises:
-            UserError: if the parameters of a policy are not finite.
+            UserError: if the parameters of a policy are not finite, or if there are no
+                episodes to record.
 
         Example:
             >>> (trajectory,) = run.best.record()
@@ -122,7 +124,13 @@ class Solution:
             (4,)
         """
         policies = ranges.argument("policies", policies, ranges.Count)
-        record = functools.partial(self.parts.task.record, keep=keep)
+        record = self.parts.task.record
+        if record is None:
+            raise UserError(
+                f"env {self.config.names['env']} has no episodes to show: expected an "
+                "environment"
+            )
+        record = functools.partial(record, keep=keep)
         state, first = self.answer.task, drawn(seed)
         return [
             record(self._act, self._decode_finite(s), state, keys.recording(s))
@@ -182,6 +190,22 @@ class Solution:
             "seed": seed,
             **({"failures": failures} if failures else {}),
         }
+
+    @switches.pinned()
+    def validate(self, policies: int, episodes: int, *, seed: int) -> float:
+        """Return the mean return of the policies of `evaluate` as during a run.
+
+        For labeled data, that is on the validation split instead of the test split.
+        """
+        policy_keys = keys.policy_keys(keys.evaluation(seed), policies)
+        outcome = self.engine.evaluate(
+            jax.tree.map(lambda x: x[None], self.genome),
+            self.answer.task,
+            policy_keys,
+            episodes=episodes,
+            role=Role.CENTER,
+        )
+        return float(np.mean(outcome.returns))
 
     def trained(self, seed: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the arrays of a policy file by name, and their description.

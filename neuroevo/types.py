@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from neuroevo.progress import Allowance, Group, Progress, Spent
+from neuroevo.progress import Allowance, Group, Progress, Role, Spent
 from neuroevo.spaces import Spec
 
 Array = jax.Array
@@ -29,6 +29,7 @@ EnvState = Any  # pytree of arrays: the state of one episode
 TaskState = Any  # pytree of arrays: what a task learns during a run
 Stats = Any  # pytree of arrays that can be summed over evaluations
 StrategyState = Any  # pytree of arrays
+Data = Any  # pytree of arrays: what an evaluation needs that does not change
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -217,6 +218,93 @@ class Environment(NamedTuple):
     max_steps: int
 
 
+# --- objectives -----------------------------------------------------------------------
+
+
+class Measure(Protocol):
+    """Return how good a network is, as a real scalar; more is better.
+
+    It must be traceable under ``jit`` and ``vmap``. A number that is not finite ranks
+    last.
+
+    Args:
+        apply: the network: returns the logits for an observation if the spec's action
+            is `Discrete`, and (mean, log_std) if it is a `Box`.
+        params: its parameters.
+        key: the randomness of this measurement, which all candidates of a generation
+            share. A measurement that does not use it is made once for each policy.
+        role: int32 scalar, one of `Role`.
+        data: `Objective.data`, or other arrays of the same shapes.
+    """
+
+    def __call__(
+        self, apply: Apply, params: Params, key: Key, role: Array, data: Data, /
+    ) -> Array: ...
+
+
+class DrawFrom(Protocol):
+    """Return `size` random inputs of the training split, and their targets."""
+
+    def __call__(self, data: Data, key: Key, size: int, /) -> tuple[Array, Target]: ...
+
+
+class ReadRows(Protocol):
+    """Return all rows of the split that belongs to a role, as numpy arrays."""
+
+    def __call__(self, role: Role, /) -> Rows: ...
+
+
+class Split(NamedTuple):
+    """The part of an objective's data that a role uses."""
+
+    examples: int  # that one measurement sees, counted as environment steps
+    deterministic: bool  # whether a measurement does not depend on its key
+
+
+class Objective(NamedTuple):
+    """Any fitness: a function of a network, instead of episodes in an environment.
+
+    Attributes:
+        spec: observations and actions that networks are made for.
+        measure: returns how good a network is.
+        data: arrays that `measure` needs, such as images with their labels; large ones
+            belong here, because a function that closes over them makes them a part of
+            the compiled program.
+        splits: what the roles search, center and final use, if they differ. Without
+            them a measurement counts as one environment step.
+        rows: returns the rows of a split of labeled data.
+        batch: draws a minibatch from the training split of labeled data.
+
+    Example:
+        Networks that are to be the sine:
+
+        >>> x = jnp.linspace(-3, 3, 16)[:, None]
+        >>> def minus_error(apply, params, key, role, data):
+        ...     y, _ = jax.vmap(apply, (None, 0))(params, x)
+        ...     return -jnp.mean((y - jnp.sin(x)) ** 2)
+        >>> sine = neuroevo.Objective(
+        ...     neuroevo.Spec(observation=(1,), action=neuroevo.Box((1,))), minus_error
+        ... )
+        >>> run = neuroevo.evolve(
+        ...     env=sine, encoding="direct", population=8, generations=1
+        ... )
+        >>> run.best.config.names["env"]
+        'Objective'
+    """
+
+    spec: Spec
+    measure: Measure
+    data: Data = ()
+    splits: tuple[Split, Split, Split] | None = None
+    rows: ReadRows | None = None
+    batch: DrawFrom | None = None
+
+    @property
+    def train(self) -> Rows | None:
+        """The training split, as numpy arrays; None without labeled data."""
+        return self.rows(Role.SEARCH) if self.rows else None
+
+
 # --- tasks ----------------------------------------------------------------------------
 
 
@@ -262,12 +350,6 @@ class InitTask(Protocol):
     """Return the initial state of a task, such as observation statistics."""
 
     def __call__(self, key: Key, /) -> TaskState: ...
-
-
-class Evaluate(Protocol):
-    """Return the outcome of a policy in E episodes, given their E keys."""
-
-    def __call__(self, act: Act, state: TaskState, keys: Key, /) -> Outcome: ...
 
 
 class BeginPlay(Protocol):
@@ -343,17 +425,51 @@ class TaskConstants(Protocol):
     def __call__(self, state: TaskState, /) -> Mapping[str, Array]: ...
 
 
+class BindData(Protocol):
+    """Return a task with other data, of the same shapes, which may be traced."""
+
+    def __call__(self, data: Data, /) -> "Task": ...
+
+
+class DrawBatch(Protocol):
+    """Return `size` random inputs of the training split, and their targets."""
+
+    def __call__(self, key: Key, size: int, /) -> tuple[Array, Target]: ...
+
+
 class Task(NamedTuple):
-    """A task for policies: an environment with its observation normalization."""
+    """What policies are measured on: all that a search knows of its purpose.
+
+    An environment becomes a task with its observation normalization, and an `Objective`
+    with the network. A task made in Python can be passed as ``env``.
+
+    Attributes:
+        spec: observations and actions that networks are made for.
+        init: returns the initial state.
+        begin: returns the progress before the first step.
+        play: evaluates policies.
+        update: returns the state after a generation.
+        record: records an episode, to be shown; None if there is nothing to show.
+        constants: returns the arrays of the state that a genome file keeps.
+        data: arrays that evaluations need, such as images with their labels. They are
+            an argument of compiled programs and part of no checkpoint.
+        bind: takes the place of `data` in what `begin`, `play` and `batch` use; the
+            other functions must do without data. None if there is no data.
+        batch: draws from the training split; None if there is none.
+        by_role: whether the roles of evaluations differ, see `progress.Role`.
+    """
 
     spec: Spec
     init: InitTask
-    evaluate: Evaluate
     begin: BeginPlay
     play: Play
     update: UpdateTask
-    record: Record
+    record: Record | None
     constants: TaskConstants
+    data: Data = ()
+    bind: BindData | None = None
+    batch: DrawBatch | None = None
+    by_role: bool = False
 
 
 # --- strategies -----------------------------------------------------------------------

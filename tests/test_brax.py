@@ -18,7 +18,7 @@ from neuroevo.environments.brax import tables as brax_tables
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import NoNormalization, Running
-from neuroevo.tasks.task import make_task, random_act
+from neuroevo.tasks.task import evaluate, make_task, random_act
 
 BRAX_SPECS = {  # observation and action sizes of gym's MuJoCo environments
     "ant": (27, 8),
@@ -89,7 +89,7 @@ def test_brax_backend_traces(name, backend):
     environment = brax.config(name)(backend=backend).build()
     task = make_task(environment, NoNormalization().build(None))
     act = random_act(environment.spec)
-    end = jax.eval_shape(functools.partial(task.evaluate, act), (), KEYS)
+    end = jax.eval_shape(functools.partial(evaluate, task, act, ()), (), KEYS)
     assert end.returns.shape == (16,)
 
 
@@ -164,7 +164,7 @@ def check_brax_rollout(name):
     task = make_task(environment, Running().build(environment.spec.observation))
     act = random_act(environment.spec)
     state = task.init(KEYS[0])
-    end = jax.jit(functools.partial(task.evaluate, act))(state, KEYS)
+    end = jax.jit(functools.partial(evaluate, task, act, ()))(state, KEYS)
     assert np.isfinite(end.returns).all()
     assert (end.lengths >= 1).all() and (end.lengths <= LIMIT).all()
     after = task.update(state, end.stats)
@@ -186,7 +186,7 @@ def test_brax_rollout_of_inverted_pendulum():
 def test_brax_rollout_of_hopper():
     task, act, state, end = check_brax_rollout("hopper")
     assert len(set(np.asarray(end.returns).tolist())) == len(KEYS)
-    steps = task.record(lambda _, *args: act(*args), (), state, KEYS[0])
+    steps = task.record(act, (), state, KEYS[0])
     assert len(steps.rewards) == end.lengths[0]
     np.testing.assert_allclose(steps.rewards.sum(), end.returns[0], rtol=1e-3)
     assert (np.abs(steps.actions) <= 1).all()

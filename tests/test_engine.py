@@ -14,10 +14,11 @@ import neuroevo
 from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
-from neuroevo.core import engine, keys, layout, trees
+from neuroevo.core import engine, evaluation, keys, layout, trees
 from neuroevo.progress import UNLIMITED, Allowance
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
+from neuroevo.tasks.task import evaluate
 from neuroevo.types import Encoding
 
 WALK = toy.walk()
@@ -142,11 +143,9 @@ def test_generation_agrees_with_plain_loops():
         start, episodes = keys.of_policy(key)
         params = parts.encoding.decode(genome, parts.encoding.start(start))
 
-        def act(observation, key):
-            return parts.policy.act(parts.policy.apply(params, observation), key)
-
+        act = evaluation.act_with(parts.policy)
         episode_keys = keys.episode_keys(episodes, plan["episodes"])
-        return parts.task.evaluate(act, state.task, episode_keys)
+        return evaluate(parts.task, act, params, state.task, episode_keys)
 
     play = jax.jit(play)
     fitness, steps = [], 0

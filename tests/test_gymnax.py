@@ -21,7 +21,7 @@ from neuroevo.environments.gymnax import tables
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import NoNormalization, Running
-from neuroevo.tasks.task import make_task, random_act
+from neuroevo.tasks.task import evaluate, make_task, random_act
 
 EVALUATED = ("CartPole-v1", "Pendulum-v1")
 
@@ -78,7 +78,7 @@ def test_gymnax_environment_traces(name):
     task = make_task(environment, Running().build(environment.spec.observation))
     act = random_act(environment.spec)
     state = jax.eval_shape(task.init, KEYS[0])
-    end = jax.eval_shape(functools.partial(task.evaluate, act), state, KEYS)
+    end = jax.eval_shape(functools.partial(evaluate, task, act, ()), state, KEYS)
     assert end.returns.shape == end.lengths.shape == (16,)
     assert end.returns.dtype == jnp.float32
     assert end.stats.total.shape == environment.spec.observation
@@ -96,8 +96,8 @@ def test_gymnax_environment_runs(name):
     task = make_task(environment, NoNormalization().build(None))
     act = random_act(environment.spec)
 
-    end = jax.jit(functools.partial(task.evaluate, act))((), KEYS)
-    steps = task.record(lambda _, *args: act(*args), (), (), KEYS[0])
+    end = jax.jit(functools.partial(evaluate, task, act, ()))((), KEYS)
+    steps = task.record(act, (), (), KEYS[0])
     assert np.isfinite(end.returns).all()
     assert (end.lengths >= 1).all() and (end.lengths <= LIMIT).all()
     np.testing.assert_allclose(steps.rewards.sum(), end.returns[0], rtol=1e-5)

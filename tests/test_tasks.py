@@ -14,7 +14,7 @@ from neuroevo.progress import UNLIMITED, Group
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.tasks.normalization import Constant, Episode, NoNormalization, Running
 from neuroevo.tasks.recording import SEGMENT
-from neuroevo.tasks.task import make_task, random_act
+from neuroevo.tasks.task import evaluate, make_task, random_act
 from neuroevo.types import Environment
 
 LIMIT = 9
@@ -66,7 +66,7 @@ KEYS = jax.random.split(jax.random.key(1), 16)
 def test_nothing_is_counted_after_the_end(name):
     task = make_task(countdown(), NORMALIZATIONS[name].build((2,)))
     state = task.init(jax.random.key(0))
-    end = jax.jit(functools.partial(task.evaluate, linear(WEIGHTS[0])))(state, KEYS)
+    end = jax.jit(functools.partial(evaluate, task, act_by, WEIGHTS[0]))(state, KEYS)
     lengths = np.asarray(end.lengths)
     assert lengths.dtype == np.int32
     assert lengths.min() >= 1 and lengths.max() == LIMIT and len(set(lengths)) > 3
@@ -83,11 +83,10 @@ def test_nothing_is_counted_after_the_end(name):
 def test_record_agrees_with_evaluate(name):
     task = make_task(countdown(), NORMALIZATIONS[name].build((2,)))
     state = task.init(jax.random.key(0))
-    act = linear(WEIGHTS[0])
-    evaluate = jax.jit(functools.partial(task.evaluate, act))
+    alone = jax.jit(functools.partial(evaluate, task, act_by, WEIGHTS[0]))
     for key in KEYS[:4]:
         end, steps = (
-            evaluate(state, key[None]),
+            alone(state, key[None]),
             task.record(act_by, WEIGHTS[0], state, key),
         )
         length = int(end.lengths[0])
@@ -162,7 +161,7 @@ def test_the_loop_ends_with_the_last_episode(longest):
     environment = countdown(limit=limit, longest=longest, on_step=on_step)
     task = make_task(environment, NoNormalization().build((2,)))
     act = random_act(environment.spec)
-    end = jax.jit(functools.partial(task.evaluate, act))((), KEYS[:4])
+    end = jax.jit(functools.partial(evaluate, task, act, ()))((), KEYS[:4])
     jax.effects_barrier()
     turns = int(end.lengths.max())
     assert turns == min(limit, turns) and (turns <= 3) == (longest == 3)
@@ -203,10 +202,10 @@ def test_playing_groups_equals_playing_policies_alone(
 
     everything = functools.partial(play, task, act_by, load, state, size)
     together = jax.jit(lambda n: everything(n, slots, stride))(count)
-    evaluate = jax.jit(lambda w, keys: task.evaluate(linear(w), state, keys))
+    by_itself = jax.jit(lambda w, keys: evaluate(task, act_by, w, state, keys))
     for row in range(count):
         for column in range(width):
-            alone = evaluate(weights[row, column], keys[row])
+            alone = by_itself(weights[row, column], keys[row])
             assert len(set(alone.lengths.tolist())) > 1
             if not valid[row, column]:
                 alone = alone._replace(returns=jnp.full(4, jnp.nan))
@@ -252,7 +251,7 @@ def test_a_failure_while_alive_is_not_hidden():
         step=lambda *args: (*environment.step(*args)[:2], jnp.nan, True)
     )
     task = make_task(failing, NoNormalization().build((2,)))
-    end = jax.jit(functools.partial(task.evaluate, linear(WEIGHTS[0])))((), KEYS)
+    end = jax.jit(functools.partial(evaluate, task, act_by, WEIGHTS[0]))((), KEYS)
     assert np.isnan(end.returns).all()
 
 
@@ -268,12 +267,12 @@ def test_box_actions_are_clipped_and_only_those():
 
 
 def test_random_act_covers_the_action_space():
-    box = jax.vmap(random_act(Spec((1,), Box((2,)))), (None, 0))
-    actions = box(None, jax.random.split(jax.random.key(0), 500))
+    box = jax.vmap(random_act(Spec((1,), Box((2,)))), (None, None, 0))
+    actions = box((), None, jax.random.split(jax.random.key(0), 500))
     assert actions.shape == (500, 2)
     assert actions.min() < -0.95 and actions.max() > 0.95
-    discrete = jax.vmap(random_act(Spec((1,), Discrete(3))), (None, 0))
-    assert set(np.asarray(discrete(None, KEYS))) == {0, 1, 2}
+    discrete = jax.vmap(random_act(Spec((1,), Discrete(3))), (None, None, 0))
+    assert set(np.asarray(discrete((), None, KEYS))) == {0, 1, 2}
 
 
 def test_cartpole_equals_a_plain_loop_over_gymnax():
@@ -285,7 +284,7 @@ def test_cartpole_equals_a_plain_loop_over_gymnax():
     weights = jax.random.normal(jax.random.key(4), (4, 2))
     act = linear(weights)
     keys = KEYS[:3]
-    end = jax.jit(functools.partial(task.evaluate, act))((), keys)
+    end = jax.jit(functools.partial(evaluate, task, act_by, weights))((), keys)
 
     step, jit_act = jax.jit(env.step_env), jax.jit(act)
     for key, total, length in zip(keys, end.returns, end.lengths, strict=True):

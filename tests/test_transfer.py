@@ -22,11 +22,13 @@ from neuroevo.cli import main as cli
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer
 from neuroevo.core import keys
+from neuroevo.core.evaluation import act_with
 from neuroevo.policies.imitation import cosine, linear
 from neuroevo.policies.networks import MLP, with_activation_in_params
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
 from neuroevo.studies import transfer as transferring
+from neuroevo.tasks.task import evaluate
 from neuroevo.views import figures, heat_map
 
 OPTIONS = {
@@ -141,11 +143,9 @@ def by_plain_loops(one, policies, episodes, seed):
         start, episode_key = keys.of_policy(key)
         params = encoding.decode(one.genome, encoding.start(start))
 
-        def act(observation, key):
-            return policy.act(policy.apply(params, observation), key)
-
+        act = act_with(policy)
         episode_keys = keys.episode_keys(episode_key, episodes)
-        return task.evaluate(act, one.answer.task, episode_keys).returns
+        return evaluate(task, act, params, one.answer.task, episode_keys).returns
 
     return np.array(
         [play(key) for key in keys.policy_keys(keys.evaluation(seed), policies)]

@@ -8,11 +8,24 @@ from neuroevo.config.ranges import plain
 from neuroevo.config.schema import PARTS
 from neuroevo.errors import UserError, type_in_words, with_fields
 from neuroevo.loggers.contract import Logger
+from neuroevo.spaces import Spec
 from neuroevo.traits import PartTraits, traits
-from neuroevo.types import Encoding, Environment, Policy, Strategy
+from neuroevo.types import (
+    Apply,
+    Array,
+    Encoding,
+    Environment,
+    Key,
+    Objective,
+    Params,
+    Policy,
+    Strategy,
+    Task,
+)
 
 _MADE = {  # what may be given as a part besides a name and options
-    "env": f"a {with_fields(Environment)}, a gymnax or brax environment",
+    "env": f"a {with_fields(Environment)}, a gymnax or brax environment, a "
+    "neuroevo.Objective (spec, measure)",
     "encoding": f"a function of (policy, spec) that returns a {with_fields(Encoding)}",
     "policy": f"a function of the spec that returns a {with_fields(Policy)}",
     "normalization": "a function of the observations' shape that returns a Normalizer",
@@ -25,9 +38,12 @@ def parts_in(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split `options` into the parts made in Python, made buildable, and the rest.
 
+    The options ``fitness`` and ``spec`` become the part `env`.
+
     Raises:
         UserError: for a value that cannot be a part, with what was expected.
     """
+    options = _with_objective(options)
     custom = {
         part: _buildable(part, value)
         for part, value in options.items()
@@ -62,6 +78,34 @@ def loggers_in(
     return custom, {**options, "log": names}
 
 
+def _with_objective(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `options` with a part `env` that is made of ``fitness`` and ``spec``."""
+    rest = {k: v for k, v in options.items() if k not in ("fitness", "spec")}
+    fitness, spec = options.get("fitness"), options.get("spec")
+    if fitness is None:
+        if spec is not None:
+            raise UserError("spec: expected a fitness beside it; got none")
+        return rest
+    if "env" in options:
+        raise UserError("fitness: expected it without env; got both")
+    if not callable(fitness) or isinstance(fitness, type):
+        expected = "a function of (apply, params, key) that returns a number"
+        raise UserError(f"fitness: expected {expected}; got {type_in_words(fitness)}")
+    if not isinstance(spec, Spec):
+        expected = f"the {with_fields(Spec)} of the networks that fitness measures"
+        raise UserError(f"spec: expected {expected}; got {type_in_words(spec)}")
+
+    def measure(
+        apply: Apply, params: Params, key: Key, role: Array, data: Any
+    ) -> Array:
+        return fitness(apply, params, key)
+
+    made = _Fixed(Objective(spec, measure))
+    name = getattr(fitness, "__name__", "")
+    made.name = name if name.isidentifier() else "fitness"
+    return {**rest, "env": made}
+
+
 def _buildable(part: str, value: Any) -> Any:
     """Return an object whose ``build`` method makes the part `value`."""
     expected = f"a name, options with a build method, or {_MADE[part]}"
@@ -69,7 +113,7 @@ def _buildable(part: str, value: Any) -> Any:
         raise _refuse(part, f"{expected}, not its class", value)
     if hasattr(value, "build"):
         return value
-    if part == "env" and not isinstance(value, Environment):
+    if part == "env" and not isinstance(value, Environment | Objective | Task):
         adapted = registry.envs.adapt(value)
         if adapted is not None:
             return adapted

@@ -19,7 +19,7 @@ from neuroevo.core.keys import SearchKeys
 from neuroevo.core.layout import Block
 from neuroevo.core.spread import spread
 from neuroevo.core.steps import Steps
-from neuroevo.progress import UNLIMITED, Allowance, Progress
+from neuroevo.progress import UNLIMITED, Allowance, Progress, Role
 from neuroevo.types import (
     Array,
     Genome,
@@ -108,8 +108,9 @@ class Engine(NamedTuple):
         steps: runs one generation, for those that take long.
         center: returns the strategy's current answer.
         evaluate: takes G genomes (with a leading axis), the task's state, P keys of
-            policies and ``episodes``; returns the outcomes (G, P, …). The i-th policies
-            of all genomes share their random numbers.
+            policies, ``episodes`` and, if it is not `Role.FINAL`, ``role``; returns the
+            outcomes (G, P, …). The i-th policies of all genomes share their random
+            numbers.
     """
 
     init: Callable[..., State]
@@ -159,22 +160,32 @@ def make_engine(
     The results do not depend on the number of devices.
     """
     search = _Search(evaluator, strategy, plan, _trial(plan))
+    placed = evaluation.place(evaluator, on)
+
+    def distribute(function: Callable, **options: bool) -> Callable:
+        def run(evaluator, *args):
+            return function(search._replace(evaluator=evaluator), *args)
+
+        return evaluation.distribute(run, placed, on, **options)
+
     generation = Steps(
-        devices.distribute(functools.partial(_begin, search), on),
-        devices.distribute(functools.partial(_play, search), on, in_place=True),
-        devices.distribute(functools.partial(_finish, search), on),
+        distribute(_begin), distribute(_play, in_place=True), distribute(_finish)
     )
+    advance = distribute(lambda search, _, *args: (None, _advance(search, *args)))
 
     @functools.cache
-    def make_evaluate(episodes: int) -> Callable[..., Outcome]:
-        return steps.make_evaluate(evaluator, episodes, on)
+    def make_evaluate(episodes: int, role: Role) -> Callable[..., Outcome]:
+        return steps.make_evaluate(placed, episodes, role, on)
+
+    def evaluate(*args: Any, episodes: int, role: Role = Role.FINAL) -> Outcome:
+        return make_evaluate(episodes, role)(*args)
 
     return Engine(
         init=jax.jit(functools.partial(_init, search)),
-        advance=devices.replicate(functools.partial(_advance, search), on),
+        advance=lambda *args: advance(None, *args)[1],
         steps=generation,
         center=jax.jit(functools.partial(_center, strategy)),
-        evaluate=lambda *args, episodes: make_evaluate(episodes)(*args),
+        evaluate=evaluate,
     )
 
 
@@ -189,7 +200,7 @@ def _trial(plan: Plan) -> Trial:
 
     blocks = [
         Block(np.arange(plan.population), plan.policies),
-        Block(np.array([plan.population]), plan.center_policies),
+        Block(np.array([plan.population]), plan.center_policies, Role.CENTER),
     ]
     return Trial(blocks, pick, plan.episodes)
 

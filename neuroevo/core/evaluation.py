@@ -1,5 +1,6 @@
 """Evaluates genomes: decodes their policies and plays episodes with them."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -48,6 +49,11 @@ class Evaluator(NamedTuple):
     task: Task
     sizes: Sizes
 
+    def bind(self, data: Any) -> "Evaluator":
+        """Return the evaluator with other `data` of its task, which may be traced."""
+        bind = self.task.bind
+        return self if bind is None else self._replace(task=bind(data))
+
 
 class Trial(NamedTuple):
     """What an evaluation consists of.
@@ -81,6 +87,35 @@ class Played(NamedTuple):
     def is_over(self) -> bool:
         """Whether all outcomes are known."""
         return int(np.sum(self.ended)) == int(self.groups)
+
+
+def place(evaluator: Evaluator, on: Sequence[jax.Device]) -> Evaluator:
+    """Return the evaluator with the data of its task on the devices `on`."""
+    task = evaluator.task
+    if task.bind is None:
+        return evaluator
+    data = devices.place(task.data, on)
+    return evaluator._replace(task=task._replace(data=data))
+
+
+def distribute(
+    function: Callable, evaluator: Evaluator, on: Sequence[jax.Device], **options: bool
+) -> Callable:
+    """Return a function of the evaluator as `devices.distribute` does.
+
+    ``function(evaluator, own, *args)`` returns ``(own, result)``. The data of the
+    evaluator's task is an argument of the compiled program. If the program closed over
+    it, it would hold a copy as a constant.
+    """
+    data = evaluator.task.data
+    if evaluator.task.bind is None:
+        return devices.distribute(functools.partial(function, evaluator), on, **options)
+
+    def bound(own, data, *args):
+        return function(evaluator.bind(data), own, *args)
+
+    run = devices.distribute(bound, on, **options)
+    return lambda own, *args: run(own, data, *args)
 
 
 def prepare(
@@ -189,7 +224,7 @@ def _load(
     )
     of_groups = given.episodes[key_of[groups]]
     episode_keys = jax.vmap(keys.episode_keys, (0, None))(of_groups, trial.episodes)
-    return Group(params, episode_keys, valid)
+    return Group(params, episode_keys, valid, jnp.asarray(layout.roles)[groups])
 
 
 def act_with(policy: Policy) -> ActWith:

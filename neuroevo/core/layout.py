@@ -13,16 +13,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from neuroevo.progress import Role
 from neuroevo.types import Array
 
 WIDTH = 8  # policies in a group, if there are enough of them
 
 
 class Block(NamedTuple):
-    """Genomes, as indices, and the number of policies of each."""
+    """Genomes, as indices, the number of policies of each, and what they are for."""
 
     genomes: np.ndarray  # (G,)
     policies: int
+    role: Role = Role.SEARCH
 
 
 class Layout(NamedTuple):
@@ -31,6 +33,7 @@ class Layout(NamedTuple):
     width: int
     genomes: np.ndarray  # (groups * width,) of each policy, its genome
     keys: np.ndarray  # (groups,) of each group, its key
+    roles: np.ndarray  # (groups,) int32 of each group, its role
     group_ends: np.ndarray  # with none of the blocks, the first one, two of them, …
     key_ends: np.ndarray
     parts: Sequence[Callable[[Array], Array]]  # of all groups, a block's: (G, policies)
@@ -39,13 +42,14 @@ class Layout(NamedTuple):
 def lay_out(blocks: Sequence[Block], width: int) -> Layout:
     """Return the groups for `blocks`, of `width` policies each if that pays off."""
     width = width if worth(width, len(blocks[0].genomes)) else 1
-    genomes, keys, parts, group_ends, key_ends = [], [], [], [0], [0]
+    genomes, keys, roles, parts, group_ends, key_ends = [], [], [], [], [0], [0]
     for block in blocks:
         size, count = len(block.genomes), block.policies
         padded = np.pad(block.genomes, (0, -size % width), mode="edge")
         each = len(padded) // width
         genomes.append(np.tile(padded, count))
         keys.append(np.repeat(key_ends[-1] + np.arange(count), each))
+        roles.append(np.full(count * each, block.role, np.int32))
         parts.append(functools.partial(_part, group_ends[-1], count, each, size))
         group_ends.append(group_ends[-1] + count * each)
         key_ends.append(key_ends[-1] + count)
@@ -53,6 +57,7 @@ def lay_out(blocks: Sequence[Block], width: int) -> Layout:
         width,
         np.concatenate(genomes),
         np.concatenate(keys),
+        np.concatenate(roles),
         np.array(group_ends),
         np.array(key_ends),
         parts,

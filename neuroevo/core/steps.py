@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from neuroevo import devices
 from neuroevo.core import evaluation, trees
 from neuroevo.core.evaluation import Evaluator, Played, Trial
 from neuroevo.core.layout import Block
 from neuroevo.core.pace import Pace
-from neuroevo.progress import Progress
+from neuroevo.progress import Progress, Role
 from neuroevo.types import Genome, Key, Outcome, TaskState
 
 
@@ -35,33 +34,33 @@ class Steps(NamedTuple):
 
 
 def make_evaluate(
-    evaluator: Evaluator, episodes: int, on: Sequence[jax.Device]
+    evaluator: Evaluator, episodes: int, role: Role, on: Sequence[jax.Device]
 ) -> Callable[..., Outcome]:
-    """Return `engine.Engine.evaluate` for a number of episodes."""
+    """Return `engine.Engine.evaluate` for a number of episodes, and a role."""
 
     def trial(genomes: Genome, policy_keys: Key) -> Trial:
         count = jax.tree.leaves(genomes)[0].shape[0]
-        blocks = [Block(np.arange(count), len(policy_keys))]
+        blocks = [Block(np.arange(count), len(policy_keys), role)]
         return Trial(blocks, trees.take, episodes)
 
-    def begin(_, genomes, task, policy_keys):
+    def begin(evaluator, _, genomes, task, policy_keys):
         each = trial(genomes, policy_keys)
         given = evaluation.prepare(evaluator, each, genomes, policy_keys)
         progress = evaluation.begin(evaluator, each, given, task)
         return progress, given._replace(genomes=())
 
-    def play(progress, given, genomes, task, allowance):
+    def play(evaluator, progress, given, genomes, task, allowance):
         each, given = trial(genomes, given.episodes), given._replace(genomes=genomes)
         return evaluation.play(evaluator, each, given, task, progress, allowance)
 
-    def finish(progress, given, genomes):
+    def finish(evaluator, progress, given, genomes):
         each = trial(genomes, given.episodes)
         return None, evaluation.outcomes(evaluator, each, progress)[0]
 
     steps = Steps(
-        devices.distribute(begin, on),
-        devices.distribute(play, on, in_place=True),
-        devices.distribute(finish, on),
+        evaluation.distribute(begin, evaluator, on),
+        evaluation.distribute(play, evaluator, on, in_place=True),
+        evaluation.distribute(finish, evaluator, on),
     )
     pace = Pace()
 

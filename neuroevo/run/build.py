@@ -9,6 +9,7 @@ import numpy as np
 from neuroevo import devices
 from neuroevo.config.schema import Config
 from neuroevo.core import engine, evaluation, keys
+from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
 from neuroevo.registry import is_bundled
 from neuroevo.run import checks, compilation, tuning
@@ -17,9 +18,18 @@ from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.tasks.normalization import Normalizer
+from neuroevo.tasks.objective import make_objective_task
 from neuroevo.tasks.task import make_task
 from neuroevo.traits import EnvironmentTraits, traits
-from neuroevo.types import Encoding, Environment, Genome, Policy, Strategy
+from neuroevo.types import (
+    Encoding,
+    Environment,
+    Genome,
+    Objective,
+    Policy,
+    Strategy,
+    Task,
+)
 
 
 def set_up_jax(config: Config) -> None:
@@ -31,7 +41,7 @@ def set_up_jax(config: Config) -> None:
 
 def build_parts(
     config: Config,
-    environment: Environment | None = None,
+    environment: Environment | Objective | Task | None = None,
     *,
     file: GenomeFile | None = None,
     spec: Spec | None = None,
@@ -40,8 +50,7 @@ def build_parts(
 
     Args:
         config: names and options; without a strategy, the parts have none either.
-        environment: an environment that has already been built, instead of the
-            configured one.
+        environment: what the part `env` is, if it has already been built.
         file: a genome; its constants (labels, observation statistics) replace the
             initial ones of the encoding and the normalization.
         spec: the spec that networks are made for, if it is not the environment's; see
@@ -65,13 +74,7 @@ def build_parts(
     if spec:
         acting = options["policy"].build(environment.spec)
         policy = restrict(policy, spec, acting, environment.spec)
-    observation = {}
-    if file and config.names["normalization"] in ("constant", "running"):
-        observation = genome_file.statistics(file.arrays)
-    shape = environment.spec.observation
-    normalizer = options["normalization"].build(shape, **observation)
-    checks.check_part("normalization", normalizer, Normalizer)
-    task = make_task(environment, normalizer)
+    task = _build_task(config, environment, policy, file)
     strategy = None
     if "strategy" in options:
         population = config.settings.population
@@ -83,13 +86,44 @@ def build_parts(
     return Parts(environment, task, policy, encoding, strategy, spec)
 
 
-def build_environment(options: Any) -> Environment:
-    """Return the environment that `options` make.
+def _build_task(
+    config: Config,
+    environment: Environment | Objective | Task,
+    policy: Policy,
+    file: GenomeFile | None,
+) -> Task:
+    """Return the task for policies with the network of `policy`."""
+    normalization, name = config.parts["normalization"], config.names["normalization"]
+    if isinstance(environment, Objective | Task):
+        if name != "none":
+            raise UserError(
+                f"normalization {name}: expected none for env {config.names['env']}, "
+                "which is not an environment and shows its observations as they are"
+            )
+        if isinstance(environment, Objective):
+            if not is_bundled(config.parts["env"]):
+                checks.check_objective(environment, policy)
+            return make_objective_task(environment, policy.apply)
+        checks.check_task(environment, policy)
+        return environment
+    observation = {}
+    if file and name in ("constant", "running"):
+        observation = genome_file.statistics(file.arrays)
+    normalizer = normalization.build(environment.spec.observation, **observation)
+    checks.check_part("normalization", normalizer, Normalizer)
+    return make_task(environment, normalizer)
+
+
+def build_environment(options: Any) -> Environment | Objective | Task:
+    """Return what `options` make as the part `env`: most often, an environment.
 
     Raises:
-        UserError: if it violates the contract of an environment.
+        UserError: if it violates its contract.
     """
     environment = options.build()
+    if isinstance(environment, Objective | Task):
+        checks.check_spec(environment.spec)
+        return environment
     # A physics engine takes two seconds to trace: those of brax are tested.
     tested = is_bundled(options) and traits(EnvironmentTraits, options).slow
     checks.check_environment(environment, step=not tested)

@@ -15,10 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import keys
+from neuroevo.core.evaluation import act_with
 from neuroevo.errors import UserError, type_in_words, with_fields
+from neuroevo.progress import UNLIMITED, Group
 from neuroevo.run.parts import shapes
 from neuroevo.spaces import Box, Discrete, Spec
-from neuroevo.types import Encoding, Environment, Genome, Policy, Strategy
+from neuroevo.types import (
+    Array,
+    Encoding,
+    Environment,
+    Genome,
+    Objective,
+    Policy,
+    Strategy,
+    Task,
+)
 
 Shapes = Any  # pytree of jax.ShapeDtypeStruct
 _MOST = 2**31 - 1
@@ -108,6 +119,53 @@ def _action(spec: Spec) -> jax.ShapeDtypeStruct:
     if isinstance(spec.action, Discrete):
         return jax.ShapeDtypeStruct((), jnp.int32)
     return jax.ShapeDtypeStruct(spec.action.shape, jnp.float32)
+
+
+# --- objectives and tasks -------------------------------------------------------------
+
+
+def check_objective(objective: Objective, policy: Policy) -> None:
+    """Check that an objective returns a number for the networks of `policy`.
+
+    Raises:
+        UserError: if it does not.
+    """
+
+    def measure(params: Any, key: Any, role: Any, data: Any) -> Any:
+        return objective.measure(policy.apply, params, key, role, data)
+
+    params, role = shapes(policy.init), jax.ShapeDtypeStruct((), jnp.int32)
+    number = _trace("fitness", measure, params, keys.abstract(), role, objective.data)
+    _check_array("fitness", "a number", number, (), "real")
+
+
+def check_task(task: Task, policy: Policy) -> None:
+    """Check that a task made in Python returns the outcomes of policies.
+
+    Raises:
+        UserError: if its outcomes have other shapes.
+    """
+    key = keys.abstract()
+
+    def play(params: Any, episodes: Any, key: Any) -> tuple[Any, Any]:
+        def load(groups: Array) -> Group:
+            count = len(groups)
+            each = jax.tree.map(
+                lambda x: jnp.broadcast_to(x, (count, 1, *x.shape)), params
+            )
+            own = episodes[jnp.zeros_like(groups)]
+            return Group(each, own, jnp.ones((count, 1), bool))
+
+        state, act = task.init(key), act_with(policy)
+        progress = task.begin(load, state, 2, 1)
+        progress, _ = task.play(act, load, state, 2, progress, UNLIMITED)
+        return progress.outcomes.returns, progress.outcomes.lengths
+
+    episodes = jax.ShapeDtypeStruct((1, 3), key.dtype)
+    returns, lengths = _trace("env.play", play, shapes(policy.init), episodes, key)
+    what = "of 2 groups of 1 policy with 3 episodes"
+    _check_array("env.play", f"returns {what}", returns, (2, 1, 3), "real")
+    _check_array("env.play", f"lengths {what}", lengths, (2, 1, 3), "integer")
 
 
 # --- policies and encodings -----------------------------------------------------------

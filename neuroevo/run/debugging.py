@@ -18,6 +18,7 @@ import numpy as np
 from neuroevo.core import engine, keys, trees
 from neuroevo.core.evaluation import act_with
 from neuroevo.run.parts import Parts
+from neuroevo.tasks.task import evaluate
 from neuroevo.types import Genome, Key, Params, Trajectory
 
 
@@ -75,6 +76,7 @@ def _values(
     """Yield each genome, policy and episode, with its first non-finite value if any."""
     start, decode = jax.jit(parts.encoding.start), jax.jit(parts.encoding.decode)
     act, record = act_with(parts.policy), parts.task.record
+    measure = jax.jit(functools.partial(evaluate, parts.task, act))
     for subject in _subjects(settings, parts, state):
         genome = subject.genome()
         yield subject.name, _not_finite("its genome", genome)
@@ -85,6 +87,10 @@ def _values(
             found = _not_finite("its decoded parameters", params)
             yield name, found and found + _origin(parts, genome, begun, params)
             episodes = keys.episode_keys(policy.episodes, settings.episodes)
+            if record is None:
+                outcome = measure(params, state.task, episodes)
+                yield name, _not_finite("its fitness", outcome.returns)
+                continue
             for j, episode in enumerate(episodes):
                 trajectory = record(act, params, state.task, episode)
                 yield f"{name}, episode {j}", _first_step(trajectory)

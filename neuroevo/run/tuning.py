@@ -161,6 +161,7 @@ def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
         "population": _POPULATION * size(population),
         "chunk": policy * math.ceil(settings.chunk * _ENTERING + _TRAINED * trained)
         + start * (settings.policies + settings.center_policies),
+        "data": size(parts.task.data),
     }
 
 
@@ -185,6 +186,7 @@ def check_memory(config: Config, parts: Parts, sharing: int, free: float | None)
         "strategy": "a strategy with less state, such as SNES or Open_ES",
         "population": "a smaller --population or network",
         "chunk": "a smaller --chunk or network",
+        "data": "fewer data",
     }[largest]
     if sharing > 1:
         advice += ", or --devices 1"

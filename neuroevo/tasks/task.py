@@ -14,6 +14,7 @@ from neuroevo.tasks.recording import make_record
 from neuroevo.types import (
     Act,
     Action,
+    ActWith,
     Array,
     Environment,
     Key,
@@ -29,8 +30,9 @@ from neuroevo.types import (
 def make_task(environment: Environment, normalizer: Normalizer) -> Task:
     """Combine an environment and an observation normalizer into a task.
 
-    The key of an episode determines it: `evaluate` and `record` give the same episode
-    for the same key (under per-episode normalization, only if it is evaluated alone).
+    The key of an episode determines it: `evaluate` and `Task.record` give the same
+    episode for the same key (under per-episode normalization, only if it is evaluated
+    alone).
 
     Args:
         environment: the environment.
@@ -47,7 +49,6 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
     return Task(
         spec=environment.spec,
         init=init,
-        evaluate=functools.partial(_evaluate, dynamics),
         begin=functools.partial(rollout.begin, dynamics),
         play=functools.partial(rollout.play, dynamics),
         update=normalizer.update,
@@ -119,21 +120,17 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
     return Dynamics(begin, advance, finish, environment.max_steps)
 
 
-def _evaluate(
-    dynamics: Dynamics, act: Act, task_state: TaskState, episodes: Key
+def evaluate(
+    task: Task, act: ActWith, params: Params, state: TaskState, episodes: Key
 ) -> Outcome:
     """Return the outcome of one policy in `episodes`, given by their keys (E,)."""
 
     def load(groups: Array) -> Group:
-        return Group(jnp.zeros((1, 1)), episodes[None], jnp.ones((1, 1), bool))
+        alone = jax.tree.map(lambda x: x[None, None], params)
+        return Group(alone, episodes[None], jnp.ones((1, 1), bool))
 
-    def act_alone(params: Params, observation: Observation, key: Key) -> Action:
-        return act(observation, key)
-
-    progress = rollout.begin(dynamics, load, task_state, 1, 1)
-    progress, _ = rollout.play(
-        dynamics, act_alone, load, task_state, 1, progress, UNLIMITED
-    )
+    progress = task.begin(load, state, 1, 1)
+    progress, _ = task.play(act, load, state, 1, progress, UNLIMITED)
     return jax.tree.map(lambda x: x[0, 0], progress.outcomes)
 
 
@@ -147,15 +144,15 @@ def warm_up(
     @jax.jit
     def run(key: Key) -> Stats:
         drawn = keys.episode_keys(key, episodes)
-        return task.evaluate(act, task.init(key), drawn).stats
+        return evaluate(task, act, (), task.init(key), drawn).stats
 
     return run(key)
 
 
-def random_act(spec: Spec) -> Act:
-    """Return the policy that draws each action uniformly."""
+def random_act(spec: Spec) -> ActWith:
+    """Return the policy without parameters that draws each action uniformly."""
 
-    def act(observation: Observation, key: Key) -> Action:
+    def act(params: Params, observation: Observation, key: Key) -> Action:
         if isinstance(spec.action, Box):
             return jax.random.uniform(key, spec.action.shape, minval=-1.0)
         return jax.random.randint(key, (), 0, spec.action.n)
