@@ -5,6 +5,7 @@ from `Training` and decodes with `train`.
 """
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from annotated_types import Ge, Gt, Interval, Predicate
 
 from neuroevo.errors import unknown
+from neuroevo.policies import optimizers
 from neuroevo.types import Array, Key, Loss, Params, Policy, Target
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ def train(
 ) -> Params:
     """Return the parameters of a policy after training it on pairs.
 
+    The result can be differentiated, in reverse mode as well if the number of steps is
+    static, with memory for about twice the square root of that many steps.
+
     Args:
         policy: the network and its losses.
         params: initial parameters.
@@ -74,23 +79,30 @@ def train(
     import optax  # help does without
 
     loss = find_loss(policy, options.loss)
-    optimizer = make_optimizer(options)
 
-    def objective(params: Params, step: Array) -> Array:
-        inputs = states
-        if options.noise:
-            noise = jax.random.normal(jax.random.fold_in(key, step), states.shape)
-            inputs += options.noise * noise
-        return loss(jax.vmap(policy.apply, (None, 0))(params, inputs), targets)
+    def trained(loop, params, states, targets, key, rate):
+        optimizer = make_optimizer(dataclasses.replace(options, learning_rate=rate))
 
-    def update(step: Array, carry: tuple[Params, optax.OptState]):
-        params, state = carry
-        gradients = jax.grad(objective)(params, step)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state
+        def objective(params: Params, step: Array) -> Array:
+            inputs = states
+            if options.noise:
+                noise = jax.random.normal(jax.random.fold_in(key, step), states.shape)
+                inputs += options.noise * noise
+            return loss(jax.vmap(policy.apply, (None, 0))(params, inputs), targets)
 
-    carry = params, optimizer.init(params)
-    return jax.lax.fori_loop(0, options.steps, update, carry)[0]
+        def update(step: Array, carry: tuple[Params, optax.OptState]):
+            params, state = carry
+            gradients = jax.grad(objective)(params, step)
+            updates, state = optimizer.update(gradients, state, params)
+            return optax.apply_updates(params, updates), state
+
+        return loop(options.steps, update, (params, optimizer.init(params)))[0]
+
+    # Only a derivative pays for checkpoints.
+    forward = jax.custom_jvp(functools.partial(trained, optimizers.loop))
+    checkpointed = functools.partial(trained, optimizers.checkpointed_loop)
+    forward.defjvp(functools.partial(jax.jvp, checkpointed))
+    return forward(params, states, targets, key, options.learning_rate)
 
 
 def find_loss(policy: Policy, name: str) -> Loss:
@@ -114,13 +126,16 @@ def make_optimizer(options: Training) -> "optax.GradientTransformation":
     # A callable would make optax count steps, which a constant does not need.
     schedule = rate if factor is None else lambda t: rate * factor(t / options.steps)
     optimizer = {
-        "adam": optax.adam(schedule, eps=options.adam_eps),
+        "adam": optax.chain(
+            optimizers.scale_by_adam(eps=options.adam_eps),
+            optax.scale_by_learning_rate(schedule),
+        ),
         "momentum": optax.sgd(schedule, momentum=options.momentum),
         "sgd": optax.sgd(schedule),
     }[options.optimizer]
     if options.max_grad_norm is None:
         return optimizer
-    return optax.chain(optax.clip_by_global_norm(options.max_grad_norm), optimizer)
+    return optax.chain(optimizers.clip_by_global_norm(options.max_grad_norm), optimizer)
 
 
 def linear(progress: Array) -> Array:
