@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 
 def neuroevo(run, generations, quick):
     """Generations of the engine, in compiled calls as a run makes them."""
-    advance = _long if tuning.is_lengthy(run.config) else _quick
+    advance = _long if tuning.is_lengthy(run.config, run.parts) else _quick
     advance = advance(run, generations)
 
     def sample(seed):

@@ -22,7 +22,10 @@ from neuroevo.errors import UserError
 # --- options, of every suite ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", registry.envs.names())
+GENERATED = [*tables.PARAMS, *brax_tables.OPTIONS]
+
+
+@pytest.mark.parametrize("name", sorted({*registry.envs.names()} & {*GENERATED}))
 def test_every_option_has_a_text_of_its_own(name):
     options = registry.envs.get(name)
     for field in dataclasses.fields(options):

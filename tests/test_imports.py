@@ -46,7 +46,9 @@ CONTRACTS = {
 ALLOWED = {
     r"neuroevo\.core(\..*)?": CONTRACTS - {"neuroevo.traits", "neuroevo.errors"}
     | {"neuroevo.devices"},
-    r"neuroevo\.(policies|environments)(\..*)?": CONTRACTS | {"neuroevo.registry"},
+    r"neuroevo\.policies(\..*)?": CONTRACTS | {"neuroevo.registry"},
+    r"neuroevo\.environments(\..*)?": CONTRACTS
+    | {"neuroevo.registry", "neuroevo.store.npz"},
     # An adapter of foreign states selects and strengthens them as the engine does.
     r"neuroevo\.strategies(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.core.trees"},

@@ -216,7 +216,7 @@ def test_a_signal_ends_a_loop_of_runs_after_a_checkpoint(number, tmp_path, finis
 @pytest.fixture
 def stepping(monkeypatch):
     """Let every generation take many calls, and hold: count them, and act in one."""
-    monkeypatch.setattr(tuning, "is_lengthy", lambda config: True)
+    monkeypatch.setattr(tuning, "is_lengthy", lambda *parts: True)
     step = np.float32([1.0, 1.0, 0.01])  # seconds in a call, for a step, for an entry
     monkeypatch.setattr(Pace, "allowance", lambda self: Allowance(*step))
 

@@ -90,7 +90,7 @@ class _Session:
         self.run, self.directory, self.show = run, directory, show
         self.recorder, self.debug_nans = recorder, debug_nans
         self.pace = _Pace(run.config.settings)
-        self.stepwise = tuning.is_lengthy(run.config)
+        self.stepwise = tuning.is_lengthy(run.config, run.parts)
         self.long = LongGeneration(run)
         self.began = time.monotonic() - run.counters.seconds
 

@@ -14,17 +14,22 @@ from neuroevo.config.schema import Config, Search
 from neuroevo.core import keys
 from neuroevo.core.layout import WIDTH
 from neuroevo.errors import OutOfMemory
+from neuroevo.progress import Role
 from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.traits import EnvironmentTraits, traits
 
 _MANY = 8192  # episodes that take seconds even in a fast environment
+_MANY_EXAMPLES = 2**18  # that take seconds even in a network of moderate size
 
 
-def is_lengthy(config: Config) -> bool:
+def is_lengthy(config: Config, parts: Parts) -> bool:
     """Return whether a generation may take seconds, so that it needs several calls."""
     names = ("population", "policies", "episodes")
     episodes = math.prod(getattr(config.settings, name, 1) for name in names)
-    return is_slow(config) or episodes > _MANY
+    splits = getattr(parts.environment, "splits", None)
+    examples = splits[Role.SEARCH].examples if splits else 0
+    many = episodes > _MANY or episodes * examples > _MANY_EXAMPLES
+    return many or is_slow(config)
 
 
 def is_slow(config: Config) -> bool:

@@ -1,0 +1,1 @@
+"""Labeled data: classification and regression."""
