@@ -80,6 +80,11 @@ class Solution:
         """The genome: a pytree of arrays."""
         return self.answer.genome
 
+    @property
+    def ensemble(self) -> int:
+        """The number of networks whose outputs a policy averages, most often one."""
+        return getattr(self.config.parts["policy"], "ensemble", 1)
+
     @switches.pinned()
     def decode(self, seed: int = 0) -> Params:
         """Return the parameters of a policy decoded from the genome.
@@ -160,8 +165,9 @@ class Solution:
         Returns:
             The statistics of the returns from `neuroevo.returns.summarize`, and
             ``env``, ``episode_length_mean`` (in steps), ``policies``, ``episodes`` and
-            ``seed``. For a run, also ``which`` center was measured. If an episode
-            failed, also ``failures``: the number of policies without a finite return.
+            ``seed``. For a run, also ``which`` center was measured; for ensembles, also
+            their size ``ensemble``. If an episode failed, also ``failures``: the number
+            of policies without a finite return.
 
         Raises:
             UserError: for arguments that are out of range.
@@ -185,6 +191,7 @@ class Solution:
             **({"which": self.which} if self.which else {}),
             **summarize(outcome.returns[0]),
             "episode_length_mean": float(np.mean(outcome.lengths)),
+            **({"ensemble": self.ensemble} if self.ensemble > 1 else {}),
             "policies": policies,
             "episodes": episodes,
             "seed": seed,

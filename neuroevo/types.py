@@ -74,6 +74,8 @@ class Policy(NamedTuple):
         act: the action head.
         losses: the imitation losses that fit the head, by name; the first one is the
             default.
+        member: if the policy is an ensemble, the policy of each member. Parameters of
+            the members are stacked along a first axis. None for a single network.
 
     Example:
         >>> linear = neuroevo.Policy(
@@ -91,6 +93,7 @@ class Policy(NamedTuple):
     apply: Apply
     act: Head
     losses: Mapping[str, Loss]
+    member: "Policy | None" = None
 
 
 class Rows(NamedTuple):

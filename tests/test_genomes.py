@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import functools
 import json
 import math
@@ -470,3 +471,28 @@ def test_published_genomes_train_a_policy_that_fits_them(name):
     else:
         error = np.abs(outputs[0] - target).mean()
         assert error < 0.1 * np.abs(target).mean()
+
+
+def test_members_of_an_ensemble_train_as_they_would_alone():
+    spec, options = CONTINUOUS, Dataset(size=3, steps=4, init_scale=1.0)
+    network = MLP(hidden=(8,), kernel_init="lecun")
+    single = network.build(spec)
+    policy = dataclasses.replace(network, ensemble=3).build(spec)
+    encoding, alone = (options.build(each, spec) for each in (policy, single))
+    genome = jax.jit(encoding.init)(jax.random.key(0))
+    start = params, noise_key = jax.jit(encoding.start)(jax.random.key(1))
+    trained = jax.jit(encoding.decode)(genome, start)
+    assert jax.tree.map(jnp.shape, trained) == jax.tree.map(jnp.shape, params)
+    decode = jax.jit(alone.decode)
+    for i in range(3):
+        own, found = (jax.tree.map(lambda x, i=i: x[i], t) for t in (params, trained))
+        assert_trees_close(found, decode(genome, (own, noise_key)))
+    first, second = (params["hidden_0"]["kernel"][i] for i in (0, 1))
+    assert not np.allclose(first, second)
+    # Without hidden layers, the mean of the outputs is that of the mean parameters.
+    linear = MLP(hidden=(), ensemble=2).build(spec)
+    params = linear.init(jax.random.key(2))
+    middle = jax.tree.map(lambda x: x.mean(axis=0), params)
+    observation = jnp.arange(4.0)
+    expected = MLP(hidden=()).build(spec).apply(middle, observation)
+    assert_trees_close(linear.apply(params, observation), expected)

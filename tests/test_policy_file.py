@@ -91,3 +91,19 @@ def test_nothing_is_overwritten(genome, tmp_path, name, message):
     with pytest.raises(UserError, match=message.replace(".", r"\.")):
         policy_file.check(tmp_path / name)
     assert (tmp_path / "taken.npz").read_text() == "mine"
+
+
+def test_an_ensemble_is_a_policy_file_like_any_other(genome, tmp_path, run_cli):
+    """Of three networks, whose mean output acts; and none of a genome that is one."""
+    path = tmp_path / "ensemble.npz"
+    run_cli(f"train-policy {genome} --ensemble 3 --policy mlp --seed 4 --out {path}")
+    solution = neuroevo.load(genome, policy={"ensemble": 3})
+    policy = neuroevo.load(path)
+    assert policy.genome["hidden_0"]["kernel"].shape == (3, 4, 64)
+    jax.tree.map(np.testing.assert_array_equal, policy.genome, solution.decode(4))
+    measured = policy.evaluate(2, 2, seed=0)
+    assert measured["ensemble"] == 3 and measured["return_mean"] > 0
+    said = run_cli(f"evaluate {genome} --ensemble 3 --policies 1 --episodes 2 --json")
+    assert json.loads(said.out)["ensemble"] == 3
+    with pytest.raises(UserError, match=r"of shape \(2, 64\), not \(3, 64\)"):
+        neuroevo.load(path, policy={"ensemble": 2})

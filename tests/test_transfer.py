@@ -72,12 +72,16 @@ def run_cli(genome, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "gelu", "silu", "elu"])
-@pytest.mark.parametrize("action", [Discrete(3), Box((2,))])
-def test_a_padded_policy_acts_like_itself(activation, action):
+@pytest.mark.parametrize(
+    ("action", "size"), [(Discrete(3), 1), (Box((2,)), 1), (Box((2,)), 3)]
+)
+def test_a_padded_policy_acts_like_itself(activation, action, size):
     spec = Spec((5,), action)
     activations = ("relu", activation, "tanh")
-    narrow = MLP(hidden=(7, 7), kernel_init="lecun", activation=activation).build(spec)
-    wide = with_activation_in_params(MLP(hidden=(16, 16)), activations, spec)
+    options = MLP(hidden=(7, 7), kernel_init="lecun", ensemble=size)
+    narrow = dataclasses.replace(options, activation=activation).build(spec)
+    options = dataclasses.replace(options, hidden=(16, 16))
+    wide = with_activation_in_params(options, activations, spec)
     params = jax.tree.map(lambda x: x + 0.1, narrow.init(jax.random.key(0)))
     like = jax.eval_shape(wide.init, jax.random.key(0))["network"]
     network = jax.tree.map(lambda x, to: padding.pad(x, to.shape), params, like)

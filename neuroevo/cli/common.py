@@ -62,6 +62,15 @@ class Files:
 
 
 @dataclasses.dataclass(frozen=True)
+class Averaged:
+    """How many networks act together."""
+
+    ensemble: Count | None = None
+    """Let this many fresh networks act as one policy, on the mean of their outputs; the
+    same as --policy.ensemble."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Measured:
     """Size and seed of the evaluation."""
 
@@ -109,6 +118,16 @@ def layers_of(options: Any) -> list[Layer]:
     return read_layers(options.preset, options.config)
 
 
+def solution_layers(line: Line) -> list[Layer]:
+    """Return the layers of a command line that names a genome."""
+    size = getattr(line.options, "ensemble", None)
+    if size is None:
+        return layers_of(line.options)
+    named = {"name": line.names["policy"]} if "policy" in line.names else {}
+    layer = Layer("--ensemble", {"policy": named | {"ensemble": size}})
+    return [*layers_of(line.options), layer]
+
+
 def read_solution(command: Command, line: Line) -> "tuple[Config, GenomeFile, Any]":
     """Return the configuration, the genome file and the options of a command line.
 
@@ -120,7 +139,7 @@ def read_solution(command: Command, line: Line) -> "tuple[Config, GenomeFile, An
 
     resolved, file = loading.read_solution(
         zoo.locate(line.options.genome),
-        layers_of(line.options),
+        solution_layers(line),
         line.words,
         command=command,
         which=line.options.which,

@@ -3,20 +3,21 @@
 import dataclasses
 
 from neuroevo.cli.common import (
+    Averaged,
     Chosen,
     Files,
     Genome,
     Json,
     Measured,
     help_without_genome,
-    layers_of,
+    solution_layers,
 )
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.schema import Machine
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Machine, Json, Measured, Files, Chosen, Genome):
+class Options(Machine, Json, Averaged, Measured, Files, Chosen, Genome):
     """Options of ``evaluate``."""
 
 
@@ -39,7 +40,7 @@ def run(line: Line) -> int:
     from neuroevo.terminal import results
     from neuroevo.terminal.console import make_console
 
-    options, layers = line.options, layers_of(line.options)
+    options, layers = line.options, solution_layers(line)
     path = zoo.locate(options.genome)
     file = read_genome(path, options.which)
     environments = genome_file.split(file)

@@ -6,7 +6,15 @@ from typing import Annotated, ClassVar
 
 import tyro
 
-from neuroevo.cli.common import Cache, Chosen, Files, Genome, Renderer, read_solution
+from neuroevo.cli.common import (
+    Averaged,
+    Cache,
+    Chosen,
+    Files,
+    Genome,
+    Renderer,
+    read_solution,
+)
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.ranges import Count, Positive, Seed
 
@@ -34,7 +42,7 @@ class Video:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Cache, Video, Files, Chosen, Genome):
+class Options(Cache, Averaged, Video, Files, Chosen, Genome):
     """Options of ``render``."""
 
 

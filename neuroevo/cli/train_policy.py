@@ -3,7 +3,15 @@
 import dataclasses
 from pathlib import Path
 
-from neuroevo.cli.common import Cache, Chosen, Files, Genome, missing, read_solution
+from neuroevo.cli.common import (
+    Averaged,
+    Cache,
+    Chosen,
+    Files,
+    Genome,
+    missing,
+    read_solution,
+)
 from neuroevo.config.command import DECODING, Command, Line
 from neuroevo.config.ranges import Seed
 
@@ -19,7 +27,7 @@ class Written:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Cache, Written, Files, Chosen, Genome):
+class Options(Cache, Averaged, Written, Files, Chosen, Genome):
     """Options of ``train-policy``."""
 
 

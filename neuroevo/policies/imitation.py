@@ -78,6 +78,8 @@ def train(
     """
     import optax  # help does without
 
+    if policy.member is not None:
+        return _train_members(policy.member, params, states, targets, options, key)
     loss = find_loss(policy, options.loss)
 
     def trained(loop, params, states, targets, key, rate):
@@ -103,6 +105,23 @@ def train(
     checkpointed = functools.partial(trained, optimizers.checkpointed_loop)
     forward.defjvp(functools.partial(jax.jvp, checkpointed))
     return forward(params, states, targets, key, options.learning_rate)
+
+
+def _train_members(
+    member: Policy,
+    params: Params,
+    states: Array,
+    targets: Target,
+    options: Training,
+    key: Key,
+) -> Params:
+    """Return what `train` returns for the members of an ensemble, one after another."""
+
+    def each(own: tuple[Params, Key]) -> Params:
+        return train(member, own[0], states, targets, options, own[1])
+
+    size = len(jax.tree.leaves(params)[0])
+    return jax.lax.map(each, (params, jax.random.split(key, size)))
 
 
 def find_loss(policy: Policy, name: str) -> Loss:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, MinLen, Predicate
+from annotated_types import Ge, Interval, MinLen, Predicate
 
 from neuroevo.errors import UserError
+from neuroevo.policies.ensembles import average, ensemble
 from neuroevo.policies.heads import ActionChoice, head
 from neuroevo.spaces import Spec
 from neuroevo.types import Array, Key, Output, Policy
@@ -42,6 +43,8 @@ class MLP:
     """Draw actions from the policy's distribution, or take its mode."""
     log_std_init: Annotated[float, Predicate(math.isfinite)] = 0.0
     """Initial log standard deviation of continuous actions."""
+    ensemble: Annotated[int, Interval(ge=1, le=2**16)] = 1
+    """Number of networks whose outputs are averaged, each trained by itself."""
 
     def build(self, spec: Spec) -> Policy:
         """Return the policy for the observations and actions of `spec`."""
@@ -67,6 +70,8 @@ class CNN:
     """Draw actions from the policy's distribution, or take its mode."""
     log_std_init: Annotated[float, Predicate(math.isfinite)] = 0.0
     """Initial log standard deviation of continuous actions."""
+    ensemble: Annotated[int, Interval(ge=1, le=2**16)] = 1
+    """Number of networks whose outputs are averaged, each trained by itself."""
 
     def build(self, spec: Spec) -> Policy:
         """Return the policy for the images and actions of `spec`.
@@ -103,7 +108,8 @@ def _build(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> Policy:
     def apply(params: Mapping[str, Any], observation: Array) -> Output:
         return network.apply({"params": params}, observation, activation)
 
-    return Policy(init, apply, act, losses)
+    policy = Policy(init, apply, act, losses)
+    return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
 
 def with_activation_in_params(
@@ -112,9 +118,9 @@ def with_activation_in_params(
     """Return the policy of `options`, with an activation that its parameters select.
 
     The parameters are ``{"activation": i, "network": params}``, where i is an index
-    into `activations`. Thus one program serves networks with several activations. It
-    also serves narrower networks, with zeros appended to their parameters, because
-    every activation is zero at zero.
+    into `activations`, one for all members of an ensemble. Thus one program serves
+    networks with several activations. It also serves narrower networks, with zeros
+    appended to their parameters, because every activation is zero at zero.
     """
     import flax.linen as nn
 
@@ -129,7 +135,12 @@ def with_activation_in_params(
         def activation(x: Array) -> Array:
             return jax.lax.select_n(params["activation"], *(f(x) for f in functions))
 
-        return network.apply({"params": params["network"]}, observation, activation)
+        def of_network(params: Mapping[str, Any]) -> Output:
+            return network.apply({"params": params}, observation, activation)
+
+        if options.ensemble == 1:
+            return of_network(params["network"])
+        return average(jax.vmap(of_network)(params["network"]))
 
     return policy._replace(init=init, apply=apply)
 

@@ -28,4 +28,4 @@ def restrict(policy: Policy, wide: Spec, own: Policy, spec: Spec) -> Policy:
         output = policy.apply(params, pad(observation, wide.observation))
         return jax.tree.map(lambda x: cut(x, outputs(spec)), output)
 
-    return own._replace(init=policy.init, apply=apply)
+    return Policy(policy.init, apply, own.act, own.losses)

@@ -221,6 +221,7 @@ def _effort(result: Mapping[str, Any]) -> str | None:
     policies, episodes = result.get("policies"), result.get("episodes")
     if not policies or not episodes:
         return None
-    return f"{format_amount(policies, 'fresh policy')} × " + format_amount(
-        episodes, "episode"
-    )
+    size = result.get("ensemble")
+    who = format_amount(policies, "ensemble" if size else "fresh policy")
+    of = f" of {size} networks" if size else ""
+    return f"{who}{of} × {format_amount(episodes, 'episode')}"
