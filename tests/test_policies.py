@@ -116,6 +116,24 @@ def test_mlp_is_the_network_it_says():
     np.testing.assert_allclose(policy.apply(params, x), logits, atol=1e-5)
 
 
+def test_a_convolution_is_the_one_it_says():
+    """With padding, an image keeps its size, and lies among zeros."""
+    spec = Spec((3, 3, 1), Discrete(2))
+    options = {"channels": (2,), "hidden": (), "activation": "relu"}
+    plain = CNN(**options, padding="valid").build(spec)
+    padded = CNN(**options, padding="same").build(spec)
+    x = np.random.default_rng(0).normal(size=(3, 3, 1)).astype(np.float32)
+    params = padded.init(jax.random.key(0))
+    kernel, output = params["conv_0"]["kernel"], params["output"]["kernel"]
+    assert plain.init(jax.random.key(0))["output"]["kernel"].shape == (2, 2)
+    assert output.shape == (18, 2)
+    wide = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    windows = [wide[i : i + 3, j : j + 3] for i in range(3) for j in range(3)]
+    hidden = [np.maximum(np.einsum("ijk,ijkf", w, kernel), 0) for w in windows]
+    expected = np.ravel(hidden) @ output
+    np.testing.assert_allclose(padded.apply(params, x), expected, atol=1e-6)
+
+
 def test_mlp_has_the_derivatives_of_plain_matrix_products():
     """Its own differentiation rule, in both modes and batched."""
     policy, spec = make("mlp", "vector", "discrete")
@@ -305,7 +323,7 @@ def test_initial_gains():
         (
             CNN(channels=(4, 4, 4)),
             Spec((6, 6, 1), Discrete(2)),
-            ["room for 2", "got 3"],
+            ["room for 2", "got 3", "--policy.padding same"],
         ),
     ],
 )

@@ -5,7 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import neuroevo
+from neuroevo.config.command import DECODING
+from neuroevo.config.layers import read_preset
+from neuroevo.environments.supervised.suite import FashionMNIST
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "published"
 # Beside the data sets of environments lie some for other tasks.
@@ -48,3 +54,20 @@ def test_published_returns_reproduce(file):
     else:
         check = settings["our_check_return"]
         assert result["return_mean"] == pytest.approx(check, rel=0.07)
+
+
+IMAGES = sorted(PUBLISHED.glob("fashion-d10-*.npz"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not IMAGES, reason="the published data sets are not here")
+@pytest.mark.skipif(not FashionMNIST().folder.exists(), reason="no Fashion-MNIST here")
+def test_published_images_reproduce():
+    """Ten images for Fashion-MNIST, and the independent check in the file beside."""
+    preset = read_preset("hades-fashion")[-1].values
+    parts = {part: preset[part] for part in DECODING}
+    found = [neuroevo.load(file, **parts).evaluate(3, 1, seed=0) for file in IMAGES]
+    every = np.concatenate([each["return_per_policy"] for each in found])
+    print(f"{every.mean():.2f} ± {every.std():.2f} % of the test set")
+    assert every.mean() == pytest.approx(80.24, abs=0.71)
+    assert every.min() > 80.24 - 3 * 0.71

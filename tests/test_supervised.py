@@ -16,6 +16,7 @@ from neuroevo.environments.supervised.labeled import Labeled, Splits, make_objec
 from neuroevo.errors import UserError
 from neuroevo.progress import Role
 from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.views import confusion
 
 SMALL = {
     "strategy": {"name": "SNES", "std": 0.3},
@@ -26,6 +27,16 @@ SMALL = {
     "center_policies": 1,
     "final_policies": 2,
     "devices": 1,
+}
+TINY = SMALL | {
+    "encoding": {"name": "dataset", "steps": 2},
+    "policy": {
+        "name": "cnn",
+        "channels": [2],
+        "padding": "same",
+        "hidden": [],
+        "kernel_init": "lecun",
+    },
 }
 KEY = jax.random.key(7)
 
@@ -174,20 +185,16 @@ def poisoned(role):
     return Poisoned(batch_size=64, metric="cross_entropy")
 
 
-def test_the_test_split_is_for_the_final_evaluation_alone():
-    options = SMALL | {
-        "encoding": {"name": "dataset", "steps": 2},
-        "policy": {
-            "name": "cnn",
-            "channels": [2],
-            "hidden": [],
-            "kernel_init": "lecun",
-        },
-    }
-    plain = neuroevo.evolve(
-        **options, env={"name": "digits", "batch_size": 64, "metric": "cross_entropy"}
-    )
-    blind = neuroevo.evolve(**options, env=poisoned(Role.FINAL))
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A run on the digits, in a directory."""
+    env = {"name": "digits", "batch_size": 64, "metric": "cross_entropy"}
+    path = tmp_path_factory.mktemp("digits") / "run"
+    return neuroevo.evolve(**TINY, env=env, run_dir=path)
+
+
+def test_the_test_split_is_for_the_final_evaluation_alone(plain):
+    blind = neuroevo.evolve(**TINY, env=poisoned(Role.FINAL))
     for one, other in zip(plain.metrics, blind.metrics, strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
     jax.tree.map(np.testing.assert_array_equal, plain.genome, blind.genome)
@@ -199,6 +206,27 @@ def test_the_test_split_is_for_the_final_evaluation_alone():
     assert start["episode_length_mean"] == len(rows.targets) == 359
     assert start["return_mean"] == result  # the final evaluation, again
     assert plain.evaluate(2, 5, seed=0)["return_mean"] == result  # nothing is random
+
+
+def test_images_are_drawn_and_confusion_is_counted(plain, run_cli, tmp_path):
+    found = confusion.confusion(plain.best, seed=3)
+    rows = plain.parts.environment.rows(Role.FINAL)
+    apply = jax.vmap(plain.parts.policy.apply, (None, 0))
+    answers = np.argmax(apply(plain.decode(3), rows.observations), axis=1)
+    assert found.accuracy == pytest.approx(100 * np.mean(answers == rows.targets))
+    assert found.counts[4, 7] == np.sum((rows.targets == 4) & (answers == 7))
+    np.testing.assert_array_equal(found.counts.sum(axis=1), np.bincount(rows.targets))
+    assert run_cli(f"report {plain.path}").code == 0
+    html = (plain.path / "report.html").read_text()
+    assert "What it confuses" in html and "neuroevo render" not in html
+    picture = tmp_path / "pairs.png"
+    assert run_cli(f"inspect {plain.path} --picture {picture}").code == 0
+    assert picture.stat().st_size > 1000
+    refused = run_cli(f"render {plain.path} --out {tmp_path}/x.gif")
+    assert refused.code == 2
+    assert refused.err == (
+        "neuroevo: env digits has no episodes to show: expected an environment\n"
+    )
 
 
 def write(path, **arrays):

@@ -22,7 +22,8 @@ class Page:
     ] = None
     """New .html file to write; for a single run, the default is in its directory."""
     episode: bool = True
-    """Record an episode for the page, which takes most of the time."""
+    """Record an episode for the page, which takes most of the time; for labeled data,
+    count what a policy confuses."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _about(record: "RunRecord", episode: bool) -> str:
     """Return a page about one run; if parts are missing, without what needs them."""
     from neuroevo import loading
     from neuroevo.store.directory import BEST, read_genome
-    from neuroevo.views import recording, report
+    from neuroevo.views import confusion, recording, report
 
     if not (record.path / BEST).exists():
         return report.make_report(record, None)
@@ -71,5 +72,9 @@ def _about(record: "RunRecord", episode: bool) -> str:
         say(note)
         return report.make_report(record, read_genome(record.path).arrays, note=note)
     solution = loading.make_solution(*found)
-    recorded = recording.record(solution) if episode else None
-    return report.make_report(record, solution, recorded)
+    if not episode:
+        return report.make_report(record, solution)
+    if solution.parts.task.record is None:
+        confused = confusion.confusion(solution)
+        return report.make_report(record, solution, confused=confused)
+    return report.make_report(record, solution, recording.record(solution))

@@ -19,6 +19,7 @@ class Network(nn.Module):
     hidden: tuple[int, ...]
     kernel_init: str
     log_std_init: float
+    padding: str = "valid"
 
     @nn.compact
     def __call__(self, x: Array, activation: Callable[[Array], Array]) -> Output:
@@ -27,7 +28,7 @@ class Network(nn.Module):
             conv = nn.Conv(
                 width,
                 (3, 3),
-                padding="VALID",
+                padding=self.padding.upper(),
                 kernel_init=self.kernel(math.sqrt(2)),
                 name=f"conv_{i}",
             )

@@ -55,11 +55,14 @@ class MLP:
 class CNN:
     """Convolutional network for images, sized for MinAtar's 10x10 (arXiv 1903.03176).
 
-    Convolutions are 3x3 with stride 1 and no padding, as in MinAtar's own networks.
+    Convolutions are 3x3 with stride 1 and, as in MinAtar's own networks, no padding.
     """
 
     channels: Annotated[tuple[Width, ...], MinLen(1)] = (16,)
     """Number of filters of each convolution."""
+    padding: Literal["valid", "same"] = "valid"
+    """Convolutions without padding, or with zeros around an image, which keep its
+    size."""
     hidden: tuple[Width, ...] = (128,)
     """Width of each hidden layer after the convolutions."""
     activation: Activation = "relu"
@@ -86,11 +89,12 @@ class CNN:
                 f"policy cnn needs image observations (height, width, channels), but "
                 f"this environment's have shape {shape}; use --policy mlp"
             )
-        if min(shape[:2]) <= 2 * len(self.channels):
+        if self.padding == "valid" and min(shape[:2]) <= 2 * len(self.channels):
             raise UserError(
                 f"policy.channels: an image of shape {shape} leaves room for "
                 f"{(min(shape[:2]) - 1) // 2} convolutions of 3x3, got "
-                f"{len(self.channels)}; use fewer or --policy mlp"
+                f"{len(self.channels)}; use fewer, --policy.padding same or --policy "
+                "mlp"
             )
         return _build(self, spec, self.channels)
 
@@ -154,4 +158,5 @@ def _network(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> "Netw
         hidden=tuple(map(int, options.hidden)),
         kernel_init=options.kernel_init,
         log_std_init=options.log_std_init,
+        padding=getattr(options, "padding", "valid"),
     )

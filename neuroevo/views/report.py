@@ -21,6 +21,7 @@ from neuroevo.terminal.formatting import (
     format_value,
 )
 from neuroevo.views import curves, interactive, pages, pair_pictures, pairs, video
+from neuroevo.views.confusion import Confusion
 from neuroevo.views.recording import Recording
 
 Arrays = Mapping[str, Any]
@@ -31,6 +32,7 @@ def make_report(
     genome: Solution | Arrays | None,
     recording: Recording | None = None,
     note: str | None = None,
+    confused: Confusion | None = None,
 ) -> str:
     """Return a page about a run.
 
@@ -40,6 +42,7 @@ def make_report(
             to leave it out.
         recording: an episode of the genome, or None to leave it out.
         note: a message about what is missing on the page, and why.
+        confused: which classes a policy confuses, or None to leave it out.
     """
     return pages.render(
         "run.html",
@@ -51,10 +54,11 @@ def make_report(
         population=pages.plot(interactive.plot_population(run), height="360px"),
         genome=_show_genome(genome),
         recording=recording,
+        confused=confused,
         episode=recording and pages.data_uri(video.make_gif(recording), "gif"),
         config=to_yaml(run.config),
         environment=_flat(run.environment),
-        commands=_commands(run),
+        commands=_commands(run, has_episodes=_has_episodes(genome)),
     )
 
 
@@ -121,15 +125,21 @@ def _flat(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _commands(run: RunRecord) -> list[tuple[str, str]]:
+def _has_episodes(genome: Solution | Arrays | None) -> bool:
+    return not isinstance(genome, Solution) or genome.parts.task.record is not None
+
+
+def _commands(run: RunRecord, has_episodes: bool) -> list[tuple[str, str]]:
     path = shlex.quote(str(run.path))
     generations = 2 * run.rows[-1]["generation"]
-    return [
+    commands = [
         (f"neuroevo train --config {path}/{CONFIG}", "repeat it"),
         (f"neuroevo evaluate {path} --policies 16", "measure it again"),
         (f"neuroevo resume {path} --generations {generations}", "continue it"),
-        (f"neuroevo render {path} --out episode.gif", "make a video"),
     ]
+    if has_episodes:
+        commands.append((f"neuroevo render {path} --out episode.gif", "make a video"))
+    return commands
 
 
 def _show_genome(genome: Solution | Arrays | None) -> dict[str, Any] | None:

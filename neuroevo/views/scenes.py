@@ -22,6 +22,7 @@ Axes = Any  # matplotlib.axes.Axes
 
 _CART, _POLE, _ARROW = color(0), color(1), color(2)
 _BARS = 24  # more names of features do not fit
+_SQUARE = (1.7, 1.7)  # inches of an image
 
 
 class Scene(NamedTuple):
@@ -67,13 +68,15 @@ def make_scene(
     name = config.names["env"].rpartition(":")[2]
     own = traits(EnvironmentTraits, options)
     draw = own.draw or _DRAWINGS.get(name)
+    is_image = len(spec.observation) in (2, 3)
     if draw is not None and units:
-        return Scene(functools.partial(_draw_still, draw))
+        scene = Scene(functools.partial(_draw_still, draw))
+        return scene._replace(text=False, size=_SQUARE) if is_image else scene
     if own.bodies is not None and units:
         found = own.bodies()
         if states or found.pose is not None:
             return Scene(_draw_bodies(found, renderer))
-    if len(spec.observation) in (2, 3):
+    if is_image:
         return _image(spec.observation, own.features, scale or 1)
     size = (2.7, 0.4 + 0.12 * min(math.prod(spec.observation), _BARS))
     place = (0.25, 0.08, 0.7, 0.8)
@@ -200,7 +203,7 @@ def _image(shape: Sequence[int], channels: Sequence[str] | None, scale: float) -
         axes.grid(color="gainsboro", linewidth=0.5)
         axes.tick_params(length=0)
 
-    scene = Scene(draw, text=False, size=(1.7, 1.7))
+    scene = Scene(draw, text=False, size=_SQUARE)
     if count == 1:
         return scene
     legend = [(name, color(i)) for i, name in enumerate(names)]

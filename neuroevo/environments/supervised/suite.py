@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Interval
 
@@ -59,7 +59,17 @@ class _Classified(_Supervised):
 
 
 @dataclasses.dataclass(frozen=True)
-class Digits(_Classified):
+class _GrayImages(_Classified):
+    """Options of images in shades of gray."""
+
+    def draw(self, axes: Any, image: Any) -> None:
+        """Draw an image: see `neuroevo.traits.Draw`."""
+        axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+        axes.set_axis_off()
+
+
+@dataclasses.dataclass(frozen=True)
+class Digits(_GrayImages):
     """Recognize handwritten digits in images of 8x8 (scikit-learn's)."""
 
     test: Annotated[float, Interval(gt=0, lt=1)] = 0.2
@@ -74,7 +84,7 @@ class Digits(_Classified):
 
 
 @dataclasses.dataclass(frozen=True)
-class FashionMNIST(_Classified):
+class FashionMNIST(_GrayImages):
     """Recognize clothes in images of 28x28 (arXiv 1708.07747)."""
 
     folder: Path = Path("/usr/share/datasets/fashion-mnist")
