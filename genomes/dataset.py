@@ -21,7 +21,13 @@ from neuroevo.policies import imitation
 from neuroevo.spaces import Discrete, Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Target
 
-Genome = Mapping[str, Array]
+Genome = Mapping[str, Any]  # arrays by name; log_rates: a mapping of them by layer
+Learned = Literal["learning_rate", "layer_rates"]
+# The genes for what is learned beside the pairs: logarithms of factors.
+RATES: Mapping[Learned, str] = {
+    "learning_rate": "log_rate",
+    "layer_rates": "log_rates",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +38,8 @@ class _Pairs:
     """Number of state-action pairs, D; none: two, or one per action if that is more."""
     labels: Literal["fixed", "learned"] = "fixed"
     """Discrete actions: balanced fixed labels, or evolved label probabilities."""
+    learn: tuple[Learned, ...] = ()
+    """What else is evolved: a factor on the learning rate, or one for each layer."""
     init_scale: Annotated[float, Interval(ge=0, le=2**24)] = 0.0
     """Standard deviation of the pairs at the center of the first generation."""
     init: Literal["random", "fixed"] = "random"
@@ -75,7 +83,13 @@ class Dataset(imitation.Training, _Pairs):
             raise UserError(f"does not fit the environment: {'; '.join(differing)}")
         labels = "learned" if "action_logits" in arrays else self.labels
         labels = "fixed" if "labels" in arrays else labels
-        return dataclasses.replace(self, size=len(arrays["states"]), labels=labels)
+        held = {name.partition("/")[0] for name in arrays}
+        learn = tuple(
+            name for name, gene in RATES.items() if name in self.learn or gene in held
+        )
+        return dataclasses.replace(
+            self, size=len(arrays["states"]), labels=labels, learn=learn
+        )
 
     def build(
         self, policy: Policy, spec: Spec, *, labels: np.ndarray | None = None
@@ -92,13 +106,19 @@ class Dataset(imitation.Training, _Pairs):
         """
         imitation.find_loss(policy, self.loss)  # an error now rather than in `decode`
         pairs, constants = self._contents(spec, labels)
+        layers = self._layers(policy)
 
         def init(key: Key) -> Genome:
             each = jax.random.split(key, len(pairs))
-            return {
+            drawn = {
                 name: self.init_scale * jax.random.normal(key, shape)
                 for key, (name, shape) in zip(each, pairs.items(), strict=True)
             }
+            rates = {
+                "log_rate": jnp.zeros(()),
+                "log_rates": {name: jnp.zeros(()) for name in layers},
+            }
+            return drawn | {RATES[name]: rates[RATES[name]] for name in self.learn}
 
         def start(key: Key) -> tuple[Params, Key]:
             init_key, noise_key = jax.random.split(key)
@@ -111,9 +131,24 @@ class Dataset(imitation.Training, _Pairs):
             # A file may hold images as flat rows.
             states = genome["states"].reshape(-1, *spec.observation)
             targets = _targets({**genome, **constants})
-            return imitation.train(policy, params, states, targets, self, noise_key)
+            factors = _factors(genome, params)
+            return imitation.train(
+                policy, params, states, targets, self, noise_key, factors
+            )
 
         return Encoding(init, decode, start, constants)
+
+    def _layers(self, policy: Policy) -> tuple[str, ...]:
+        """Return the layers that have learning rates of their own, by name."""
+        if "layer_rates" not in self.learn:
+            return ()
+        params = jax.eval_shape(policy.init, keys.abstract())
+        if not isinstance(params, Mapping):
+            raise UserError(
+                "encoding.learn layer_rates: expected a policy whose parameters are a "
+                f"mapping by layer, not a {type(params).__name__}; use learning_rate"
+            )
+        return tuple(params)
 
     def _contents(
         self, spec: Spec, labels: np.ndarray | None
@@ -136,6 +171,16 @@ class Dataset(imitation.Training, _Pairs):
         if labels is None:
             labels = balanced_labels(size, action.n)
         return pairs, {"labels": labels}
+
+
+def _factors(genome: Genome, params: Params) -> Any:
+    """Return the factors on the learning rate that a genome holds, or None."""
+    rate, layers = genome.get("log_rate"), genome.get("log_rates")
+    if layers is None:
+        return None if rate is None else jnp.exp(rate)
+    rate = jnp.zeros(()) if rate is None else rate
+    # A deeper network than the genome's has layers without a factor of their own.
+    return {name: jnp.exp(rate + layers.get(name, 0.0)) for name in params}
 
 
 def _targets(arrays: Mapping[str, Array]) -> Target:

@@ -345,6 +345,28 @@ def test_training_fits_the_pairs():
     assert np.all(log_std < 0)
 
 
+def test_a_learned_factor_on_the_learning_rate_is_one_at_first():
+    spec, options = DISCRETE, {"size": 3, "steps": 2, "optimizer": "sgd"}
+    _, plain = make(spec, **options)
+    policy, both = make(spec, learn=("learning_rate", "layer_rates"), **options)
+    genome, start = both.init(jax.random.key(0)), started(both)
+    assert sorted(genome) == ["log_rate", "log_rates", "states"]
+    assert sorted(genome["log_rates"]) == ["hidden_0", "output"]
+    without = {"states": genome["states"] + 1.0}
+    genome |= without
+    assert_trees_close(both.decode(genome, start), plain.decode(without, start))
+    _, faster = make(spec, learning_rate=3e-2, **options)
+    genome["log_rate"] = jnp.log(3.0)
+    assert_trees_close(both.decode(genome, start), faster.decode(without, start))
+    genome["log_rate"], genome["log_rates"]["hidden_0"] = jnp.zeros(()), -jnp.inf
+    kept = both.decode(genome, start)
+    assert_trees_close(kept["hidden_0"], start[0]["hidden_0"], atol=0)
+    assert not np.allclose(kept["output"]["bias"], start[0]["output"]["bias"])
+    nameless = policy._replace(init=lambda key: [jnp.zeros(3)])
+    with pytest.raises(UserError, match="layer_rates: expected a policy whose"):
+        Dataset(size=3, learn=("layer_rates",)).build(nameless, spec)
+
+
 def test_fit_to_takes_what_the_file_determines():
     states = np.zeros((5, 4))
     options = Dataset(size=2, steps=7)
@@ -354,7 +376,11 @@ def test_fit_to_takes_what_the_file_determines():
     assert (fitted.size, fitted.labels) == (5, "learned")
     fitted = fitted.fit_to({"states": states, "labels": np.zeros(5, int)})
     assert fitted.labels == "fixed"
-    assert options.fit_to({"states": states, "actions": states}).labels == "fixed"
+    fitted = options.fit_to({"states": states, "actions": states})
+    assert (fitted.labels, fitted.learn) == ("fixed", ())
+    rates = {"log_rates/output": np.zeros(())}
+    fitted = options.fit_to({"states": states, "actions": states, **rates})
+    assert fitted.learn == ("layer_rates",)
     with pytest.raises(UserError, match="'states', found hidden/kernel"):
         options.fit_to({"hidden/kernel": states})
 

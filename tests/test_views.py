@@ -278,6 +278,18 @@ def test_inspect(run_cli, run):
     assert code == 2 and "did you mean '.png'?" in err
 
 
+def test_inspect_shows_learned_learning_rates(run_cli, run, tmp_path):
+    solution = neuroevo.load(run)
+    arrays = {**solution.arrays(), "log_rate": np.log(2.5), "log_rates/output": 0.0}
+    path = tmp_path / "rates.npz"
+    meta = {**solution.meta()}
+    meta["policy"] = meta["policy"] | {"hidden": []}
+    genome_file.save(path, arrays, meta)
+    code, out, err = run_cli(f"inspect {path}")
+    assert code == 0, err
+    assert "learning rate × 2.5\n" in out and "learning rate of output × 1\n" in out
+
+
 def test_inspect_a_genome_that_is_no_data_set(run_cli, run):
     run_cli(f"train-policy {run} --out policy.npz")
     code, out, _ = run_cli("inspect policy.npz")

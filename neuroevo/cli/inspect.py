@@ -97,7 +97,7 @@ def _show(arrays: Mapping[str, Any], found: "Pairs | None") -> None:
     known = found.observations is not None
     states = found.states if found.observations is None else found.observations
     genomes.render_dataset(
-        {"states": states, **found.targets},
+        {**arrays, "states": states, **found.targets},
         console,
         max_rows=len(states),
         max_columns=None,

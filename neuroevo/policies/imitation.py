@@ -7,7 +7,8 @@ from `Training` and decodes with `train`.
 import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,7 @@ def train(
     targets: Target,
     options: Training,
     key: Key,
+    factors: Any = None,
 ) -> Params:
     """Return the parameters of a policy after training it on pairs.
 
@@ -72,6 +74,8 @@ def train(
             (D, *action).
         options: how to train.
         key: the key of the noise; unused without noise.
+        factors: factors on the learning rate: one for all parameters, or a pytree that
+            is a prefix of theirs, with one for each part. None for no factor.
 
     Raises:
         UserError: if the policy has no such loss.
@@ -79,10 +83,13 @@ def train(
     import optax  # help does without
 
     if policy.member is not None:
-        return _train_members(policy.member, params, states, targets, options, key)
+        each = functools.partial(
+            train, policy.member, states=states, targets=targets, options=options
+        )
+        return _train_members(each, params, key, factors)
     loss = find_loss(policy, options.loss)
 
-    def trained(loop, params, states, targets, key, rate):
+    def trained(loop, params, states, targets, key, rate, factors):
         optimizer = make_optimizer(dataclasses.replace(options, learning_rate=rate))
 
         def objective(params: Params, step: Array) -> Array:
@@ -96,6 +103,8 @@ def train(
             params, state = carry
             gradients = jax.grad(objective)(params, step)
             updates, state = optimizer.update(gradients, state, params)
+            if factors is not None:
+                updates = jax.tree.map(optax.tree.scale, factors, updates)
             return optax.apply_updates(params, updates), state
 
         return loop(options.steps, update, (params, optimizer.init(params)))[0]
@@ -104,24 +113,17 @@ def train(
     forward = jax.custom_jvp(functools.partial(trained, optimizers.loop))
     checkpointed = functools.partial(trained, optimizers.checkpointed_loop)
     forward.defjvp(functools.partial(jax.jvp, checkpointed))
-    return forward(params, states, targets, key, options.learning_rate)
+    return forward(params, states, targets, key, options.learning_rate, factors)
 
 
 def _train_members(
-    member: Policy,
-    params: Params,
-    states: Array,
-    targets: Target,
-    options: Training,
-    key: Key,
+    member: Callable[..., Params], params: Params, key: Key, factors: Any
 ) -> Params:
-    """Return what `train` returns for the members of an ensemble, one after another."""
-
-    def each(own: tuple[Params, Key]) -> Params:
-        return train(member, own[0], states, targets, options, own[1])
-
-    size = len(jax.tree.leaves(params)[0])
-    return jax.lax.map(each, (params, jax.random.split(key, size)))
+    """Return the parameters of an ensemble whose members train one after another."""
+    keys = jax.random.split(key, len(jax.tree.leaves(params)[0]))
+    return jax.lax.map(
+        lambda own: member(params=own[0], key=own[1], factors=factors), (params, keys)
+    )
 
 
 def find_loss(policy: Policy, name: str) -> Loss:

@@ -22,7 +22,7 @@ def render_dataset(
     order: Sequence[int] | None = None,
     units: bool = False,
 ) -> None:
-    """Print evolved state-action pairs, one per row.
+    """Print evolved state-action pairs, one per row, and evolved learning rates.
 
     Args:
         arrays: `states` with `actions`, `labels` or `action_logits`, as in a file.
@@ -64,6 +64,7 @@ def render_dataset(
         for first in range(0, pairs, fit):
             part = rows[first : first + fit]
             console.print(_side_by_side([*names, *titles], part, len(names)))
+        _print_rates(arrays, console)
         return
     table = make_table()
     table.add_column("", justify="right", style="dim", no_wrap=True)
@@ -78,6 +79,17 @@ def render_dataset(
     console.print(table)
     if pairs > max_rows:
         console.print(Text(f"… and {pairs - max_rows} more pairs", "dim"))
+    _print_rates(arrays, console)
+
+
+def _print_rates(arrays: Mapping[str, np.ndarray], console: Console) -> None:
+    """Print the factors on the learning rate that a genome holds, if any."""
+    for name, array in arrays.items():
+        kind, _, layer = name.partition("/")
+        if kind in ("log_rate", "log_rates"):
+            whose = f" of {layer}" if layer else ""
+            factor = float(np.exp(array))
+            console.print(Text(f"learning rate{whose} × {factor:.3g}", "bold magenta"))
 
 
 def _side_by_side(
