@@ -61,10 +61,8 @@ ROLES = Objective(
 
 
 @functools.cache
-def fitted(devices=1):
-    return neuroevo.evolve(
-        **SMALL | {"fitness": curve, "spec": CURVE, "devices": devices}
-    )
+def fitted():
+    return neuroevo.evolve(**SMALL | {"fitness": curve, "spec": CURVE})
 
 
 def assert_same(one, two):
@@ -100,7 +98,7 @@ def test_a_curve_is_fitted():
 
 
 def test_devices_agree():
-    one, two = fitted(), fitted(devices=2)
+    one, two = with_roles(), with_roles(devices=2)
     assert without_times(one.metrics) == without_times(two.metrics)
     assert_same(one.state, two.state)
 
@@ -156,8 +154,9 @@ def test_groups_are_measured_as_policies_alone(slots, count):
 
 
 @functools.cache
-def with_roles():
-    return neuroevo.evolve(**SMALL | {"env": ROLES, "generations": 2})
+def with_roles(devices=1):
+    options = {"env": ROLES, "generations": 2, "devices": devices}
+    return neuroevo.evolve(**SMALL | options)
 
 
 def test_each_role_has_its_data():
