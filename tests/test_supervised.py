@@ -229,6 +229,31 @@ def test_images_are_drawn_and_confusion_is_counted(plain, run_cli, tmp_path):
     )
 
 
+def test_networks_of_other_widths_are_those_that_transfer_measures(tmp_path):
+    states = digits().train.observations[::130][:10]
+    np.savez(tmp_path / "images.npz", states=states)
+    options = {"env": "digits", "encoding": {"name": "dataset", "steps": 3}}
+    mlp = {"name": "mlp", "hidden": [3], "activation": "tanh"}
+    found = neuroevo.transfer(
+        tmp_path / "images.npz",
+        **options,
+        policy=mlp,
+        widths=[3, 6],
+        activations=["relu"],
+        policies=1,
+        episodes=1,
+        seed=0,
+        devices=1,
+    )
+    for row in found["rows"]:
+        policy = mlp | {"hidden": [row["width"]], "activation": "relu"}
+        alone = neuroevo.load(
+            tmp_path / "images.npz", **options, policy=policy, devices=1
+        )
+        expected = alone.evaluate(1, 1, seed=0)["return_mean"]
+        assert row["return_mean"] == pytest.approx(expected, abs=0.5)
+
+
 def write(path, **arrays):
     np.savez(path, **arrays)
     return {"name": "npz", "file": str(path)}

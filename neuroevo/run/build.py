@@ -114,6 +114,14 @@ def _build_task(
     return make_task(environment, normalizer)
 
 
+def with_policy(parts: Parts, policy: Policy) -> Parts:
+    """Return `parts` with another `policy`, whose networks their task measures, too."""
+    task = parts.task
+    if isinstance(parts.environment, Objective):
+        task = make_objective_task(parts.environment, policy.apply)
+    return parts._replace(policy=policy, task=task)
+
+
 def build_environment(options: Any) -> Environment | Objective | Task:
     """Return what `options` make as the part `env`: most often, an environment.
 

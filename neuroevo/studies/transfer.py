@@ -249,7 +249,8 @@ def _build_engine(solution: Solution, policy: Policy, count: int) -> Engine:
     memory. Wide policies need smaller chunks.
     """
     encoding = Encoding(policy.init, decode=lambda genome, start: genome)
-    parts = solution.parts._replace(policy=policy, encoding=encoding, strategy=None)
+    parts = build.with_policy(solution.parts, policy)
+    parts = parts._replace(encoding=encoding, strategy=None)
     settings = solution.config.settings
     automatic = dataclasses.replace(settings, chunk="auto")
     resolved = dataclasses.replace(solution.config, settings=automatic)
