@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Interval
 
+from genomes import examples
 from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.policies import imitation
 from neuroevo.spaces import Discrete, Spec
-from neuroevo.types import Array, Encoding, Key, Params, Policy, Target
+from neuroevo.types import Array, Encoding, Key, Params, Policy, Rows, Target
 
 Genome = Mapping[str, Any]  # arrays by name; log_rates: a mapping of them by layer
 Learned = Literal["learning_rate", "layer_rates"]
@@ -40,6 +41,9 @@ class _Pairs:
     """Discrete actions: balanced fixed labels, or evolved label probabilities."""
     learn: tuple[Learned, ...] = ()
     """What else is evolved: a factor on the learning rate, or one for each layer."""
+    init_from: Literal["sample", "kmeans", "mean"] | None = None
+    """Center of the first generation: random rows of the run, centers of clusters of
+    them, or means by action; none: noise."""
     init_scale: Annotated[float, Interval(ge=0, le=2**24)] = 0.0
     """Standard deviation of the pairs at the center of the first generation."""
     init: Literal["random", "fixed"] = "random"
@@ -92,7 +96,12 @@ class Dataset(imitation.Training, _Pairs):
         )
 
     def build(
-        self, policy: Policy, spec: Spec, *, labels: np.ndarray | None = None
+        self,
+        policy: Policy,
+        spec: Spec,
+        *,
+        labels: np.ndarray | None = None,
+        rows: Rows | None = None,
     ) -> Encoding:
         """Return the encoding for a policy.
 
@@ -100,6 +109,7 @@ class Dataset(imitation.Training, _Pairs):
             policy: the policy to train, with one of its losses.
             spec: observations and actions.
             labels: (D,) integer labels from a genome file, instead of balanced ones.
+            rows: what the pairs start from, with `init_from`.
 
         Raises:
             UserError: if an option does not fit the policy or the actions.
@@ -108,7 +118,7 @@ class Dataset(imitation.Training, _Pairs):
         pairs, constants = self._contents(spec, labels)
         layers = self._layers(policy)
 
-        def init(key: Key) -> Genome:
+        def noise(key: Key) -> Genome:
             each = jax.random.split(key, len(pairs))
             drawn = {
                 name: self.init_scale * jax.random.normal(key, shape)
@@ -119,6 +129,18 @@ class Dataset(imitation.Training, _Pairs):
                 "log_rates": {name: jnp.zeros(()) for name in layers},
             }
             return drawn | {RATES[name]: rates[RATES[name]] for name in self.learn}
+
+        init = noise
+        if rows is not None:
+            draw = examples.drawer(
+                self.init_from, rows, spec, pairs, constants.get("labels")
+            )
+
+            def init(key: Key) -> Genome:
+                at, around = jax.random.split(key)
+                drawn = noise(around)
+                found = {name: x + drawn[name] for name, x in draw(at).items()}
+                return {**drawn, **found}
 
         def start(key: Key) -> tuple[Params, Key]:
             init_key, noise_key = jax.random.split(key)

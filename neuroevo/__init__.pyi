@@ -1,4 +1,6 @@
 # The public names: the one list of them, which `__init__.py` reads.
+from .api import collect as collect
+from .api import distill as distill
 from .api import evolve as evolve
 from .api import load as load
 from .api import merge as merge

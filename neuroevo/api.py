@@ -7,18 +7,26 @@ from typing import Any
 
 from neuroevo import loading, multihost
 from neuroevo.config import ranges, resolve
+from neuroevo.config.command import Command
 from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import Layer, read_layers
-from neuroevo.config.schema import Which
+from neuroevo.config.schema import Machine, Which
 from neuroevo.loading import Source
 from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
 from neuroevo.run.signals import Interrupted
 from neuroevo.solution import Solution
-from neuroevo.store import policy_file
-from neuroevo.store.directory import CONFIG, check_run, is_run, resume_config
+from neuroevo.store import policy_file, rows_file
+from neuroevo.store.directory import (
+    CONFIG,
+    check_new,
+    check_run,
+    is_run,
+    resume_config,
+)
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
+from neuroevo.studies import distill as distillation
 from neuroevo.studies.axes import ACTIVATIONS, WIDTHS
 from neuroevo.studies.merge import Merged, merge_files, network_layers, read_genomes
 from neuroevo.studies.transfer import make_grid, measure
@@ -110,6 +118,128 @@ def evolve(
     if run.signal:
         raise Interrupted(run)
     return run
+
+
+def distill(
+    teacher: Source | Callable,
+    *,
+    demonstrations: int = 8,
+    preset: str | None = None,
+    config_file: str | Path | None = None,
+    run_dir: str | Path | None = None,
+    display: bool | None = None,
+    callback: Callable[[Mapping[str, Any]], None] | None = None,
+    log: Any = None,
+    **options: Any,
+) -> Run:
+    """Find pairs that train networks to act like a teacher, and return the run.
+
+    The gradient of the loss on what the teacher does goes through the training on the
+    pairs (data-set distillation, Wang et al., 2018, arXiv 1811.10959). To continue a
+    run, use ``neuroevo resume``, or `evolve` with its `run_dir`.
+
+    Args:
+        teacher: a run, a genome or policy file, ``"zoo:NAME"``, a checkpoint of brax's
+            PPO, a file of rows, the name of labeled data such as ``"digits"``, or a
+            function of (observation, key) that returns an action.
+        demonstrations: episodes that the teacher plays, unless there are `rows`.
+        preset: as for `evolve`.
+        config_file: as for `evolve`.
+        run_dir: as for `evolve`.
+        display: as for `evolve`.
+        callback: as for `evolve`.
+        log: as for `evolve`.
+        **options: as for `evolve`, with other defaults: four starts (``population``),
+            greedy policies, a constant normalization from what the teacher sees.
+
+    Raises:
+        UserError: for a teacher that does not fit, or invalid options.
+
+    Example:
+        >>> run = neuroevo.distill(
+        ...     "zoo:cartpole-d2",
+        ...     demonstrations=1,
+        ...     encoding={"size": 2, "steps": 4},
+        ...     policy={"hidden": [4]},
+        ...     strategy={"steps": 2},
+        ...     population=2,
+        ...     generations=1,
+        ... )
+        >>> run.metrics[-1]["loss"] > 0
+        True
+    """
+    episodes = ranges.argument("demonstrations", demonstrations, ranges.Count)
+    path = Path(run_dir) if run_dir is not None else None
+    custom, options = parts_in(options)
+    loggers, options = loggers_in(log, options)
+    layers = [*read_layers(preset, config_file), Layer("distill", options)]
+    check = partial(multihost.from_main, partial(check_new, path)) if path else None
+    with distillation.prepared(
+        teacher,
+        layers,
+        episodes=episodes,
+        custom=custom,
+        check=lambda config: check() if check else None,
+    ) as found:
+        run = launch(
+            found.config,
+            path,
+            display={None: make_line, True: make_display, False: None}[display],
+            callback=callback,
+            loggers=loggers,
+            teacher=found.teacher,
+        )
+    if run.signal:
+        raise Interrupted(run)
+    return run
+
+
+def collect(
+    policy: Source | Callable,
+    out: str | Path | None = None,
+    *,
+    episodes: int = 8,
+    seed: int = 0,
+    **options: Any,
+) -> dict[str, Any]:
+    """Let a policy play, and return what it saw and did as arrays by name.
+
+    Args:
+        policy: as the teacher of `distill`.
+        out: a new file of rows; None writes none.
+        episodes: number of episodes.
+        seed: seed of the episodes.
+        **options: the environment as ``env``, if the policy is not of one.
+
+    Returns:
+        ``observations`` as the environment gives them, ``actions`` or
+        ``action_logits`` without chance, and ``episode``, the number of each row's
+        episode.
+
+    Raises:
+        UserError: for a policy that does not fit, before anything is written.
+
+    Example:
+        >>> rows = neuroevo.collect("zoo:cartpole-d2", episodes=1)
+        >>> rows["observations"].shape[1:], rows["action_logits"].shape[1:]
+        ((4,), (2,))
+    """
+    episodes = ranges.argument("episodes", episodes, ranges.Count)
+    if out is not None:
+        check_new_file(Path(out))
+    custom, options = parts_in(options)
+    layers = [Layer("collect", options)]
+    lesson = distillation.demonstrations(
+        policy,
+        episodes,
+        ranges.argument("seed", seed, ranges.Seed),
+        layers,
+        command=Command("neuroevo.collect", Machine, parts=("env",)),
+        custom=custom,
+    )
+    if out is not None:
+        rows_file.write(Path(out), lesson.arrays)
+    return dict(lesson.arrays)
 
 
 def _recorded(path: Path, custom: Mapping[str, Any]) -> list[Layer]:

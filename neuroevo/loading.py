@@ -12,7 +12,7 @@ from neuroevo import devices
 from neuroevo.config import resolve
 from neuroevo.config.command import TRAINING, Command, read
 from neuroevo.config.layers import Layer
-from neuroevo.config.schema import PARTS, Config, Which
+from neuroevo.config.schema import DEFAULT_PARTS, PARTS, Config, Which
 from neuroevo.errors import UserError, unknown
 from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import Parts
@@ -95,7 +95,8 @@ def start_layers(file: GenomeFile | None) -> list[Layer]:
     """Return the parts of the genome that a run starts from, as a layer.
 
     The states of a data set depend on the statistics in its file. These stay constant
-    unless another normalization is requested.
+    unless another normalization is requested. The search takes steps that suit the
+    scale of the genome, unless another strategy is requested.
     """
     if file is None:
         return []
@@ -103,7 +104,26 @@ def start_layers(file: GenomeFile | None) -> list[Layer]:
     values = {part: file.meta[part] for part in named if part in file.meta}
     if genome_file.statistics(file.arrays):
         values["normalization"] = "constant"
-    return [Layer(str(file.path), values)]
+    strategy = {"name": DEFAULT_PARTS["strategy"], "std": step_size(file)}
+    return [Layer(str(file.path), {**values, "strategy": strategy})]
+
+
+_STEP = 0.1  # standard deviation of a search, relative to the genome that it starts at
+
+
+def step_size(file: GenomeFile) -> float:
+    """Return a standard deviation for a search that starts from the genome in `file`.
+
+    It is a tenth of the root mean square of the genome's numbers.
+    """
+    numbers = [
+        np.asarray(array, np.float64).ravel()
+        for name, array in file.arrays.items()
+        if name not in genome_file.OBSERVATION_ARRAYS and array.dtype.kind == "f"
+    ]
+    scale = np.sqrt(np.mean(np.concatenate(numbers or [np.zeros(1)]) ** 2))
+    # A genome of zeros has no scale.
+    return float(f"{_STEP * scale:.3g}") if 0 < scale < np.inf else 1.0
 
 
 def read_solution(

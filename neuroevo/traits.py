@@ -105,9 +105,23 @@ class EncodingTraits(PartTraits):
 
     Attributes:
         fit_to: adjusts the options to a genome file; by default they stay as they are.
+        init_from: how the search starts from the rows of a run. If it is not None,
+            ``build`` gets them as `rows`, with observations as policies see them.
     """
 
     fit_to: FitTo | None = None
+    init_from: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class StrategyTraits(PartTraits):
+    """Optional attributes of a strategy's options.
+
+    Attributes:
+        learns_from_rows: whether ``build`` takes a `types.Objective` as well.
+    """
+
+    learns_from_rows: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,12 +99,13 @@ class Policy(NamedTuple):
 class Rows(NamedTuple):
     """Examples of what a policy should do: R observations, and a target for each.
 
-    They come from a teacher, from logged behavior, or from labeled data.
+    They come from a teacher, from logged behavior, or from labeled data; arrays of
+    numpy or JAX.
     """
 
-    observations: Array  # (R, *observation)
-    targets: Target  # (R,) labels, (R, n) probabilities, or (R, *action) actions
-    weights: Array  # (R,) how often a row is drawn, relative to the others; at least 0
+    observations: Any  # (R, *observation)
+    targets: Any  # (R,) labels, (R, n) probabilities, or (R, *action) actions
+    weights: Any  # (R,) how often a row is drawn, relative to the others; at least 0
 
 
 # --- encodings ------------------------------------------------------------------------
@@ -162,6 +163,41 @@ class Encoding(NamedTuple):
     decode: Decode
     start: StartDecoding = lambda key: key
     constants: Mapping[str, Array] = _EMPTY
+
+
+# --- outer losses ---------------------------------------------------------------------
+
+
+class LossOn(Protocol):
+    """Return the loss of a fresh policy that a genome decodes to.
+
+    It is differentiable with respect to the genome.
+
+    Args:
+        genome: the genome.
+        key: the randomness of the policy.
+        observations: (R, *observation) as policies see them.
+        targets: what to do there.
+    """
+
+    def __call__(
+        self, genome: Genome, key: Key, observations: Array, targets: Target, /
+    ) -> Array: ...
+
+
+class OuterLoss(NamedTuple):
+    """What a strategy that follows gradients minimizes.
+
+    Attributes:
+        init: draws a genome to start from.
+        loss_on: the loss of one fresh policy.
+        rows: the examples, with observations as the policy sees them; None if the task
+            draws them (`Task.batch`).
+    """
+
+    init: InitGenome
+    loss_on: LossOn
+    rows: Rows | None
 
 
 # --- environments ---------------------------------------------------------------------
@@ -422,6 +458,38 @@ class Record(Protocol):
     ) -> Trajectory: ...
 
 
+class Collected(NamedTuple):
+    """What policies saw and did in episodes: R steps; numpy arrays."""
+
+    observations: Any  # (R, *observation) as the environment gave them
+    actions: Any  # (R, *action) as the environment received them
+    episodes: Any  # (R,) int32: which episode a step belongs to
+    returns: Any  # (B, E) of each policy's episodes
+
+
+class Collect(Protocol):
+    """Return all steps of B policies in E episodes each.
+
+    Args:
+        act: acts as a policy, given its parameters.
+        params: parameters of the policies, (B, …).
+        state: state of the task.
+        keys: keys of the episodes, (B, E).
+    """
+
+    def __call__(
+        self, act: ActWith, params: Params, state: TaskState, keys: Key, /
+    ) -> Collected: ...
+
+
+class Normalize(Protocol):
+    """Return an observation (…, *observation) as policies see it."""
+
+    def __call__(
+        self, state: TaskState, observation: Observation, /
+    ) -> Observation: ...
+
+
 class TaskConstants(Protocol):
     """Return the arrays by name that a genome file keeps of a task's state."""
 
@@ -454,6 +522,9 @@ class Task(NamedTuple):
         update: returns the state after a generation.
         record: records an episode, to be shown; None if there is nothing to show.
         constants: returns the arrays of the state that a genome file keeps.
+        collect: returns all steps of several episodes; None if there are no episodes.
+        normalize: returns an observation as policies see it; None if that depends on
+            the episode so far.
         data: arrays that evaluations need, such as images with their labels. They are
             an argument of compiled programs and part of no checkpoint.
         bind: takes the place of `data` in what `begin`, `play` and `batch` use; the
@@ -469,6 +540,8 @@ class Task(NamedTuple):
     update: UpdateTask
     record: Record | None
     constants: TaskConstants
+    collect: Collect | None = None
+    normalize: Normalize | None = None
     data: Data = ()
     bind: BindData | None = None
     batch: DrawBatch | None = None
@@ -509,8 +582,57 @@ class Center(Protocol):
     def __call__(self, state: StrategyState, /) -> Genome: ...
 
 
+class Improve(Protocol):
+    """Return candidate `index`, with what the strategy keeps for it, improved.
+
+    `batch` is that of the task.
+    """
+
+    def __call__(
+        self, key: Key, state: StrategyState, index: Array, batch: DrawBatch | None, /
+    ) -> Any: ...
+
+
+class Gather(Protocol):
+    """Return the state with the results of `Improve` for all candidates, (N, …)."""
+
+    def __call__(self, state: StrategyState, results: Any, /) -> StrategyState: ...
+
+
+class LossNow(Protocol):
+    """Return the loss of the strategy's current answer."""
+
+    def __call__(self, state: StrategyState, /) -> Array: ...
+
+
+class Descent(NamedTuple):
+    """Work on each candidate before its evaluation, such as gradient steps.
+
+    The engine divides the candidates among the devices, so that `improve` must depend
+    on nothing but its arguments.
+
+    Attributes:
+        count: number of candidates, N.
+        improve: works on one candidate.
+        gather: takes in the results.
+        loss: what the work reduces, for the metrics.
+    """
+
+    count: int  # type: ignore[assignment]  # a tuple has a method count
+    improve: Improve
+    gather: Gather
+    loss: LossNow
+
+
 class Strategy(NamedTuple):
     """A search over genomes that maximizes fitness.
+
+    Attributes:
+        init: returns the state that a search begins with.
+        ask: returns a population.
+        tell: takes in its fitness.
+        center: returns the current answer.
+        descent: work on each candidate before a population is asked for; None for none.
 
     Example:
         The best of each population is the center of the next:
@@ -531,3 +653,4 @@ class Strategy(NamedTuple):
     ask: Ask
     tell: Tell
     center: Center
+    descent: Descent | None = None

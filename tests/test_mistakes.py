@@ -49,8 +49,8 @@ def nothing_compiles(monkeypatch):
 
 # command line -> what the one line on stderr contains
 COMMANDS = {
-    "trian": ["unknown command 'trian'", "expected one of ", "resume, ", "'train'?"],
-    "-x": ["unknown command '-x'", "expected one of ", "resume, "],
+    "trian": ["unknown command 'trian'", "expected one of ", "evaluate, ", "'train'?"],
+    "-x": ["unknown command '-x'", "expected one of ", "evaluate, "],
     "list envz": ["unknown list 'envz'", "presets, strategies", "'envs'?"],
     "list envs CartPole-v1": ["unexpected argument 'CartPole-v1'"],
     "resume": ["RUN is missing: expected neuroevo resume RUN"],

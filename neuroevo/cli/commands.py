@@ -10,6 +10,8 @@ from typing import Any
 # Name of the command -> what it does.
 COMMANDS = {
     "train": "evolve policies",
+    "distill": "find pairs that train networks to act like a teacher, by gradients",
+    "collect": "write what a policy sees and does, to distill it",
     "resume": "continue a run from its newest checkpoint",
     "evaluate": "measure a run or a genome on fresh policies and episodes",
     "sweep": "train every run of a grid, and compare them",

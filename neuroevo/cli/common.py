@@ -161,7 +161,12 @@ def help_without_genome(command: Command, line: Line) -> None:
 
     With a genome, help lists the options of its parts.
     """
-    if line.help and not line.options.genome:
+    help_without(line.options.genome, command, line)
+
+
+def help_without(argument: Any, command: Command, line: Line) -> None:
+    """Print help and exit, if a command line asks for it and lacks an `argument`."""
+    if line.help and not argument:
         from neuroevo.config.resolve import print_help, without_settings
 
         layers = map(without_settings, layers_of(line.options))

@@ -76,6 +76,22 @@ def train(
     numbered: bool = False,
 ) -> int:
     """Train in `path`, show the result, and return the exit code."""
+    return search(
+        resolved, path, options, start=start, resume=resume, numbered=numbered
+    )[0]
+
+
+def search(
+    resolved: "Config", path: Path, options: Any, **given: Any
+) -> "tuple[int, Run]":
+    """Train in `path`, show the result, and return the exit code and the run.
+
+    Args:
+        resolved: the configuration.
+        path: directory of the run.
+        options: how to show it.
+        **given: further arguments of `run.launch.launch`.
+    """
     from neuroevo import multihost
     from neuroevo.run import launch, loop
     from neuroevo.terminal.console import make_console
@@ -84,21 +100,19 @@ def train(
     run = launch.launch(
         resolved,
         path,
-        start=start,
-        resume=resume,
-        numbered=numbered,
         keep_metrics=False,
         leave=_leave,
         debug_nans=options.debug_nans,
         display=functools.partial(make_display, quiet=options.quiet),
+        **given,
     )
     interrupted = run.summary.get("stopped_by") == loop.INTERRUPTED
     code = 128 + (run.signal or 0) if interrupted and not run.ended_before else 0
     if not multihost.is_main():
-        return code
+        return code, run
     if run.ended_before:
         say_nothing_to_do(path, run.ended_before, run.generation)
-        return 0
+        return 0, run
     if code:
         make_console(stderr=True).print(
             f"interrupted at generation {run.generation}, checkpoint written; "
@@ -106,9 +120,9 @@ def train(
             soft_wrap=True,
             highlight=False,
         )
-        return code
+        return code, run
     _show(run, resolved)
-    return 0
+    return 0, run
 
 
 def say_nothing_to_do(path: Path, limit: str, generation: int) -> None:

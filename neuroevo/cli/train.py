@@ -10,7 +10,7 @@ from neuroevo.cli.common import Files, Quiet, layers_of
 from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, train
 from neuroevo.config import resolve
 from neuroevo.config.command import ALL, Command, Line
-from neuroevo.config.schema import Settings
+from neuroevo.config.schema import Config, Settings
 
 _DEFAULT_RUN = tyro.conf.arg(
     help_behavior_hint="(default: runs/ENV-ENCODING-STRATEGY-sSEED)"
@@ -18,17 +18,25 @@ _DEFAULT_RUN = tyro.conf.arg(
 
 
 @dataclasses.dataclass(frozen=True)
-class Beginning:
-    """Start and directory of the run."""
+class Directory:
+    """Directory of the run."""
 
-    start: str | None = None
-    """Genome to start the search from, with its parts: a file, a run or zoo:NAME."""
     run_dir: Annotated[Path | None, _DEFAULT_RUN] = None
     """New directory of the run."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Processes, Distributed, Quiet, Settings, Debugging, Beginning, Files):
+class Beginning:
+    """Start of the run."""
+
+    start: str | None = None
+    """Genome to start the search from, with its parts: a file, a run or zoo:NAME."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(
+    Processes, Distributed, Quiet, Settings, Debugging, Directory, Beginning, Files
+):
     """Options of ``train``."""
 
 
@@ -38,6 +46,13 @@ COMMAND = Command(
     "Evolve policies. The run stops at whichever limit comes first.",
     parts=ALL,
 )
+
+
+def with_settings(resolved: Config) -> Config:
+    """Return a configuration without the options of a command that a run lacks."""
+    names = [field.name for field in dataclasses.fields(Settings)]
+    settings = Settings(**{name: getattr(resolved.settings, name) for name in names})
+    return dataclasses.replace(resolved, settings=settings)
 
 
 def run(line: Line) -> int:
@@ -50,13 +65,10 @@ def run(line: Line) -> int:
         start = loading.read_source(given.start)
         layers = [*loading.start_layers(start), *layers]
     resolved = resolve.resolve(layers, line.words, command=COMMAND)
-    options = resolved.settings
-    names = [field.name for field in dataclasses.fields(Settings)]
-    settings = Settings(**{name: getattr(options, name) for name in names})
-    resolved = dataclasses.replace(resolved, settings=settings)
+    options, resolved = resolved.settings, with_settings(resolved)
     connect(options)
     from neuroevo.store.directory import default_path  # help has ended before
 
-    path = options.run_dir or default_path(resolved.names, settings.seed)
+    path = options.run_dir or default_path(resolved.names, options.seed)
     numbered = options.run_dir is None
     return train(resolved, path, options, start=start, numbered=numbered)

@@ -3,7 +3,7 @@
 The key `neuroevo` in the file is the version that wrote it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ NEW_NAMES = {
     "final_seeds": "final_policies",
 }
 # Options that name a file; a run has its own copy of it.
-FILES = {"normalization": "file"}
+FILES = ("normalization.file", "rows", "teacher")
 
 
 def translate(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,14 +28,26 @@ def translate(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def locate(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Return a configuration with full paths of the files that lie in `folder`."""
-    found = dict(values)
     if VERSION_KEY not in values:
-        return found
-    for part, option in FILES.items():
-        options = found.get(part)
-        if not isinstance(options, Mapping):
+        return dict(values)
+
+    def full(_: str, name: str) -> str:
+        file = folder / name
+        return str(file.absolute()) if file.is_file() else name
+
+    return with_files(values, full)
+
+
+def with_files(
+    values: Mapping[str, Any], replace: Callable[[str, str], str]
+) -> dict[str, Any]:
+    """Return a configuration with its files ``replace(option, file)``."""
+    found = dict(values)
+    for dotted in FILES:
+        part, _, option = dotted.rpartition(".")
+        options = found.get(part) if part else found
+        if not isinstance(options, Mapping) or not isinstance(options.get(option), str):
             continue
-        name = options.get(option)
-        if isinstance(name, str) and (folder / name).is_file():
-            found[part] = {**options, option: str((folder / name).absolute())}
+        replaced = {option: replace(dotted, options[option])}
+        found |= {part: {**options, **replaced}} if part else replaced
     return found

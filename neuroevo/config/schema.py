@@ -74,6 +74,10 @@ class Search:
     """Number of episodes of each policy."""
     seed: Seed = 0
     """Seed of all randomness in the run."""
+    rows: Path | None = None
+    """Examples of what to do (.npz), to start from or to imitate: see collect."""
+    teacher: Path | None = None
+    """Policy that labels what its students see: a genome file or a brax checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True)

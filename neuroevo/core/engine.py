@@ -81,6 +81,7 @@ class Report(NamedTuple):
     failures: Array  # int32 candidates with non-finite fitness
     center_return: Array  # NaN in generations without an evaluation of the center
     spread: Array  # standard deviation of the candidates
+    loss: Array  # of the strategy's descent, else NaN
     diverged: Array  # bool: every candidate, or the new center, is not finite
 
 
@@ -92,6 +93,7 @@ _DTYPES = Report(
     failures=jnp.int32,
     center_return=jnp.float32,
     spread=jnp.float32,
+    loss=jnp.float32,
     diverged=jnp.bool_,
 )
 
@@ -264,7 +266,8 @@ def _begin(search: _Search, _: None, state: State) -> tuple[Progress, Work]:
     drawn = keys.generation(state.key, state.generation)
     center_due = state.generation % plan.center_every == 0
     ask = functools.partial(_ask, strategy)
-    candidates, asked = _alone(state)(ask, drawn.ask, state.strategy)
+    descended = _descend(search, drawn.descent, state.strategy)
+    candidates, asked = _alone(state)(ask, drawn.ask, descended)
     given = evaluation.prepare(
         evaluator,
         trial,
@@ -309,6 +312,20 @@ def _alone(state: State) -> Callable[..., Any]:
     return functools.partial(devices.alone, state.generation >= 0)
 
 
+def _descend(search: _Search, key: Key, state: StrategyState) -> StrategyState:
+    """Return the strategy's state after its work on each candidate."""
+    strategy, batch = search.strategy, search.evaluator.task.batch
+    if strategy.descent is None:
+        return state
+    count, improve, gather, _ = strategy.descent
+
+    def one(given: tuple[Key, StrategyState], index: Array) -> Any:
+        key, state = given
+        return improve(jax.random.fold_in(key, index), state, index, batch)
+
+    return gather(state, devices.share_each(one, (key, state), count))
+
+
 def _ask(
     strategy: Strategy, key: Key, state: StrategyState
 ) -> tuple[_Candidates, StrategyState]:
@@ -337,6 +354,7 @@ def _tell(
         **_fitness_fields(fitness),
         center_return=center_return,
         spread=spread(*candidates),
+        loss=strategy.descent.loss(told) if strategy.descent else jnp.float32(jnp.nan),
         diverged=_has_diverged(candidates.population, fitness, strategy.center(told)),
     )
     improved = center_return >= state.best_return  # among equals the later one

@@ -9,11 +9,12 @@ keys, never for both:
     search           genome    the genome that the search starts from
                      strategy  the strategy's initial state
                      warm-up   the episodes that normalization is estimated from
-                     run       generation g -> ask, tell, evaluation
+                     run       generation g -> ask, tell, evaluation, descent
     evaluation       measurements on policies and episodes that no search has used
     policy           the policies of `decode`, ``render`` and ``train-policy``
     recording        the episodes in videos
     collection       the episodes from which observations and actions are collected
+    relabeling       students, and the episodes whose steps a teacher labels
     initial policy   the fixed initial policy of an encoding
 
     evaluation -> policy i -> start
@@ -91,11 +92,12 @@ class GenerationKeys(NamedTuple):
     ask: Key
     tell: Key
     evaluation: Key
+    descent: Key  # of the work on candidates before they are evaluated
 
 
 def generation(run: Key, number: Array | int) -> GenerationKeys:
     """Return the keys of generation `number`, counted from 0, of a search."""
-    return GenerationKeys(*jax.random.split(jax.random.fold_in(run, number), 3))
+    return GenerationKeys(*jax.random.split(jax.random.fold_in(run, number), 4))
 
 
 def evaluation(seed: int) -> Key:
@@ -160,6 +162,11 @@ def recording(seed: int) -> Key:
 def collection(seed: int) -> Key:
     """Return the key of the episodes from which observations and actions are taken."""
     return stream("collection", seed)
+
+
+def relabeling(seed: int) -> Key:
+    """Return the key of the students and episodes whose steps a teacher labels."""
+    return stream("relabeling", seed)
 
 
 def initial_policy(seed: int) -> Key:

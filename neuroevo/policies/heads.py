@@ -36,7 +36,7 @@ def head(
             "cross_entropy_per_class": cross_entropy_per_class,
         }
     act_in_box = _sample_gaussian if choice == "sample" else _mean
-    return act_in_box, {"nll": nll, "mse": mse}
+    return act_in_box, {"nll": nll, "mse": mse, "clipped_mse": clipped_mse}
 
 
 def _sample_categorical(logits: Array, key: Key) -> Action:
@@ -110,6 +110,19 @@ def mse(output: tuple[Array, Array], target: Array) -> Array:
     """
     mean, _ = output
     return jnp.mean(_sum_per_row((target - mean) ** 2))
+
+
+def clipped_mse(output: tuple[Array, Array], target: Array) -> Array:
+    """Return the squared error of the clipped mean, as environments clip actions.
+
+    A mean beyond the bound that its target lies at is as good as the bound. Elsewhere
+    it is `mse`, whose gradient does not vanish for a mean beyond the other bound. The
+    arguments are those of `nll`.
+    """
+    mean, _ = output
+    as_good = (jnp.abs(target) >= 1) & (mean * target >= 1)
+    error = jnp.where(as_good, 0.0, target - mean)
+    return jnp.mean(_sum_per_row(error**2))
 
 
 def _sum_per_row(x: Array) -> Array:

@@ -11,8 +11,9 @@ from neuroevo.config.schema import Config
 from neuroevo.core import engine, evaluation, keys
 from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
+from neuroevo.progress import Role
 from neuroevo.registry import is_bundled
-from neuroevo.run import checks, compilation, tuning
+from neuroevo.run import checks, compilation, outer_loss, tuning
 from neuroevo.run.parts import Parts, shapes
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
@@ -20,13 +21,19 @@ from neuroevo.store.genome_file import GenomeFile
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.objective import make_objective_task
 from neuroevo.tasks.task import make_task
-from neuroevo.traits import EnvironmentTraits, traits
+from neuroevo.traits import (
+    EncodingTraits,
+    EnvironmentTraits,
+    StrategyTraits,
+    traits,
+)
 from neuroevo.types import (
     Encoding,
     Environment,
     Genome,
     Objective,
     Policy,
+    Rows,
     Strategy,
     Task,
 )
@@ -65,25 +72,24 @@ def build_parts(
     policy = options["policy"].build(seen)
     if not is_bundled(options["policy"]):
         checks.check_policy(policy, seen)
-    encoding = options["encoding"].build(policy, seen)
+    acting = policy
+    if spec:
+        own = options["policy"].build(environment.spec)
+        acting = restrict(policy, spec, own, environment.spec)
+    rows = outer_loss.read_rows(config.settings, environment.spec)
+    task = _build_task(config, environment, acting, file, rows)
+    rows = outer_loss.seen(rows, task) if rows else None
+    given = _rows_for(options["encoding"], rows, environment, needed=file is None)
+    encoding = options["encoding"].build(policy, seen, **given)
     if not is_bundled(options["encoding"]):
         checks.check_encoding(encoding, shapes(policy.init))
     if file:
         constants = genome_file.to_constants(file, encoding.constants)
-        encoding = build_encoding(options["encoding"], policy, seen, constants)
-    if spec:
-        acting = options["policy"].build(environment.spec)
-        policy = restrict(policy, spec, acting, environment.spec)
-    task = _build_task(config, environment, policy, file)
+        encoding = build_encoding(options["encoding"], policy, seen, constants, **given)
     strategy = None
     if "strategy" in options:
-        population = config.settings.population
-        strategy = options["strategy"].build(population)
-        genome = shapes(encoding.init)
-        if not is_bundled(options["strategy"]):
-            checks.check_strategy(strategy, genome, population)
-        jax.eval_shape(strategy.init, keys.abstract(), genome)
-    return Parts(environment, task, policy, encoding, strategy, spec)
+        strategy = _build_strategy(config, encoding, policy, task, rows)
+    return Parts(environment, task, acting, encoding, strategy, spec)
 
 
 def _build_task(
@@ -91,8 +97,12 @@ def _build_task(
     environment: Environment | Objective | Task,
     policy: Policy,
     file: GenomeFile | None,
+    rows: Rows | None,
 ) -> Task:
-    """Return the task for policies with the network of `policy`."""
+    """Return the task for policies with the network of `policy`.
+
+    A constant normalization has the statistics of the genome file, or of the rows.
+    """
     normalization, name = config.parts["normalization"], config.names["normalization"]
     if isinstance(environment, Objective | Task):
         if name != "none":
@@ -106,9 +116,11 @@ def _build_task(
             return make_objective_task(environment, policy.apply)
         checks.check_task(environment, policy)
         return environment
-    observation = {}
+    observation: Mapping[str, Any] = {}
     if file and name in ("constant", "running"):
         observation = genome_file.statistics(file.arrays)
+    if rows and not observation and name == "constant" and normalization.file is None:
+        observation = outer_loss.statistics(rows)
     normalizer = normalization.build(environment.spec.observation, **observation)
     checks.check_part("normalization", normalizer, Normalizer)
     return make_task(environment, normalizer)
@@ -120,6 +132,29 @@ def with_policy(parts: Parts, policy: Policy) -> Parts:
     if isinstance(parts.environment, Objective):
         task = make_objective_task(parts.environment, policy.apply)
     return parts._replace(policy=policy, task=task)
+
+
+def _build_strategy(
+    config: Config, encoding: Encoding, policy: Policy, task: Task, rows: Rows | None
+) -> Strategy:
+    options, population = config.parts["strategy"], config.settings.population
+    genome = shapes(encoding.init)
+    if traits(StrategyTraits, options).learns_from_rows:
+        if rows is None and task.batch is None:
+            raise UserError(
+                f"strategy {config.names['strategy']} follows gradients and needs "
+                "examples; expected --rows FILE (neuroevo collect writes one), or "
+                "neuroevo distill TEACHER"
+            )
+        given = None if task.batch else rows
+        loss = outer_loss.make_outer_loss(options, encoding, policy, task.spec, given)
+        strategy = options.build(population, loss)
+    else:
+        strategy = options.build(population)
+    if not is_bundled(options):
+        checks.check_strategy(strategy, genome, population)
+    jax.eval_shape(strategy.init, keys.abstract(), genome)
+    return strategy
 
 
 def build_environment(options: Any) -> Environment | Objective | Task:
@@ -138,20 +173,46 @@ def build_environment(options: Any) -> Environment | Objective | Task:
     return environment
 
 
+def _rows_for(
+    options: Any,
+    rows: Rows | None,
+    environment: Environment | Objective | Task,
+    *,
+    needed: bool,
+) -> dict[str, Rows]:
+    """Return the rows for an encoding's ``build``, if the search starts from them."""
+    if traits(EncodingTraits, options).init_from is None:
+        return {}
+    labeled = getattr(environment, "rows", None)
+    if rows is None and labeled:
+        rows = labeled(Role.SEARCH)
+    if rows is None and needed:
+        raise UserError(
+            "encoding.init_from: expected --rows FILE as well, to start from (neuroevo "
+            "collect writes one)"
+        )
+    return {"rows": rows} if rows else {}
+
+
 def build_encoding(
-    options: Any, policy: Policy, spec: Spec, constants: Mapping[str, Any]
+    options: Any,
+    policy: Policy,
+    spec: Spec,
+    constants: Mapping[str, Any],
+    **given: Rows,
 ) -> Encoding:
     """Return an encoding with the `constants` of a genome file instead of its own.
 
-    Its ``build`` gets the constants that differ as keyword arguments.
+    Its ``build`` gets the constants that differ as keyword arguments, with what else is
+    `given`.
     """
-    encoding = options.build(policy, spec)
+    encoding = options.build(policy, spec, **given)
     differing = {
         name: value
         for name, value in constants.items()
         if not np.array_equal(value, encoding.constants[name])
     }
-    return options.build(policy, spec, **differing) if differing else encoding
+    return options.build(policy, spec, **differing, **given) if differing else encoding
 
 
 def build_engine(

@@ -11,6 +11,7 @@ from neuroevo.run import loop, recorder, switches
 from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Run
 from neuroevo.run.signals import interruptible
+from neuroevo.run.teaching import Teacher
 from neuroevo.store import genome_file
 from neuroevo.store.checkpoints import list_steps
 from neuroevo.store.directory import (
@@ -35,6 +36,7 @@ def launch(
     keep_metrics: bool = True,
     leave: Callable[[int], None] | None = None,
     loggers: Mapping[str, Any] | None = None,
+    teacher: Teacher | None = None,
     **options: Any,
 ) -> Run:
     """Train the run that `config` describes, in `path` if given, and return it.
@@ -54,6 +56,7 @@ def launch(
             interrupted only when no compiled program runs: see
             `signals.interruptible`.
         loggers: loggers made in Python, in addition to the configured ones.
+        teacher: see `Run`.
         **options: further arguments of `loop.train`.
 
     Raises:
@@ -66,7 +69,7 @@ def launch(
             multihost.from_main(lambda: check_new(path))
         if path and resume:
             start = _read_start(path)
-        run = Run(config, path, start, keep_metrics)
+        run = Run(config, path, start, keep_metrics, teacher)
         loggers = {**config.loggers, **(loggers or {})}
         multihost.from_main(lambda: recorder.check(loggers, path))
         stop = stack.enter_context(interruptible(leave))

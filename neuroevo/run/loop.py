@@ -89,7 +89,7 @@ class _Session:
     ):
         self.run, self.directory, self.show = run, directory, show
         self.recorder, self.debug_nans = recorder, debug_nans
-        self.pace = _Pace(run.config.settings)
+        self.pace = _Pace(run)
         self.stepwise = tuning.is_lengthy(run.config, run.parts)
         self.long = LongGeneration(run)
         self.began = time.monotonic() - run.counters.seconds
@@ -164,6 +164,7 @@ class _Session:
         self.run.take_in(rows)
         if self.directory:
             self.directory.append_metrics(rows)
+        self.run.relabel()
         self.warn(self.recorder.update(rows))
         if self.directory and self.directory.due(self.run.generation):
             self.checkpoint(self.directory)
@@ -272,8 +273,8 @@ class _Pace:
     The number does not affect results, only how often the host sees them.
     """
 
-    def __init__(self, settings: Any):
-        self._settings = settings
+    def __init__(self, run: Run):
+        self._settings, self._relabeling = run.config.settings, run.relabeling
         self._next = 1
         self.is_slow = False  # whether one generation needs several calls
 
@@ -282,6 +283,9 @@ class _Pace:
         if self._settings.generations is not None:
             bounds.append(self._settings.generations - generation)
         if every := self._settings.checkpoint.every_generations:
+            bounds.append(every - generation % every)
+        if self._relabeling:
+            every = self._relabeling.every
             bounds.append(every - generation % every)
         return min(bounds)
 

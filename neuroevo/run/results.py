@@ -64,6 +64,8 @@ def metrics(
             "spread": float(log.spread[i]),
             "center_return": float(log.center_return[i]),
         }
+        if np.isfinite(log.loss[i]):  # of a strategy that has one
+            row["loss"] = float(log.loss[i])
         rows.append(jsonable(row))
     return rows
 

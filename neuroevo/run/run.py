@@ -10,6 +10,8 @@ from neuroevo.config.schema import Config, Which
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, checks, switches, tuning
+from neuroevo.run.relabeling import make_relabeling
+from neuroevo.run.teaching import Teacher
 from neuroevo.run.watch import Watch
 from neuroevo.solution import Solution, without_seeds
 from neuroevo.store.checkpoints import from_host
@@ -48,6 +50,7 @@ class Run:
         ended_before: the limit that the run had already reached before this session, so
             that there was nothing to do; or None.
         notes: messages about how the run was restored.
+        relabeling: adds rows between generations, or None.
 
     Example:
         >>> run.generation, run.counters.env_steps > 0, run.path.name
@@ -62,12 +65,14 @@ class Run:
         path: Path | None = None,
         start: GenomeFile | None = None,
         keep_metrics: bool = True,
+        teacher: Teacher | None = None,
     ):
         """Build the parts that `config` describes; nothing is compiled or written.
 
         The search starts from the genome in `start`, with its observation statistics
         and labels, or else from the encoding's initial genome. Keeping the metrics
-        takes half a kilobyte per generation.
+        takes half a kilobyte per generation. A `teacher` made in Python replaces the
+        configured one.
 
         Raises:
             UserError: if the parts do not fit together, or do not fit into memory.
@@ -83,6 +88,7 @@ class Run:
         sharing = devices.memory(self.devices)
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
         self.engine = build.build_engine(self.config, self.parts, self.devices)
+        self.relabeling = make_relabeling(self.config, self.parts, teacher)
         self.metrics: list[dict[str, Any]] = []
         self._keep_metrics = keep_metrics
         self.collapse = Collapse()
@@ -114,6 +120,19 @@ class Run:
         if missing := self.generation - len(rows):
             self.notes.append(f"{METRICS} lacks {missing} generations")
         self.take_in(rows)
+
+    def relabel(self) -> None:
+        """Let the teacher label what students of the current center see, if it is time.
+
+        This belongs to the generation before: it comes before a checkpoint.
+        """
+        if self.relabeling is None or not self.relabeling.due(self.generation):
+            return
+        strategy, steps = self.relabeling(
+            self.generation, self.state.strategy, self.state.task
+        )
+        self.state = self.state._replace(strategy=strategy)
+        self.counters.env_steps += steps
 
     def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Process the metrics of new generations."""

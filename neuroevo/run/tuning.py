@@ -29,7 +29,8 @@ def is_lengthy(config: Config, parts: Parts) -> bool:
     splits = getattr(parts.environment, "splits", None)
     examples = splits[Role.SEARCH].examples if splits else 0
     many = episodes > _MANY or episodes * examples > _MANY_EXAMPLES
-    return many or is_slow(config)
+    descends = parts.strategy is not None and parts.strategy.descent is not None
+    return many or descends or is_slow(config)
 
 
 def is_slow(config: Config) -> bool:

@@ -33,7 +33,7 @@ LOCK = ".lock"
 _GENOMES: dict[Which, str] = {"best": BEST, "center": CENTER}
 
 # Files that a run leaves behind if it is killed before it writes its configuration.
-_COPIES = "|".join(recorded.FILES)
+_COPIES = "|".join(name.partition(".")[0] for name in recorded.FILES)
 _LEFTOVER = re.compile(rf"start\.npz|({_COPIES})-\w+\.\w+|\.[\w.-]+\.tmp")
 
 
@@ -217,21 +217,22 @@ class RunDirectory:
         """Write the resolved configuration, and copy the files that it names."""
         versioned = {recorded.VERSION_KEY: neuroevo.__version__} | dict(config)
         with self.writing():
-            for part, option in recorded.FILES.items():
-                options = versioned.get(part)
-                if isinstance(options, Mapping) and options.get(option):
-                    copy = self._copy(Path(options[option]), part)
-                    versioned[part] = {**options, option: copy}
-            atomic_write(self.path / CONFIG, to_yaml(versioned))
+            copied = recorded.with_files(versioned, self._copy)
+            atomic_write(self.path / CONFIG, to_yaml(copied))
 
-    def _copy(self, file: Path, name: str) -> str:
-        """Copy `file` into the run, and return the name of the copy.
+    def _copy(self, option: str, name: str) -> str:
+        """Copy the file `name` of an option into the run; return the copy's name.
 
-        Files with different content get different names, which distinguish the runs.
+        Files with different content get different names, which distinguish the runs. A
+        folder stays where it is.
         """
+        file = Path(name)
+        if file.is_dir():
+            return str(file.absolute())
         content = file.read_bytes()
         digest = hashlib.sha256(content).hexdigest()[:8]
-        copy = self.path / f"{name}-{digest}{file.suffix}"
+        part = option.partition(".")[0]
+        copy = self.path / f"{part}-{digest}{file.suffix}"
         if not copy.exists():
             atomic_write(copy, content)
         return copy.name

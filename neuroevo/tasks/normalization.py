@@ -39,6 +39,7 @@ class Normalizer(NamedTuple):
     stats: Callable[[Carry], Stats]  # summable over evaluations
     update: Callable[[TaskState, Stats], TaskState]
     constants: Callable[[TaskState], Mapping[str, Array]]
+    per_episode: bool = False  # whether `apply` depends on the carry
 
 
 class Moments(NamedTuple):
@@ -215,6 +216,7 @@ class Episode:
             start=lambda state: _unknown(shape)._replace(count=jnp.float32(1e-4)),
             observe=observe,
             apply=apply,
+            per_episode=True,
         )
 
 

@@ -43,6 +43,7 @@ def make_objective_task(objective: Objective, apply: Apply) -> Task:
         update=lambda state, stats: state,
         record=None,
         constants=lambda state: {},
+        normalize=lambda state, observation: observation,
         data=objective.data,
         bind=bind,
         batch=None if draw is None else functools.partial(draw, objective.data),

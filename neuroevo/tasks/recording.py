@@ -1,8 +1,8 @@
-"""Records an episode step by step for rendering, and stops when it ends."""
+"""Records episodes step by step, for rendering and imitation, until they end."""
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,13 @@ import numpy as np
 from neuroevo.core import rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
 from neuroevo.types import (
+    Action,
     ActWith,
     Array,
+    Collect,
+    Collected,
     Key,
+    Observation,
     Params,
     Record,
     TaskState,
@@ -26,7 +30,7 @@ SEGMENT = 256  # steps that are recorded by one call of a compiled program
 def make_record(dynamics: Dynamics) -> Record:
     """Return `Task.record`, which computes no steps after an episode has ended."""
     begin = jax.jit(dynamics.begin)
-    segment = jax.jit(functools.partial(_segment, dynamics), static_argnums=0)
+    segment = jax.jit(functools.partial(_recorded, dynamics), static_argnums=0)
 
     def record(
         act: ActWith,
@@ -46,6 +50,67 @@ def make_record(dynamics: Dynamics) -> Record:
         return kept.trajectory()
 
     return record
+
+
+class _Taken(NamedTuple):
+    """A step of several episodes at once."""
+
+    observations: Observation
+    actions: Action
+    counts: Array  # bool: whether the episode had not ended before
+
+
+def make_collect(dynamics: Dynamics) -> Collect:
+    """Return `Task.collect`, which computes no steps after all episodes have ended."""
+    begin = jax.jit(jax.vmap(dynamics.begin, (None, 0)))
+    segment = jax.jit(functools.partial(_collected, dynamics), static_argnums=0)
+    finish = jax.jit(jax.vmap(dynamics.finish))
+
+    def collect(
+        act: ActWith, params: Params, task_state: TaskState, keys: Key
+    ) -> Collected:
+        drawn = rollout.split(keys)
+        moves = Moves(drawn.act, drawn.step)
+        now, t, parts = begin(task_state, drawn.reset), 0, []
+        while t < dynamics.max_steps and now.alive.any():
+            now, end, steps = segment(act, params, task_state, moves, now, t)
+            count, t = int(end) - t, int(end)
+            parts.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], steps))
+        steps = jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
+        # Episode by episode, each from its beginning.
+        steps = jax.tree.map(lambda x: np.moveaxis(x, 0, 2), steps)
+        numbers = np.arange(keys.size, dtype=np.int32).reshape(*keys.shape, 1)
+        episodes = np.broadcast_to(numbers, steps.counts.shape)
+        return Collected(
+            steps.observations[steps.counts],
+            steps.actions[steps.counts],
+            episodes[steps.counts],
+            np.asarray(finish(now).returns),
+        )
+
+    return collect
+
+
+def _collected(
+    dynamics: Dynamics,
+    act: ActWith,
+    params: Params,
+    task_state: TaskState,
+    moves: Moves,
+    now: Episodes,
+    t: Array,
+) -> tuple[Episodes, Array, _Taken]:
+    """Collect a segment of the episodes (B, E, …) of several policies from step `t`."""
+
+    def step(now: Episodes, t: Array) -> tuple[Episodes, _Taken]:
+        def of_policy(params, moves, now):
+            own = functools.partial(act, params)
+            return dynamics.advance(own, task_state, moves, t, now)
+
+        after, (actions, _) = jax.vmap(of_policy)(params, moves, now)
+        return after, _Taken(now.observation, actions, now.alive)
+
+    return _segment(dynamics, step, now, t)
 
 
 class _Kept:
@@ -94,7 +159,7 @@ def _concatenate(xs: Sequence[Any]) -> Any:
     return numpy.concatenate(xs)
 
 
-def _segment(
+def _recorded(
     dynamics: Dynamics,
     act: ActWith,
     params: Params,
@@ -103,12 +168,7 @@ def _segment(
     now: Episodes,
     t: Array,
 ) -> tuple[Episodes, Array, Trajectory]:
-    """Record at most `SEGMENT` steps of an episode from step `t`, until it ends.
-
-    Returns:
-        The episode after these steps, the number of the next step, and the steps
-        (SEGMENT, …); entries after the end of the episode are unused.
-    """
+    """Record a segment of an episode from step `t`."""
     own = functools.partial(act, params)
 
     def step(now: Episodes, t: Array) -> tuple[Episodes, Trajectory]:
@@ -116,9 +176,25 @@ def _segment(
         taken = Trajectory(now.observation, action, reward, now.state, t[None])
         return after, trees.take(taken, 0)
 
+    return _segment(dynamics, step, now, t)
+
+
+def _segment(
+    dynamics: Dynamics,
+    step: Callable[[Episodes, Array], tuple[Episodes, Any]],
+    now: Episodes,
+    t: Array,
+) -> tuple[Episodes, Array, Any]:
+    """Take at most `SEGMENT` steps from step `t`, until all episodes have ended.
+
+    Returns:
+        The episodes after these steps, the number of the next step, and what `step`
+        returned for each step (SEGMENT, …); entries after the end are unused.
+    """
+
     def going(carry):
         t, now, _ = carry
-        return now.alive.all() & (t < dynamics.max_steps) & (t - begun < size)
+        return now.alive.any() & (t < dynamics.max_steps) & (t - begun < size)
 
     def body(carry):
         t, now, steps = carry

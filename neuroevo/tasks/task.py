@@ -10,7 +10,7 @@ from neuroevo.core.rollout import Dynamics, Episodes, Moves
 from neuroevo.progress import UNLIMITED, Group
 from neuroevo.spaces import Box, Spec
 from neuroevo.tasks.normalization import Normalizer
-from neuroevo.tasks.recording import make_record
+from neuroevo.tasks.recording import make_collect, make_record
 from neuroevo.types import (
     Act,
     Action,
@@ -46,6 +46,9 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
     def init(key: Key) -> TaskState:
         return normalizer.init(functools.partial(warm_up, environment, key))
 
+    def normalize(state: TaskState, observation: Observation) -> Observation:
+        return normalizer.apply(state, normalizer.start(state), observation)
+
     return Task(
         spec=environment.spec,
         init=init,
@@ -53,6 +56,8 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         play=functools.partial(rollout.play, dynamics),
         update=normalizer.update,
         record=make_record(dynamics),
+        collect=make_collect(dynamics),
+        normalize=None if normalizer.per_episode else normalize,
         constants=normalizer.constants,
     )
 

@@ -1,0 +1,247 @@
+"""Teachers: policies that show what to do, and that label what their students see."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neuroevo import loading
+from neuroevo.core import keys
+from neuroevo.core.evaluation import act_with
+from neuroevo.errors import UserError, in_one_line
+from neuroevo.run.outer_loss import statistics
+from neuroevo.solution import Solution
+from neuroevo.spaces import Box, Discrete, Spec, in_words, outputs
+from neuroevo.store import genome_file
+from neuroevo.store.rows_file import ACTIONS, EPISODE, LOGITS, OBSERVATIONS
+from neuroevo.tasks.normalization import NoNormalization
+from neuroevo.tasks.task import make_task
+from neuroevo.types import (
+    Action,
+    Array,
+    Collected,
+    Environment,
+    Key,
+    Observation,
+    Rows,
+)
+
+_EPISODES = 4  # from which a teacher's constant normalization is estimated
+_BATCH = 4096  # observations that are labeled at a time
+_BRAX = "ppo_network_config.json"
+
+
+class Teacher(NamedTuple):
+    """A policy to learn from, which sees observations as the environment gives them.
+
+    Attributes:
+        act: returns an action for an observation and a key.
+        label: returns what to do, without chance: an action for a `Box`, and log
+            probabilities for `Discrete` actions.
+    """
+
+    act: Callable[[Observation, Key], Action]
+    label: Callable[[Observation], Array]
+
+
+def read(path: Path, spec: Spec) -> Teacher:
+    """Return the teacher in a genome file, a run, or a checkpoint of brax's PPO.
+
+    Raises:
+        UserError: if it cannot be read, or does not fit `spec`.
+    """
+    if is_brax(path):
+        return of_brax(path, spec)
+    resolved, file = loading.read_solution(path, [])
+    solution = loading.make_solution(resolved, file)
+    own = solution.parts.environment.spec
+    if own != spec:
+        raise UserError(
+            f"{path}: the teacher is for {in_words(own)}, but the environment has "
+            f"{in_words(spec)}"
+        )
+    return of_solution(solution)
+
+
+def save(solution: Solution, path: Path, seed: int = 0) -> None:
+    """Write a policy decoded from a genome to a file, which `read` takes as a teacher.
+
+    A normalization that depends on the episode so far cannot label single rows. It is
+    replaced by the statistics of some episodes.
+    """
+    arrays, meta = solution.trained(seed)
+    task = solution.parts.task
+    if task.collect and task.normalize is None:
+        drawn = keys.episode_keys(keys.collection(seed), _EPISODES)[None]
+        params = jax.tree.map(lambda x: x[None], solution.decode(seed))
+        act = act_with(solution.parts.policy)
+        found = task.collect(act, params, solution.answer.task, drawn)
+        rows = Rows(found.observations, None, np.ones(len(found.observations)))
+        arrays = {**arrays, **statistics(rows)}
+        clip = getattr(solution.config.parts["normalization"], "clip", None)
+        meta = {**meta, "normalization": {"name": "constant", "clip": clip}}
+    genome_file.save(path, arrays, meta)
+
+
+def of_solution(solution: Solution, seed: int = 0) -> Teacher:
+    """Return a policy decoded from a genome as a teacher.
+
+    Raises:
+        UserError: if what it sees depends on the episode so far.
+    """
+    task, policy = solution.parts.task, solution.parts.policy
+    if task.normalize is None:
+        raise UserError(
+            "a teacher with --normalization episode cannot label single rows; expected "
+            "neuroevo distill to prepare it, or another normalization"
+        )
+    normalize = task.normalize
+    params, state = solution.decode(seed), solution.answer.task
+    greedy = getattr(solution.config.parts["policy"], "action", None) == "greedy"
+
+    def output(observation: Observation) -> Any:
+        return policy.apply(params, normalize(state, observation))
+
+    def label(observation: Observation) -> Array:
+        found = output(observation)
+        if isinstance(task.spec.action, Box):
+            return jnp.clip(found[0], -1, 1)
+        if greedy:  # its logits are no probabilities
+            return _chosen(jnp.argmax(found), len(found))
+        return jax.nn.log_softmax(found)
+
+    return Teacher(lambda observation, key: policy.act(output(observation), key), label)
+
+
+def of_function(act: Callable[[Observation, Key], Action], spec: Spec) -> Teacher:
+    """Return any function of observation and key as a teacher.
+
+    Raises:
+        UserError: if its actions do not fit `spec`.
+    """
+    observation = jax.ShapeDtypeStruct(spec.observation, jnp.float32)
+    found = jax.eval_shape(act, observation, keys.abstract())
+    actions = spec.action
+    shape = () if isinstance(actions, Discrete) else actions.shape
+    if not hasattr(found, "shape") or found.shape != shape:
+        raise UserError(
+            f"the teacher: expected a function of (observation, key) that returns an "
+            f"action of shape {shape}, got {getattr(found, 'shape', type(found))}"
+        )
+
+    def label(observation: Observation) -> Array:
+        action = act(observation, keys.collection(0))
+        if isinstance(actions, Discrete):
+            return _chosen(action, actions.n)
+        return jnp.clip(action, -1, 1)
+
+    return Teacher(act, label)
+
+
+def of_brax(path: Path, spec: Spec) -> Teacher:
+    """Return the policy in a checkpoint of brax's PPO as a teacher.
+
+    ``brax.training.agents.ppo.train`` writes it to ``save_checkpoint_path``.
+
+    Raises:
+        UserError: if it cannot be read, or does not fit `spec`.
+    """
+    try:
+        infer, sizes = _load_brax(path)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {in_one_line(error, 200)}"
+        raise UserError(f"{path}: not a checkpoint of brax's PPO: {reason}") from None
+    own = int(np.prod(spec.observation)), int(np.prod(outputs(spec)))
+    if not isinstance(spec.action, Box) or sizes != own:
+        raise UserError(
+            f"{path}: its policy takes {sizes[0]} numbers and returns {sizes[1]}, but "
+            f"the environment has {in_words(spec)}"
+        )
+    return of_function(lambda observation, key: infer(observation, key)[0], spec)
+
+
+def _load_brax(path: Path) -> tuple[Callable, tuple[Any, Any]]:
+    """Return a policy without chance, and the sizes of its observations and actions.
+
+    brax's own ``load_policy`` fails for networks without a special initializer.
+    """
+    from brax.training.acme import running_statistics
+    from brax.training.agents.ppo import checkpoint, networks
+    from brax.training.networks import ACTIVATION
+
+    config = json.loads((path / _BRAX).read_text("utf-8"))
+    options = {
+        name: value
+        for name, value in config["network_factory_kwargs"].items()
+        if "_init_" not in name  # of initial weights alone
+    }
+    options["activation"] = ACTIVATION[options["activation"]]
+    if config["normalize_observations"]:
+        options["preprocess_observations_fn"] = running_statistics.normalize
+    sizes = config["observation_size"], config["action_size"]
+    network = networks.make_ppo_networks(*sizes, **options)
+    params = checkpoint.load(path.absolute())
+    return networks.make_inference_fn(network)(params, deterministic=True), sizes
+
+
+def is_brax(path: Path) -> bool:
+    """Return whether `path` is a checkpoint of brax's PPO."""
+    return (path / _BRAX).is_file()
+
+
+def _chosen(action: Array, n: int) -> Array:
+    """Return the log probabilities of a policy that always takes `action`."""
+    return jnp.where(jnp.arange(n) == action, 0.0, -1e4)
+
+
+class Lesson(NamedTuple):
+    """Rows as in a file, and the returns of the episodes that they come from."""
+
+    arrays: dict[str, np.ndarray]
+    returns: np.ndarray
+
+
+def demonstrate(
+    teacher: Teacher, environment: Environment, episodes: int, seed: int
+) -> Lesson:
+    """Let a teacher play, and label what it saw."""
+
+    def act(_: Any, observation: Observation, key: Key) -> Action:
+        return teacher.act(observation, key)
+
+    task = make_task(environment, NoNormalization().build(()))
+    drawn = keys.episode_keys(keys.collection(seed), episodes)[None]
+    assert task.collect  # it is that of an environment
+    found = task.collect(act, jnp.zeros(1), (), drawn)
+    return Lesson(labeled(teacher, found, task.spec), found.returns[0])
+
+
+def labeled(teacher: Teacher, found: Collected, spec: Spec) -> dict[str, np.ndarray]:
+    """Return collected steps as the arrays of a file of rows, labeled by a teacher."""
+    sane = np.isfinite(found.observations.reshape(len(found.observations), -1)).all(1)
+    observations = found.observations[sane]
+    name = ACTIONS if isinstance(spec.action, Box) else LOGITS
+    return {
+        OBSERVATIONS: observations,
+        name: labels(teacher, observations),
+        EPISODE: found.episodes[sane],
+    }
+
+
+def labels(teacher: Teacher, observations: np.ndarray) -> np.ndarray:
+    """Return what the teacher would do, for many observations."""
+    label = _compiled(teacher.label)
+    short = -len(observations) % _BATCH
+    padded = np.concatenate([observations, np.repeat(observations[:1], short, axis=0)])
+    parts = [label(part) for part in padded.reshape(-1, _BATCH, *padded.shape[1:])]
+    return np.concatenate([np.asarray(part) for part in parts])[: len(observations)]
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(label: Callable) -> Callable:
+    return jax.jit(jax.vmap(label))
