@@ -6,9 +6,10 @@ Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from neuroevo.spaces import Discrete, Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Rows, Target
 
 Genome = Mapping[str, Any]  # arrays by name; log_rates: a mapping of them by layer
+_Steps = Annotated[int, Interval(ge=1, le=2**31 - 1)]
 Learned = Literal["learning_rate", "layer_rates"]
 # The genes for what is learned beside the pairs: logarithms of factors.
 RATES: Mapping[Learned, str] = {
@@ -53,7 +55,20 @@ class _Pairs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Dataset(imitation.Training, _Pairs):
+class _Varied:
+    """Options for training every policy of a search in another way."""
+
+    vary_learning_rate: tuple[imitation.Rate, imitation.Rate] | None = None
+    """In a search, draw each policy's learning rate from this range, evenly on a
+    logarithmic scale."""
+    vary_steps: tuple[_Steps, _Steps] | None = None
+    """In a search, draw each policy's number of steps from this range, likewise."""
+    vary_optimizers: tuple[imitation.Optimizer, ...] = ()
+    """In a search, train each policy with one of these optimizers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset(_Varied, imitation.Training, _Pairs):
     """State-action pairs that a fresh policy is trained on."""
 
     # With the defaults above: CartPole-v1 in 16 to 34 generations.
@@ -95,6 +110,12 @@ class Dataset(imitation.Training, _Pairs):
             self, size=len(arrays["states"]), labels=labels, learn=learn
         )
 
+    def settled(self) -> "Dataset":
+        """Return the options without what varies in a search."""
+        return dataclasses.replace(
+            self, vary_learning_rate=None, vary_steps=None, vary_optimizers=()
+        )
+
     def build(
         self,
         policy: Policy,
@@ -117,6 +138,13 @@ class Dataset(imitation.Training, _Pairs):
         imitation.find_loss(policy, self.loss)  # an error now rather than in `decode`
         pairs, constants = self._contents(spec, labels)
         layers = self._layers(policy)
+        for name in ("vary_learning_rate", "vary_steps"):
+            low, high = getattr(self, name) or (1, 1)
+            if low > high:
+                raise UserError(
+                    f"encoding.{name}: expected a range from low to high, got {low} "
+                    f"to {high}"
+                )
 
         def noise(key: Key) -> Genome:
             each = jax.random.split(key, len(pairs))
@@ -142,35 +170,67 @@ class Dataset(imitation.Training, _Pairs):
                 found = {name: x + drawn[name] for name, x in draw(at).items()}
                 return {**drawn, **found}
 
-        def start(key: Key) -> tuple[Params, Key]:
-            init_key, noise_key = jax.random.split(key)
+        def start(key: Key) -> _Start:
+            init_key, noise_key, draw_key = jax.random.split(key, 3)
             if self.init == "fixed":
                 init_key = keys.initial_policy(self.init_seed)
-            return policy.init(init_key), noise_key
+            return _Start(policy.init(init_key), noise_key, self._draw(draw_key))
 
-        def decode(genome: Genome, start: tuple[Params, Key]) -> Params:
-            params, noise_key = start
+        def decode(genome: Genome, start: _Start) -> Params:
+            params, noise_key, drawn = start
             # A file may hold images as flat rows.
             states = genome["states"].reshape(-1, *spec.observation)
             targets = _targets({**genome, **constants})
             factors = _factors(genome, params)
-            return imitation.train(
-                policy, params, states, targets, self, noise_key, factors
-            )
+
+            def train(optimizer: imitation.Optimizer) -> Params:
+                options = dataclasses.replace(
+                    self, optimizer=optimizer, **drawn.numbers
+                )
+                most = self.vary_steps[1] if self.vary_steps else None
+                return imitation.train(
+                    policy, params, states, targets, options, noise_key, factors, most
+                )
+
+            if drawn.optimizer is None:
+                return train(self.optimizer)
+            each = [functools.partial(train, name) for name in self.vary_optimizers]
+            return jax.lax.switch(drawn.optimizer, each)
 
         return Encoding(init, decode, start, constants)
+
+    def _draw(self, key: Key) -> "_Drawn":
+        """Return how to train one policy, where that varies."""
+        rate_key, steps_key, optimizer_key = jax.random.split(key, 3)
+        numbers: dict[str, Any] = {}
+        if self.vary_learning_rate:
+            numbers["learning_rate"] = _log_uniform(rate_key, *self.vary_learning_rate)
+        if self.vary_steps:
+            low, high = self.vary_steps
+            steps = jnp.floor(_log_uniform(steps_key, low, high + 1))
+            numbers["steps"] = jnp.clip(steps, low, high).astype(jnp.int32)
+        optimizer = None
+        if count := len(self.vary_optimizers):
+            optimizer = jax.random.randint(optimizer_key, (), 0, count)
+        return _Drawn(numbers, optimizer)
 
     def _layers(self, policy: Policy) -> tuple[str, ...]:
         """Return the layers that have learning rates of their own, by name."""
         if "layer_rates" not in self.learn:
             return ()
-        params = jax.eval_shape(policy.init, keys.abstract())
+        network = policy.member or policy
+        params = jax.eval_shape(network.init, keys.abstract())
         if not isinstance(params, Mapping):
             raise UserError(
                 "encoding.learn layer_rates: expected a policy whose parameters are a "
                 f"mapping by layer, not a {type(params).__name__}; use learning_rate"
             )
-        return tuple(params)
+        # A single number is a setting, such as the kind of network, and not a layer.
+        return tuple(
+            name
+            for name, part in params.items()
+            if any(leaf.shape for leaf in jax.tree.leaves(part))
+        )
 
     def _contents(
         self, spec: Spec, labels: np.ndarray | None
@@ -193,6 +253,27 @@ class Dataset(imitation.Training, _Pairs):
         if labels is None:
             labels = balanced_labels(size, action.n)
         return pairs, {"labels": labels}
+
+
+class _Drawn(NamedTuple):
+    """How to train one policy of a search."""
+
+    numbers: Mapping[str, Any]  # traced options of `imitation.Training`
+    optimizer: Array | None  # index into `Dataset.vary_optimizers`
+
+
+class _Start(NamedTuple):
+    """What decoding starts from."""
+
+    params: Params
+    noise_key: Key
+    drawn: _Drawn
+
+
+def _log_uniform(key: Key, low: float, high: float) -> Array:
+    """Return a number between `low` and `high`, evenly on a logarithmic scale."""
+    ends = math.log(low), math.log(high)
+    return jnp.exp(jax.random.uniform(key, minval=ends[0], maxval=ends[1]))
 
 
 def _factors(genome: Genome, params: Params) -> Any:

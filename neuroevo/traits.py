@@ -74,10 +74,13 @@ class PartTraits:
     Attributes:
         name: name of a part made in Python; None for the name of its class.
         suggests: defaults for other options of a run (``{"population": 64}``).
+        settled: returns the options with which results are measured and saved, if not
+            those of the search, in which something may vary from policy to policy.
     """
 
     name: str | None = None
     suggests: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    settled: Callable[[], Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -506,13 +506,14 @@ def test_members_of_an_ensemble_train_as_they_would_alone():
     policy = dataclasses.replace(network, ensemble=3).build(spec)
     encoding, alone = (options.build(each, spec) for each in (policy, single))
     genome = jax.jit(encoding.init)(jax.random.key(0))
-    start = params, noise_key = jax.jit(encoding.start)(jax.random.key(1))
+    start = jax.jit(encoding.start)(jax.random.key(1))
+    params = start.params
     trained = jax.jit(encoding.decode)(genome, start)
     assert jax.tree.map(jnp.shape, trained) == jax.tree.map(jnp.shape, params)
     decode = jax.jit(alone.decode)
     for i in range(3):
         own, found = (jax.tree.map(lambda x, i=i: x[i], t) for t in (params, trained))
-        assert_trees_close(found, decode(genome, (own, noise_key)))
+        assert_trees_close(found, decode(genome, start._replace(params=own)))
     first, second = (params["hidden_0"]["kernel"][i] for i in (0, 1))
     assert not np.allclose(first, second)
     # Without hidden layers, the mean of the outputs is that of the mean parameters.

@@ -24,7 +24,7 @@ from neuroevo.config.layers import Layer
 from neuroevo.core import keys
 from neuroevo.core.evaluation import act_with
 from neuroevo.policies.imitation import cosine, linear
-from neuroevo.policies.networks import MLP, with_activation_in_params
+from neuroevo.policies.networks import MLP, flexible
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import genome_file
 from neuroevo.studies import transfer as transferring
@@ -81,16 +81,21 @@ def test_a_padded_policy_acts_like_itself(activation, action, size):
     options = MLP(hidden=(7, 7), kernel_init="lecun", ensemble=size)
     narrow = dataclasses.replace(options, activation=activation).build(spec)
     options = dataclasses.replace(options, hidden=(16, 16))
-    wide = with_activation_in_params(options, activations, spec)
+    wide = flexible(options, activations, spec)
     params = jax.tree.map(lambda x: x + 0.1, narrow.init(jax.random.key(0)))
-    like = jax.eval_shape(wide.init, jax.random.key(0))["network"]
-    network = jax.tree.map(lambda x, to: padding.pad(x, to.shape), params, like)
-    index = jnp.int32(activations.index(activation))
+    like = jax.eval_shape(wide.init, jax.random.key(0))
+    to = {name: like[name] for name in params}
+    padded = jax.tree.map(lambda x, to: padding.pad(x, to.shape), params, to)
+    for name, value in {
+        "activation": activations.index(activation),
+        "depth": 2,
+    }.items():
+        padded[name] = jnp.full(like[name].shape, value, jnp.float32)
     for seed in range(5):
         observation = jax.random.normal(jax.random.key(seed), (5,))
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-            wide.apply({"activation": index, "network": network}, observation),
+            wide.apply(padded, observation),
             narrow.apply(params, observation),
         )
 

@@ -1,9 +1,11 @@
 """Ensembles: policies that act on the average output of several networks."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
-from neuroevo.types import Array, Key, Observation, Output, Params, Policy
+from neuroevo.types import Key, Observation, Output, Params, Policy
 
 
 def ensemble(member: Policy, size: int) -> Policy:
@@ -20,15 +22,7 @@ def ensemble(member: Policy, size: int) -> Policy:
         return jax.lax.map(member.init, jax.random.split(key, size))
 
     def apply(params: Params, observation: Observation) -> Output:
-        return average(jax.vmap(member.apply, (0, None))(params, observation))
+        outputs = jax.vmap(member.apply, (0, None))(params, observation)
+        return jax.tree.map(functools.partial(jnp.mean, axis=0), outputs)
 
     return Policy(init, apply, member.act, member.losses, member)
-
-
-def average(outputs: Output) -> Output:
-    """Return the mean of the outputs of several networks, over the first axis."""
-
-    def mean(x: Array) -> Array:
-        return jnp.mean(x, axis=0)
-
-    return jax.tree.map(mean, outputs)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from neuroevo.policies.initializers import orthogonal, product
 from neuroevo.spaces import Box, Discrete
@@ -22,8 +23,20 @@ class Network(nn.Module):
     padding: str = "valid"
 
     @nn.compact
-    def __call__(self, x: Array, activation: Callable[[Array], Array]) -> Output:
-        """Return the output for an observation."""
+    def __call__(
+        self,
+        x: Array,
+        activation: Callable[[Array], Array],
+        depth: Array | None = None,
+    ) -> Output:
+        """Return the output for an observation.
+
+        Args:
+            x: the observation.
+            activation: the nonlinearity.
+            depth: the number of hidden layers to use; None uses all. Only layers as
+                wide as the one before can be left out.
+        """
         for i, width in enumerate(self.channels):
             conv = nn.Conv(
                 width,
@@ -36,7 +49,10 @@ class Network(nn.Module):
         x = x.ravel()
         for i, width in enumerate(self.hidden):
             dense = self.dense(width, math.sqrt(2), name=f"hidden_{i}")
-            x = activation(dense(x))
+            y = activation(dense(x))
+            if depth is not None and i > 0 and y.shape == x.shape:
+                y = jnp.where(i < depth, y, x)
+            x = y
         # A small gain makes every action about equally likely at first.
         output = functools.partial(self.dense, gain=0.01, name="output")
         if isinstance(self.action, Discrete):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import optax
 
 Finite = Predicate(math.isfinite)
+Optimizer = Literal["adam", "momentum", "sgd"]
+Rate = Annotated[float, Gt(0), Finite]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Training:
     """Number of full-batch gradient steps."""
     loss: str = "auto"
     """Imitation loss, one of the policy's losses; auto: its default."""
-    optimizer: Literal["adam", "momentum", "sgd"] = "adam"
+    optimizer: Optimizer = "adam"
     """Optimizer of the policy."""
-    learning_rate: Annotated[float, Gt(0), Finite] = 1e-2
+    learning_rate: Rate = 1e-2
     """Learning rate of the first step."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Learning rate over the steps: constant, or decreasing to zero at the end."""
@@ -60,11 +62,12 @@ def train(
     options: Training,
     key: Key,
     factors: Any = None,
+    most_steps: int | None = None,
 ) -> Params:
     """Return the parameters of a policy after training it on pairs.
 
-    The result can be differentiated, in reverse mode as well if the number of steps is
-    static, with memory for about twice the square root of that many steps.
+    The result can be differentiated, with memory for about twice the square root of the
+    number of steps.
 
     Args:
         policy: the network and its losses.
@@ -76,6 +79,8 @@ def train(
         key: the key of the noise; unused without noise.
         factors: factors on the learning rate: one for all parameters, or a pytree that
             is a prefix of theirs, with one for each part. None for no factor.
+        most_steps: if the number of steps is traced, a number that it does not exceed;
+            only derivatives in reverse mode need it.
 
     Raises:
         UserError: if the policy has no such loss.
@@ -84,13 +89,23 @@ def train(
 
     if policy.member is not None:
         each = functools.partial(
-            train, policy.member, states=states, targets=targets, options=options
+            train,
+            policy.member,
+            states=states,
+            targets=targets,
+            options=options,
+            most_steps=most_steps,
         )
         return _train_members(each, params, key, factors)
     loss = find_loss(policy, options.loss)
 
-    def trained(loop, params, states, targets, key, rate, factors):
-        optimizer = make_optimizer(dataclasses.replace(options, learning_rate=rate))
+    traced = {"learning_rate": options.learning_rate}
+    if isinstance(options.steps, jax.Array):
+        traced["steps"] = options.steps
+
+    def trained(loop, params, states, targets, key, traced, factors):
+        own = dataclasses.replace(options, **traced)
+        optimizer = make_optimizer(own)
 
         def objective(params: Params, step: Array) -> Array:
             inputs = states
@@ -107,13 +122,13 @@ def train(
                 updates = jax.tree.map(optax.tree.scale, factors, updates)
             return optax.apply_updates(params, updates), state
 
-        return loop(options.steps, update, (params, optimizer.init(params)))[0]
+        return loop(own.steps, update, (params, optimizer.init(params)))[0]
 
     # Only a derivative pays for checkpoints.
     forward = jax.custom_jvp(functools.partial(trained, optimizers.loop))
-    checkpointed = functools.partial(trained, optimizers.checkpointed_loop)
-    forward.defjvp(functools.partial(jax.jvp, checkpointed))
-    return forward(params, states, targets, key, options.learning_rate, factors)
+    checkpoint = functools.partial(optimizers.checkpointed_loop, most=most_steps)
+    forward.defjvp(functools.partial(jax.jvp, functools.partial(trained, checkpoint)))
+    return forward(params, states, targets, key, traced, factors)
 
 
 def _train_members(

@@ -7,6 +7,7 @@ entry-point group ``neuroevo.policies``; `head` provides its action head and los
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,9 +17,9 @@ import jax.numpy as jnp
 from annotated_types import Ge, Interval, MinLen, Predicate
 
 from neuroevo.errors import UserError
-from neuroevo.policies.ensembles import average, ensemble
+from neuroevo.policies.ensembles import ensemble
 from neuroevo.policies.heads import ActionChoice, head
-from neuroevo.spaces import Spec
+from neuroevo.spaces import Spec, pad
 from neuroevo.types import Array, Key, Output, Policy
 
 if TYPE_CHECKING:
@@ -45,10 +46,24 @@ class MLP:
     """Initial log standard deviation of continuous actions."""
     ensemble: Annotated[int, Interval(ge=1, le=2**16)] = 1
     """Number of networks whose outputs are averaged, each trained by itself."""
+    vary_widths: tuple[Width, ...] = ()
+    """In a search, each network's hidden layers have one of these widths."""
+    vary_depths: tuple[Width, ...] = ()
+    """In a search, each network has one of these numbers of hidden layers."""
+    vary_activations: tuple[Activation, ...] = ()
+    """In a search, each network has one of these nonlinearities."""
 
     def build(self, spec: Spec) -> Policy:
         """Return the policy for the observations and actions of `spec`."""
-        return _build(self, spec, channels=())
+        if self == self.settled():
+            return _build(self, spec, channels=())
+        return varied(self, spec)
+
+    def settled(self) -> "MLP":
+        """Return the options without what varies in a search."""
+        return dataclasses.replace(
+            self, vary_widths=(), vary_depths=(), vary_activations=()
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,37 +131,80 @@ def _build(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> Policy:
     return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
 
-def with_activation_in_params(
-    options: MLP, activations: Sequence[Activation], spec: Spec
-) -> Policy:
-    """Return the policy of `options`, with an activation that its parameters select.
+def flexible(options: MLP, activations: Sequence[Activation], spec: Spec) -> Policy:
+    """Return the policy of `options`, whose parameters select the kind of network.
 
-    The parameters are ``{"activation": i, "network": params}``, where i is an index
-    into `activations`, one for all members of an ensemble. Thus one program serves
-    networks with several activations. It also serves narrower networks, with zeros
-    appended to their parameters, because every activation is zero at zero.
+    Beside those of the network, it has the parameters ``activation``, an index into
+    `activations`, and ``depth``, the number of hidden layers in use. They are floats
+    without a derivative, so that training keeps them as they are. One program thus
+    serves several networks: narrower ones, too, with zeros appended to their
+    parameters. Every activation is zero at zero, so that the zeros neither change the
+    outputs nor have a gradient.
     """
     import flax.linen as nn
 
-    policy = options.build(spec)
-    network = _network(options, spec, channels=())
+    single = dataclasses.replace(options, ensemble=1)
+    plain = _build(single, spec, channels=())
+    network = _network(single, spec, channels=())
     functions = [getattr(nn, name) for name in activations]
 
     def init(key: Key) -> Mapping[str, Any]:
-        return {"activation": jnp.int32(0), "network": policy.init(key)}
+        depth = jnp.float32(len(options.hidden))
+        return {**plain.init(key), "activation": jnp.float32(0), "depth": depth}
 
     def apply(params: Mapping[str, Any], observation: Array) -> Output:
+        own = {name: part for name, part in params.items() if name not in _SELECTING}
+        index = params["activation"].astype(jnp.int32)
+
         def activation(x: Array) -> Array:
-            return jax.lax.select_n(params["activation"], *(f(x) for f in functions))
+            return jax.lax.select_n(index, *(f(x) for f in functions))
 
-        def of_network(params: Mapping[str, Any]) -> Output:
-            return network.apply({"params": params}, observation, activation)
+        return network.apply({"params": own}, observation, activation, params["depth"])
 
-        if options.ensemble == 1:
-            return of_network(params["network"])
-        return average(jax.vmap(of_network)(params["network"]))
+    policy = plain._replace(init=init, apply=apply)
+    return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
-    return policy._replace(init=init, apply=apply)
+
+_SELECTING = ("activation", "depth")
+
+
+def varied(options: MLP, spec: Spec) -> Policy:
+    """Return the policy whose every fresh network is of a kind drawn at random."""
+    activations = options.vary_activations or (options.activation,)
+    depths = options.vary_depths or (len(options.hidden),)
+    kinds = [options.hidden]
+    if options.vary_widths or options.vary_depths:
+        widths = options.vary_widths or tuple(dict.fromkeys(options.hidden))
+        if len(widths) > 1 and not options.vary_widths:
+            raise UserError(
+                "policy.vary_depths: expected hidden layers of one width, got "
+                f"{options.hidden}; use --policy.vary-widths"
+            )
+        kinds = [(width,) * max(depths) for width in widths]
+    plain = dataclasses.replace(options.settled(), ensemble=1)
+    widest = dataclasses.replace(plain, hidden=max(kinds))
+    policy = flexible(widest, activations, spec)
+    like = jax.eval_shape(_build(widest, spec, channels=()).init, jax.random.key(0))
+
+    def fresh(hidden: tuple[int, ...], key: Key) -> Mapping[str, Any]:
+        network = _build(dataclasses.replace(plain, hidden=hidden), spec, channels=())
+        return jax.tree.map(lambda x, to: pad(x, to.shape), network.init(key), like)
+
+    def init(key: Key) -> Mapping[str, Any]:
+        key, *draws = jax.random.split(key, 4)
+        kind, depth, activation = (
+            jax.random.randint(draw, (), 0, len(some))
+            for draw, some in zip(draws, (kinds, depths, activations), strict=True)
+        )
+        inits = [functools.partial(fresh, hidden) for hidden in kinds]
+        return {
+            **jax.lax.switch(kind, inits, key),
+            "activation": activation.astype(jnp.float32),
+            "depth": jnp.asarray(depths, jnp.float32)[depth],
+        }
+
+    policy = policy._replace(init=init)
+    return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
 
 def _network(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> "Network":

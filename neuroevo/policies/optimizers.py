@@ -82,13 +82,28 @@ def loop(steps: int | Array, update: Callable[[Array, T], T], carry: T) -> T:
     return jax.lax.fori_loop(0, steps, update, carry)
 
 
-def checkpointed_loop(steps: int, update: Callable[[Array, T], T], carry: T) -> T:
+def checkpointed_loop(
+    steps: int | Array,
+    update: Callable[[Array, T], T],
+    carry: T,
+    most: int | None = None,
+) -> T:
     """Return what `loop` returns, with less memory for its derivative.
 
     Reverse mode keeps the carry of about every sqrt(steps)-th step, and computes what
     lies between them once more (Chen, Xu, Zhang and Guestrin, "Training deep nets with
     sublinear memory cost", arXiv 1604.06174).
+
+    Args:
+        steps: the number of steps.
+        update: the step.
+        carry: the start.
+        most: if `steps` is traced, a number that it does not exceed.
     """
+    if most is not None:
+        return checkpointed_loop(most, _up_to(steps, update), carry)
+    if not isinstance(steps, int):
+        raise TypeError("the derivative of a traced number of steps needs its maximum")
     length = segment_length(steps)
 
     def segment(first: Array | int, carry: T, length: int) -> T:
@@ -100,6 +115,13 @@ def checkpointed_loop(steps: int, update: Callable[[Array, T], T], carry: T) -> 
     count, rest = divmod(steps, length)
     carry = loop(count, lambda i, carry: segment(i * length, carry, length), carry)
     return segment(count * length, carry, rest) if rest else carry
+
+
+def _up_to(
+    steps: int | Array, update: Callable[[Array, T], T]
+) -> Callable[[Array, T], T]:
+    """Return `update` as a step that changes nothing from step `steps` on."""
+    return lambda i, carry: jax.lax.cond(i < steps, update, lambda i, c: c, i, carry)
 
 
 def segment_length(steps: int) -> int:

@@ -1,5 +1,6 @@
 """Builds the parts of a run from its configuration."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from neuroevo.tasks.task import make_task
 from neuroevo.traits import (
     EncodingTraits,
     EnvironmentTraits,
+    PartTraits,
     StrategyTraits,
     traits,
 )
@@ -132,6 +134,39 @@ def with_policy(parts: Parts, policy: Policy) -> Parts:
     if isinstance(parts.environment, Objective):
         task = make_objective_task(parts.environment, policy.apply)
     return parts._replace(policy=policy, task=task)
+
+
+def settle(config: Config, parts: Parts) -> tuple[Config, Parts] | None:
+    """Return the configuration and parts with which a search's results are measured.
+
+    Returns:
+        None if they are `config` and `parts`, those of the search.
+
+    Raises:
+        UserError: if they need another genome.
+    """
+    made = {
+        part: settled()
+        for part, each in config.parts.items()
+        if (settled := traits(PartTraits, each).settled)
+    }
+    if all(each == config.parts[part] for part, each in made.items()):
+        return None
+    options = {**config.parts, **made}
+    seen, own = parts.network_spec, parts.environment.spec
+    policy = options["policy"].build(seen)
+    constants = parts.encoding.constants
+    encoding = build_encoding(options["encoding"], policy, seen, constants)
+    if shapes(encoding.init) != shapes(parts.encoding.init):
+        raise UserError(
+            "the genome of a policy that varies in the search does not fit the policy "
+            f"{config.names['policy']} by which it is measured; expected genes that do "
+            "not depend on the layers, such as encoding.learn learning_rate"
+        )
+    if parts.spec:
+        policy = restrict(policy, seen, options["policy"].build(own), own)
+    config = dataclasses.replace(config, parts=options)
+    return config, with_policy(parts._replace(encoding=encoding), policy)
 
 
 def _build_strategy(

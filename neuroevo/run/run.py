@@ -1,6 +1,7 @@
 """A live run: its parts, its engine, its state, and its results so far."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from neuroevo.config.schema import Config, Which
 from neuroevo.core import engine, keys
 from neuroevo.returns import Collapse
 from neuroevo.run import build, checks, switches, tuning
+from neuroevo.run.parts import Parts
 from neuroevo.run.relabeling import make_relabeling
 from neuroevo.run.teaching import Teacher
 from neuroevo.run.watch import Watch
@@ -84,6 +86,7 @@ class Run:
         if start:
             checks.check_genome(str(start.path), self._first)
         self.config = tuning.resolve_auto(config, self.parts)
+        self._settled = build.settle(self.config, self.parts)
         self.path = path
         sharing = devices.memory(self.devices)
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
@@ -182,7 +185,14 @@ class Run:
         self.best_generation = self.generation
 
     def _solution(self, answer: engine.Answer, which: Which) -> Solution:
-        return Solution(self.config, self.parts, self.engine, answer, which)
+        return Solution(*self._measuring, answer, which)
+
+    @functools.cached_property
+    def _measuring(self) -> tuple[Config, Parts, engine.Engine]:
+        """What solutions are measured with: what varies in the search does not here."""
+        if self._settled is None:
+            return self.config, self.parts, self.engine
+        return *self._settled, build.build_engine(*self._settled, self.devices)
 
     @property
     def genome(self) -> Genome:

@@ -29,7 +29,7 @@ from neuroevo.core import keys
 from neuroevo.core.engine import Engine
 from neuroevo.errors import UserError, unknown
 from neuroevo.policies.imitation import Training
-from neuroevo.policies.networks import MLP, Activation, with_activation_in_params
+from neuroevo.policies.networks import MLP, Activation, flexible
 from neuroevo.policies.restrict import restrict
 from neuroevo.returns import summarize
 from neuroevo.run import build, switches, tuning
@@ -148,16 +148,21 @@ def _play(
     policy = _player(solution, hidden, activations)
     like = shapes(policy.init)
     starts = [keys.of_policy(key).start for key in policy_keys]
-    decode = _make_decoder(solution, like["network"], starts)
+    decode = _make_decoder(solution, like, starts)
 
     def gather(variants: Sequence[Variant], s: int) -> Params:
         """Return the parameters of the s-th policies of `variants`, stacked."""
-        indices = [np.int32(activations.index(v["activation"])) for v in variants]
-        networks = [decode(variant, s) for variant in variants]
-        return {
-            "activation": jnp.stack(indices),
-            "network": jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks),
-        }
+
+        def policy(variant: Variant) -> Params:
+            index = activations.index(variant["activation"])
+            selecting = {"activation": index, "depth": variant["depth"]}
+            return decode(variant, s) | {
+                name: np.full(like[name].shape, value, np.float32)
+                for name, value in selecting.items()
+            }
+
+        policies = map(policy, variants)
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *policies)
 
     # Equal groups, the last one filled up: one program plays them all.
     groups = math.ceil(len(variants) * count(like) / _MOST)
@@ -192,7 +197,8 @@ def _make_decoder(
 
     def make_policy(hidden: tuple[int, ...], activation: str) -> Policy:
         changes = {"hidden": hidden, "activation": activation}
-        return dataclasses.replace(options["policy"], **changes).build(spec)
+        settled = options["policy"].settled()
+        return dataclasses.replace(settled, **changes).build(spec)
 
     @functools.cache
     def make_init(hidden: tuple[int, ...]) -> Callable[[Key], Params]:
@@ -210,7 +216,8 @@ def _make_decoder(
 
         def decode(genome, start, free):
             params = make_encoding(**free).decode(genome, start)
-            return jax.tree.map(lambda x, to: pad(x, to.shape), params, like)
+            to = {name: like[name] for name in params}
+            return jax.tree.map(lambda x, to: pad(x, to.shape), dict(params), to)
 
         return make_encoding().start, jax.jit(decode)
 
@@ -235,8 +242,9 @@ def _player(
 ) -> Policy:
     """Return a policy that can act as any variant no wider than `hidden`."""
     spec, own = solution.parts.network_spec, solution.parts.environment.spec
-    options = dataclasses.replace(solution.config.parts["policy"], hidden=hidden)
-    policy = with_activation_in_params(options, activations, spec)
+    settled = solution.config.parts["policy"].settled()
+    options = dataclasses.replace(settled, hidden=hidden)
+    policy = flexible(options, activations, spec)
     if spec == own:
         return policy
     return restrict(policy, spec, options.build(own), own)
