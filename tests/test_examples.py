@@ -77,6 +77,13 @@ def test_custom_environment(capsys):
     assert "->" in capsys.readouterr().out
 
 
+def test_digits(capsys):
+    """In the default suite, so that labeled data are tried as a user does."""
+    run = load("digits").main(generations=2, widths=[4], batch_size=32, **SHORT)
+    assert run.genome["states"].shape == (10, 8, 8, 1)
+    assert capsys.readouterr().out.count("% of the test images") == 1
+
+
 @pytest.mark.slow
 def test_resume():
     assert load("resume").main(half=2, encoding="direct", **SHORT) == (True, True)
