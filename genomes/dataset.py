@@ -1,8 +1,8 @@
 """The dataset encoding: the genome is a small set of state-action pairs.
 
-Decoding trains a freshly initialized policy on the pairs by imitation; evolution looks
-for pairs that make it act well. This is HaDES ("Behaviour Distillation", Lupu, Lu,
-Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
+Decoding trains a freshly initialized policy on the pairs by imitation (behavior
+cloning). HaDES is the search for pairs that make it act well ("Behaviour Distillation",
+Lupu, Lu, Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
 """
 
 import dataclasses

@@ -12,7 +12,13 @@ from annotated_types import Ge, Gt, Interval, MinLen, Predicate
 from genomes.dataset import Dataset
 from neuroevo.config import parsing, ranges, resolve
 from neuroevo.config.forms import Form
-from neuroevo.config.layers import Layer, describe_preset, presets, read_preset
+from neuroevo.config.layers import (
+    FOR_ENV,
+    Layer,
+    describe_preset,
+    presets,
+    read_preset,
+)
 from neuroevo.config.schema import GROUPS, PARTS, Settings, group_of
 from neuroevo.config.yaml import read_yaml
 from neuroevo.errors import UserError
@@ -71,6 +77,8 @@ def test_presets_resolve(preset):
     resolved = resolve.resolve(layers)
     assert configure(**resolved.to_dict()) == resolved
     for key, value in layers[-1].values.items():
+        if key == FOR_ENV:
+            continue
         assert resolved.to_dict().get(key) == value or key.split(".")[0] in PARTS
     assert len(describe_preset(preset)) > 20
 
@@ -82,7 +90,29 @@ def test_a_preset_may_extend_another():
     assert extended.parts["encoding"] == dataclasses.replace(
         base.parts["encoding"], init="fixed"
     )
-    assert extended.settings == base.settings
+    assert extended.settings == dataclasses.replace(base.settings, policies=1)
+
+
+def test_options_may_depend_on_the_environment():
+    layers = read_preset("hades-brax")
+    for words, steps in (
+        ("", 200),
+        ("--env brax:inverted_double_pendulum", 200),
+        ("--env ant", 400),
+        ("--env hopper --encoding.steps 7", 7),
+    ):
+        resolved = resolve.resolve(layers, words.split())
+        assert resolved.parts["encoding"].steps == steps, words
+    own = {"for_env": {"CartPole-v1": {"population": 4, "encoding.steps": 3}}}
+    assert configure(**own).settings.population == 4
+    assert configure("--env", "hopper", **own).parts["encoding"].steps == 64
+    for wrong, words in (
+        ([1], "for_env: expected options by the name of an environment, got"),
+        ({"CartPole-v1": {"encoding.stesp": 3}}, "did you mean '--encoding.steps'"),
+        ({"CartPole-v1": {"encoding": "direct"}}, "got the name of the part encoding"),
+    ):
+        with pytest.raises(UserError, match=words):
+            configure(for_env=wrong)
 
 
 # ------------------------------------------------------------------------- precedence

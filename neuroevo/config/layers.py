@@ -16,6 +16,7 @@ class Layer(NamedTuple):
     values: Mapping[str, Any]
 
 
+FOR_ENV = "for_env"  # options that hold only if one of several environments is chosen
 PRESETS = Path(__file__).parent / "presets"
 
 
@@ -53,6 +54,31 @@ def read_layers(preset: str | None, file: str | Path | None) -> list[Layer]:
         values = recorded.locate(values, Path(file).parent)
         return _extending(str(file), values, preset)
     return read_preset(preset) if preset else []
+
+
+def for_environment(layer: Layer, env: str) -> list[Layer]:
+    """Return `layer`, nested, and what it says under `FOR_ENV` for this environment."""
+    source, values = layer
+    if FOR_ENV not in values:
+        return [layer]
+    cases = values[FOR_ENV]
+    if not isinstance(cases, Mapping) or not all(
+        isinstance(options, Mapping) for options in cases.values()
+    ):
+        raise UserError(
+            f"{source}: {FOR_ENV}: expected options by the name of an environment, got "
+            f"{cases!r:.60}"
+        )
+    rest = {key: value for key, value in values.items() if key != FOR_ENV}
+    name = env.rpartition(":")[2].replace("-", "_")
+    own = nested(source, cases.get(name, {}))
+    named = [part for part in own.keys() & PARTS.keys() if "name" in own[part]]
+    if named:
+        raise UserError(
+            f"{source}: {FOR_ENV}: expected options, got the name of the part "
+            f"{min(named)}"
+        )
+    return [Layer(source, rest), *([Layer(source, own)] if own else [])]
 
 
 def describe_preset(name: str) -> str:

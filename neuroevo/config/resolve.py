@@ -16,7 +16,7 @@ from neuroevo import registry
 from neuroevo.config import parsing, ranges
 from neuroevo.config.command import TRAINING, Command, Line, read
 from neuroevo.config.forms import Form
-from neuroevo.config.layers import Layer, nested
+from neuroevo.config.layers import Layer, for_environment, nested
 from neuroevo.config.recorded import VERSION_KEY
 from neuroevo.config.schema import DEFAULT_PARTS, PARTS, Config, Settings
 from neuroevo.errors import UserError
@@ -51,6 +51,8 @@ def resolve(
     ]
     layers.insert(0, _suggestions(command, layers, spoken, custom))
     chosen, layers = _choose(layers, spoken)
+    env = chosen["env"]
+    layers = [one for layer in layers for one in for_environment(layer, env)]
     chosen = {part: chosen[part] for part in command.parts}
     layers = [
         Layer(source, {k: v for k, v in values.items() if k not in custom})
