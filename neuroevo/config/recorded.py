@@ -16,7 +16,7 @@ NEW_NAMES = {
     "final_seeds": "final_policies",
 }
 # Options that name a file; a run has its own copy of it.
-FILES = ("normalization.file", "rows", "teacher")
+FILES = ("env.file", "normalization.file", "rows", "teacher")
 
 
 def translate(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jax
+import numpy as np
 
 from neuroevo import loading, registry
 from neuroevo.config import resolve
@@ -34,6 +35,7 @@ from neuroevo.store.genome_file import GenomeFile
 from neuroevo.terminal.formatting import format_range, format_value
 from neuroevo.types import Environment, Objective
 
+DATA = "data.npz"
 ROWS = "rows.npz"
 TEACHER = "teacher.npz"
 _EXPECTED = (
@@ -95,6 +97,8 @@ def prepared(
         UserError: for a teacher that does not fit, or invalid options.
     """
     with opened(source) as lessons, tempfile.TemporaryDirectory() as folder:
+        if lessons.rows and not _names_env(layers, arguments, command, custom):
+            lessons = _as_labeled(lessons.rows, Path(folder, DATA))
         config = configure(lessons, layers, arguments, command=command, custom=custom)
         settings = config.settings
         check(config)
@@ -342,14 +346,11 @@ def configure(
     found = resolved()
     build.set_up_jax(found)
     environment = build.build_environment(found.parts["env"])
-    if isinstance(environment, Objective) and lessons.labeled:
-        if environment.batch is None:
-            raise UserError(
-                f"env {found.names['env']}: expected labeled data, or a teacher"
-            )
-        fitting: dict[str, Any] = {"normalization": "none"}
-    else:
-        fitting = {}
+    fitting: dict[str, Any] = {}
+    if isinstance(environment, Objective):
+        fitting["normalization"] = "none"
+    if lessons.labeled and getattr(environment, "batch", None) is None:
+        raise UserError(f"env {found.names['env']}: expected labeled data or a teacher")
     if isinstance(environment.spec.action, Box):
         fitting["encoding"] = {"name": "dataset", "loss": "mse"}
     else:
@@ -374,10 +375,37 @@ def _environment(
         return Layer("distill", nested("distill", {"env": lessons.env})), made
     if lessons.env is not None:
         return Layer("distill", {}), {"env": lessons.env} | made
-    named = "env" in read(command, arguments).names if arguments else False
-    if not (named or "env" in made or any("env" in nested(*each) for each in layers)):
+    if not _names_env(layers, arguments, command, custom):
         raise UserError(
             "--env is missing: expected the environment in which the students of this "
             "teacher act, such as --env hopper"
         )
     return Layer("distill", {}), made
+
+
+def _names_env(
+    layers: Sequence[Layer],
+    arguments: Sequence[str],
+    command: Command,
+    custom: Mapping[str, Any] | None,
+) -> bool:
+    """Return whether the user names an environment."""
+    named = "env" in read(command, arguments).names if arguments else False
+    layered = any("env" in nested(*layer) for layer in layers)
+    return named or layered or "env" in (custom or {})
+
+
+def _as_labeled(rows: Path, out: Path) -> Lessons:
+    """Write rows without an environment as labeled data, and return these.
+
+    Imitation is measured on rows that are held out.
+    """
+    arrays = rows_file.read(rows)
+    if rows_file.LOGITS in arrays:
+        targets = {"labels": arrays[rows_file.LOGITS].argmax(axis=1)}
+    elif np.issubdtype(arrays[rows_file.ACTIONS].dtype, np.integer):
+        targets = {"labels": arrays[rows_file.ACTIONS].reshape(-1)}
+    else:
+        targets = {"targets": arrays[rows_file.ACTIONS]}
+    rows_file.write(out, {"inputs": arrays[rows_file.OBSERVATIONS], **targets})
+    return Lessons(env={"name": "npz", "file": str(out)}, labeled=True)
