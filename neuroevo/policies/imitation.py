@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Interval, Predicate
 
 from neuroevo.errors import unknown
 from neuroevo.policies import optimizers
+from neuroevo.policies.initializers import differentiated_twice
 from neuroevo.types import Array, Key, Loss, Params, Policy, Target
 
 if TYPE_CHECKING:
@@ -127,7 +128,12 @@ def train(
     # Only a derivative pays for checkpoints.
     forward = jax.custom_jvp(functools.partial(trained, optimizers.loop))
     checkpoint = functools.partial(optimizers.checkpointed_loop, most=most_steps)
-    forward.defjvp(functools.partial(jax.jvp, functools.partial(trained, checkpoint)))
+
+    def checkpointed(*args):
+        with differentiated_twice():
+            return trained(checkpoint, *args)
+
+    forward.defjvp(functools.partial(jax.jvp, checkpointed))
     return forward(params, states, targets, key, traced, factors)
 
 
