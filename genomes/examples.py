@@ -33,7 +33,8 @@ def drawer(
         spec: observations and actions.
         shapes: the shape of each array.
         labels: (D,) the fixed labels of the pairs, if they have any; each pair is then
-            made of rows with its label.
+            made of rows with its label. Pairs without fixed labels are made of rows of
+            all discrete actions in turn.
 
     Raises:
         UserError: if there are not enough rows.
@@ -55,13 +56,17 @@ def drawer(
     share = np.broadcast_to(weights[useful], (size, len(useful)))
     if labels is not None:
         share = share * _with_label(targets, np.asarray(labels))
+    elif isinstance(spec.action, Discrete):
+        # Pairs for every action that occurs, equally many of each.
+        occurring = np.unique(targets.argmax(axis=1))
+        share = share * _with_label(
+            targets, occurring[np.arange(size) % len(occurring)]
+        )
     elif kind == "mean":
-        if not isinstance(spec.action, Discrete):
-            raise UserError(
-                "encoding.init_from mean: expected discrete actions, whose rows have a "
-                "mean each; use sample or kmeans"
-            )
-        share = share * _with_label(targets, np.arange(size) % spec.action.n)
+        raise UserError(
+            "encoding.init_from mean: expected discrete actions, whose rows have a "
+            "mean each; use sample or kmeans"
+        )
     pick: Callable[[Key], tuple[Array, Array]] = {
         "sample": _sample,
         "kmeans": _clusters,

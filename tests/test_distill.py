@@ -340,3 +340,14 @@ def test_evolution_starts_from_rows_and_takes_steps_to_scale(whole, tmp_path):
     assert config.names["normalization"] == "constant"
     assert config.settings.generations == 3
     shutil.rmtree(tmp_path)
+
+
+def test_rows_without_an_environment_are_labeled_data(tmp_path):
+    neuroevo.collect(homing, tmp_path / "rows.npz", env=walk(), episodes=2)
+    options = SMALL | {"strategy": {"steps": 2, "batch": 8}, "generations": 1}
+    path = tmp_path / "run"
+    run = neuroevo.distill(tmp_path / "rows.npz", run_dir=path, devices=1, **options)
+    assert run.config.names["env"] == "npz"
+    assert run.summary["best_return_mean"] < 0  # minus the squared error
+    again = neuroevo.evolve(run_dir=path, resume=True, generations=2, display=False)
+    assert again.generation == 2  # the run has its own copy of the data

@@ -351,10 +351,13 @@ def configure(
         fitting["normalization"] = "none"
     if lessons.labeled and getattr(environment, "batch", None) is None:
         raise UserError(f"env {found.names['env']}: expected labeled data or a teacher")
+    pairs = {"name": "dataset"}
     if isinstance(environment.spec.action, Box):
-        fitting["encoding"] = {"name": "dataset", "loss": "mse"}
+        fitting["encoding"] = pairs | {"loss": "mse"}
     else:
-        fitting["encoding"] = {"name": "dataset", "labels": "learned"}
+        # Classes have means that look like them; what a policy sees does not.
+        start = "mean" if isinstance(environment, Objective) else "sample"
+        fitting["encoding"] = pairs | {"labels": "learned", "init_from": start}
     return resolved(Layer("distill", nested("distill", fitting)))
 
 
