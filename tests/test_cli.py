@@ -177,6 +177,11 @@ SAME = {
         "--population 4 --log tensorboard --encoding.steps 3 --quiet",
         "--population=4 --no-quiet --encoding.steps=3 --quiet --log tensorboard",
     ],
+    "distill": [
+        "T --env hopper --generations 5 --quiet",
+        "--generations 5 --env=hopper T --quiet",
+    ],
+    "collect": ["RUN --episodes 3 --out r.npz", "--out r.npz --episodes=3 RUN"],
     "resume": ["RUN --generations 5 --quiet", "--generations 5 RUN --quiet"],
     "evaluate": [
         "RUN --policies 2 --json --which center --policy.hidden 8 8",
