@@ -106,6 +106,8 @@ def test_options_may_depend_on_the_environment():
     own = {"for_env": {"CartPole-v1": {"population": 4, "encoding.steps": 3}}}
     assert configure(**own).settings.population == 4
     assert configure("--env", "hopper", **own).parts["encoding"].steps == 64
+    rest = resolve.without_settings(Layer("file", own)).values
+    assert rest == {"for_env": {"CartPole-v1": {"encoding.steps": 3}}}
     for wrong, words in (
         ([1], "for_env: expected options by the name of an environment, got"),
         ({"CartPole-v1": {"encoding.stesp": 3}}, "did you mean '--encoding.steps'"),

@@ -16,7 +16,7 @@ from neuroevo import registry
 from neuroevo.config import parsing, ranges
 from neuroevo.config.command import TRAINING, Command, Line, read
 from neuroevo.config.forms import Form
-from neuroevo.config.layers import Layer, for_environment, nested
+from neuroevo.config.layers import FOR_ENV, Layer, for_environment, nested
 from neuroevo.config.recorded import VERSION_KEY
 from neuroevo.config.schema import DEFAULT_PARTS, PARTS, Config, Settings
 from neuroevo.errors import UserError
@@ -52,7 +52,11 @@ def resolve(
     layers.insert(0, _suggestions(command, layers, spoken, custom))
     chosen, layers = _choose(layers, spoken)
     env = chosen["env"]
-    layers = [one for layer in layers for one in for_environment(layer, env)]
+    layers = [
+        _for_command(command, one)
+        for layer in layers
+        for one in for_environment(layer, env)
+    ]
     chosen = {part: chosen[part] for part in command.parts}
     layers = [
         Layer(source, {k: v for k, v in values.items() if k not in custom})
@@ -199,11 +203,20 @@ def without_settings(layer: Layer, kept: type | None = None) -> Layer:
     settings = {field.name for field in dataclasses.fields(Settings)}
     if kept is not None:
         settings -= {field.name for field in dataclasses.fields(kept)}
-    values = {
-        key: value
-        for key, value in layer.values.items()
-        if str(key).partition(".")[0].replace("-", "_") not in settings
-    }
+
+    def rest(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            key: value
+            for key, value in values.items()
+            if str(key).partition(".")[0].replace("-", "_") not in settings
+        }
+
+    values = rest(layer.values)
+    if isinstance(cases := values.get(FOR_ENV), Mapping):
+        values[FOR_ENV] = {
+            env: rest(each) if isinstance(each, Mapping) else each
+            for env, each in cases.items()
+        }
     return _without_loggers(Layer(layer.source, values))
 
 
