@@ -87,3 +87,27 @@ def test_digits(capsys):
 @pytest.mark.slow
 def test_resume():
     assert load("resume").main(half=2, encoding="direct", **SHORT) == (True, True)
+
+
+def test_distillation():
+    tiny = SHORT | {"generations": 1, "policy": {"name": "mlp", "hidden": [4]}}
+    strategy = {"steps": 1, "networks": 1, "batch": 8, "relabel_every": 0}
+    weights, pairs = load("distillation").main(
+        tiny | {"final_policies": 1, "final_episodes": 1},
+        tiny | {"strategy": strategy, "policies": 1, "demonstrations": 1},
+    )
+    assert weights.config.names["encoding"] == "direct"
+    assert pairs.genome["states"].shape == (2, 4)
+
+
+@pytest.mark.slow
+def test_teacher_ppo(tmp_path):
+    strategy = {"steps": 1, "networks": 1, "batch": 8}
+    run = load("teacher_ppo").main(
+        "hopper",
+        200,
+        tmp_path / "ppo",
+        {"num_envs": 4, "batch_size": 4, "num_minibatches": 1, "num_evals": 1},
+        SHORT | {"strategy": strategy, "generations": 1, "demonstrations": 1},
+    )
+    assert math.isfinite(run.metrics[-1]["loss"])

@@ -168,7 +168,7 @@ def of_brax(path: Path, spec: Spec) -> Teacher:
 def _load_brax(path: Path) -> tuple[Callable, tuple[Any, Any]]:
     """Return a policy without chance, and the sizes of its observations and actions.
 
-    brax's own ``load_policy`` fails for networks without a special initializer.
+    brax 0.14's own ``load_policy`` cannot read what its ``train`` writes.
     """
     from brax.training.acme import running_statistics
     from brax.training.agents.ppo import checkpoint, networks
@@ -183,7 +183,10 @@ def _load_brax(path: Path) -> tuple[Callable, tuple[Any, Any]]:
     options["activation"] = ACTIVATION[options["activation"]]
     if config["normalize_observations"]:
         options["preprocess_observations_fn"] = running_statistics.normalize
-    sizes = config["observation_size"], config["action_size"]
+    seen = config["observation_size"]
+    if isinstance(seen, dict):  # of an array, as PPO writes it
+        (seen,) = seen["shape"]
+    sizes = seen, config["action_size"]
     network = networks.make_ppo_networks(*sizes, **options)
     params = checkpoint.load(path.absolute())
     return networks.make_inference_fn(network)(params, deterministic=True), sizes

@@ -1,0 +1,74 @@
+"""Train a teacher with brax's PPO, and distill it.
+
+    python examples/teacher_ppo.py hopper 20000000
+    python examples/teacher_ppo.py ENV STEPS [FOLDER]
+
+brax writes checkpoints of its networks to FOLDER; neuroevo reads the latest. The same
+from the command line: ``neuroevo distill FOLDER --env hopper --encoding.size 4``.
+"""
+
+import functools
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from brax import envs
+from brax.training.agents.ppo import networks, train
+
+import neuroevo
+
+
+def replicated(tree, devices):
+    """Return `tree` with a leading axis for the devices."""
+    return jax.tree.map(lambda x: jnp.stack([x] * len(devices)), tree)
+
+
+# brax 0.14 calls this function, which JAX 0.10 no longer has.
+jax.device_put_replicated = replicated
+
+
+def teach(env, steps, folder, **options):
+    """Train a policy for `steps` environment steps, and write it to `folder`."""
+    chosen = {
+        "num_envs": 256,
+        "batch_size": 256,
+        "num_minibatches": 8,
+        "unroll_length": 10,
+        "num_updates_per_batch": 8,
+        "reward_scaling": 0.1,
+        "learning_rate": 3e-4,
+        "entropy_cost": 1e-3,
+        "discounting": 0.99,
+        "num_evals": 10,
+        "normalize_observations": True,
+        "network_factory": functools.partial(
+            networks.make_ppo_networks, policy_hidden_layer_sizes=(64, 64)
+        ),
+    }
+    train.train(
+        environment=envs.get_environment(env, backend="positional"),
+        num_timesteps=steps,
+        episode_length=1000,
+        save_checkpoint_path=str(Path(folder).absolute()),
+        max_devices_per_host=1,
+        progress_fn=_report,
+        **chosen | options,
+    )
+
+
+def _report(steps, metrics):
+    print(f"{steps} steps: return {metrics['eval/episode_reward']:.0f}", flush=True)
+
+
+def main(env="hopper", steps=20_000_000, folder="ppo", teacher=None, distillation=None):
+    """Return the run that distills a teacher."""
+    teach(env, int(steps), folder, **teacher or {})
+    return neuroevo.distill(
+        folder, env=env, **{"encoding": {"size": 4}} | (distillation or {})
+    )
+
+
+if __name__ == "__main__":
+    run = main(*sys.argv[1:])
+    print(run.summary["best_return_mean"])
