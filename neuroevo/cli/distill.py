@@ -34,7 +34,7 @@ class Distillation:
     refine: CountOrZero = 0
     """Generations of evolution that follow, from the best pairs."""
     out: Path | None = None
-    """New genome file for the best pairs."""
+    """New genome file for the best pairs, with a card that says how they were made."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +95,6 @@ def run(line: Line) -> int:
             say(f"evolution goes on from the best pairs in {path}")
             code, run = search(config, path, options, start=start, numbered=True)
     if options.out and not code:
-        run.best.save(options.out)
+        distill.save(run, options.out, options.source, found.lesson)
         say(f"the best pairs are in {options.out}")
     return code

@@ -30,7 +30,7 @@ from neuroevo.solution import Solution
 from neuroevo.spaces import Box, Spec
 from neuroevo.store import genome_file, npz, rows_file, zoo
 from neuroevo.store.directory import BEST, is_run
-from neuroevo.store.files import kind_of
+from neuroevo.store.files import jsonable, kind_of
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.terminal.formatting import format_range, format_value
 from neuroevo.types import Environment, Objective
@@ -125,6 +125,30 @@ def prepared(
 def _with(config: Config, **settings: Any) -> Config:
     changed = dataclasses.replace(config.settings, **settings)
     return dataclasses.replace(config, settings=changed)
+
+
+def save(run: Run, path: Path, source: str, lesson: Lesson | None) -> None:
+    """Write the best genome of a run to a file, with a card that says how it was made.
+
+    Args:
+        run: a run that has ended.
+        path: the file.
+        source: the name of the teacher.
+        lesson: what the teacher has demonstrated, if it has.
+    """
+    about = {
+        "env": run.config.names["env"],
+        "teacher": {"name": source} | (summary(lesson) if lesson else {}),
+        "generations": run.generation,
+        "env_steps": run.counters.env_steps,
+        "seconds": round(run.counters.seconds, 1),
+        "policies": run.config.settings.final_policies,
+        "episodes": run.config.settings.final_episodes,
+        "return_mean": run.summary.get("best_return_mean"),
+        "return_interval": run.summary.get("best_return_interval"),
+    }
+    meta = {**run.best.meta(), "card": jsonable(about)}
+    genome_file.save(path, run.best.arrays(), meta)
 
 
 _MOST_GENES = 1000  # for which a full covariance is cheap
