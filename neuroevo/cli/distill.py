@@ -74,6 +74,7 @@ def run(line: Line) -> int:
         if config.settings.run_dir:
             check_new(config.settings.run_dir)
 
+    connect(line.options)
     with distill.prepared(
         line.options.source,
         layers_of(line.options),
@@ -83,7 +84,6 @@ def run(line: Line) -> int:
         check=check,
     ) as found:
         options, config = found.config.settings, with_settings(found.config)
-        connect(options)
         if found.lesson:
             say(distill.describe(found.lesson))
         path = options.run_dir or default_path(config.names, options.seed)

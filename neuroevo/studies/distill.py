@@ -370,7 +370,8 @@ def configure(
     found = resolved()
     build.set_up_jax(found)
     environment = build.build_environment(found.parts["env"])
-    fitting: dict[str, Any] = {}
+    schedule = {"name": "gradients", "generations": found.settings.generations or 20}
+    fitting: dict[str, Any] = {"strategy": schedule}
     if isinstance(environment, Objective):
         fitting["normalization"] = "none"
     if lessons.labeled and getattr(environment, "batch", None) is None:
