@@ -251,9 +251,9 @@ def test_collected_rows_are_what_the_policy_does(tmp_path):
 
 def test_rows_alone_suffice(tmp_path):
     neuroevo.collect(homing, tmp_path / "rows.npz", env=walk(), episodes=2)
-    options = {"strategy": SMALL["strategy"] | {"relabel_every": 0}, "devices": 1}
-    run = distill(tmp_path / "rows.npz", env=walk(), generations=1, **options)
+    run = distill(tmp_path / "rows.npz", env=walk(), generations=1, devices=1)
     assert run.relabeling is None
+    assert run.config.parts["strategy"].relabel_every == 0
 
 
 # ------------------------------------------------------------------------- the teachers

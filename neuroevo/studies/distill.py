@@ -370,8 +370,13 @@ def configure(
     found = resolved()
     build.set_up_jax(found)
     environment = build.build_environment(found.parts["env"])
-    schedule = {"name": "gradients", "generations": found.settings.generations or 20}
+    schedule: dict[str, Any] = {
+        "name": "gradients",
+        "generations": found.settings.generations or 20,
+    }
     fitting: dict[str, Any] = {"strategy": schedule}
+    if not (lessons.teacher or lessons.act or found.settings.teacher):
+        schedule["relabel_every"] = 0  # all the room is for the rows
     if isinstance(environment, Objective):
         fitting["normalization"] = "none"
     if lessons.labeled and getattr(environment, "batch", None) is None:
