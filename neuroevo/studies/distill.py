@@ -53,7 +53,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "population": 4,
     "policies": 4,
     "episodes": 1,
-    "generations": 20,
+    "generations": 30,
 }
 
 
@@ -372,7 +372,7 @@ def configure(
     environment = build.build_environment(found.parts["env"])
     schedule: dict[str, Any] = {
         "name": "gradients",
-        "generations": found.settings.generations or 20,
+        "generations": found.settings.generations or 30,
     }
     fitting: dict[str, Any] = {"strategy": schedule}
     if not (lessons.teacher or lessons.act or found.settings.teacher):
