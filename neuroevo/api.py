@@ -26,6 +26,7 @@ from neuroevo.store.directory import (
 )
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
+from neuroevo.studies import demonstrations as demonstrating
 from neuroevo.studies import distill as distillation
 from neuroevo.studies.axes import ACTIVATIONS, WIDTHS
 from neuroevo.studies.merge import Merged, merge_files, network_layers, read_genomes
@@ -229,7 +230,7 @@ def collect(
         check_new_file(Path(out))
     custom, options = parts_in(options)
     layers = [Layer("collect", options)]
-    lesson = distillation.demonstrations(
+    lesson = demonstrating.collect(
         policy,
         episodes,
         ranges.argument("seed", seed, ranges.Seed),

@@ -57,13 +57,13 @@ def run(line: Line) -> int:
     help_without(line.options.source, COMMAND, line)
     from neuroevo.store import rows_file
     from neuroevo.store.files import check_new_file, to_json
-    from neuroevo.studies import distill
+    from neuroevo.studies import demonstrations
 
     options = line.options
     if options.out is None:
         raise missing("--out", COMMAND)
     check_new_file(options.out)
-    lesson = distill.demonstrations(
+    lesson = demonstrations.collect(
         options.source,
         options.episodes,
         options.seed,
@@ -72,9 +72,9 @@ def run(line: Line) -> int:
         command=COMMAND,
     )
     rows_file.write(options.out, lesson.arrays)
-    say(distill.describe(lesson))
+    say(demonstrations.describe(lesson))
     if options.json:
-        print(to_json({"rows": str(options.out), **distill.summary(lesson)}))
+        print(to_json({"rows": str(options.out), **demonstrations.summary(lesson)}))
     else:
         print(options.out)
     return 0

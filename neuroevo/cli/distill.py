@@ -66,7 +66,7 @@ def run(line: Line) -> int:
     help_without(line.options.source, COMMAND, line)
     from neuroevo.store.directory import check_new, default_path
     from neuroevo.store.files import check_new_file
-    from neuroevo.studies import distill
+    from neuroevo.studies import demonstrations, distill
 
     def check(config: Config) -> None:
         if config.settings.out:
@@ -85,7 +85,7 @@ def run(line: Line) -> int:
     ) as found:
         options, config = found.config.settings, with_settings(found.config)
         if found.lesson:
-            say(distill.describe(found.lesson))
+            say(demonstrations.describe(found.lesson))
         path = options.run_dir or default_path(config.names, options.seed)
         code, run = search(config, path, options, numbered=options.run_dir is None)
         path = run.path or path
