@@ -1,6 +1,8 @@
 """``neuroevo tune`` measures batch sizes and names the fastest."""
 
 import json
+import signal
+import types
 
 import pytest
 import toy
@@ -76,3 +78,11 @@ def test_a_size_that_is_given_stays(run_cli):
     (row,) = found["measured"]
     assert row["seconds"] > 0 and row["env_steps_per_second"] > 0
     assert "--chunk 4 --decode-chunk 4" in said.err
+
+
+def test_a_signal_ends_the_measurement(monkeypatch):
+    interrupted = types.SimpleNamespace(signal=signal.SIGTERM, metrics=[])
+    monkeypatch.setattr(tune, "launch", lambda config: interrupted)
+    with pytest.raises(KeyboardInterrupt) as error:
+        tune.tune(config(), 1)
+    assert error.value.args == (signal.SIGTERM,)

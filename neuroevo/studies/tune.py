@@ -102,7 +102,10 @@ def _measure(config: Config, sizes: Sizes, generations: int) -> dict[str, Any]:
         center_every=2 + generations,  # only in the generation that also compiles
         final_policies=0,
     )
-    first, *rest = launch(dataclasses.replace(config, settings=settings)).metrics
+    run = launch(dataclasses.replace(config, settings=settings))
+    if run.signal:
+        raise KeyboardInterrupt(run.signal)
+    first, *rest = run.metrics
     if not rest:
         raise UserError("the run ended before its second generation; expected more")
     seconds = (rest[-1]["seconds"] - first["seconds"]) / len(rest)
