@@ -43,16 +43,17 @@ DATA = "data.npz"
 ROWS = "rows.npz"
 TEACHER = "teacher.npz"
 # A generation is a few seconds of gradient steps for each of several starts; what
-# follows it, an episode of each of a few policies, is only to choose among them.
+# follows it, an episode of each of a few policies, is only to choose among them. With
+# more training steps than evolution needs, fewer networks fail.
 _DEFAULTS: Mapping[str, Any] = {
-    "strategy": "gradients",
+    "strategy": {"name": "gradients", "networks": 6},
     "normalization": "constant",
-    "encoding": {"name": "dataset", "init_from": "sample"},
+    "encoding": {"name": "dataset", "init_from": "sample", "steps": 128},
     "policy": {"name": "mlp", "action": "greedy"},
     "population": 4,
     "policies": 4,
     "episodes": 1,
-    "generations": 30,
+    "generations": 16,
 }
 
 
@@ -213,7 +214,7 @@ def configure(
     environment = build.build_environment(found.parts["env"])
     schedule: dict[str, Any] = {
         "name": "gradients",
-        "generations": found.settings.generations or 30,
+        "generations": found.settings.generations or 16,
     }
     fitting: dict[str, Any] = {"strategy": schedule}
     if not (lessons.teacher or lessons.act or found.settings.teacher):
@@ -222,11 +223,12 @@ def configure(
         fitting["normalization"] = "none"
     if lessons.labeled and getattr(environment, "batch", None) is None:
         raise UserError(f"env {found.names['env']}: expected labeled data or a teacher")
-    pairs = {"name": "dataset"}
+    pairs: dict[str, Any] = {"name": "dataset"}
     if isinstance(environment.spec.action, Box):
         fitting["encoding"] = pairs | {"loss": "mse"}
     else:
         # Classes have means that look like them; what a policy sees does not.
-        start = "mean" if isinstance(environment, Objective) else "sample"
-        fitting["encoding"] = pairs | {"labels": "learned", "init_from": start}
+        fitting["encoding"] = pairs | {"labels": "learned"}
+        if isinstance(environment, Objective):
+            fitting["encoding"] |= {"init_from": "mean", "steps": 64}
     return resolved(Layer("distill", nested("distill", fitting)))
