@@ -322,8 +322,8 @@ def test_building_hopper_is_silent_and_one_device_too_many_is_told(tmp_path):
     done = in_process("-m", "neuroevo", *line.split(), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "neuroevo: unknown encoding.loss 'mes': expected one of auto, mse, nll; did "
-        "you mean 'mse'?\n"
+        "neuroevo: unknown encoding.loss 'mes': expected one of auto, clipped_mse, "
+        "mse, nll; did you mean 'mse'?\n"
     )
     assert os.listdir(tmp_path) == [], "no MUJOCO_LOG.TXT either"
 

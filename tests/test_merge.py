@@ -496,10 +496,10 @@ MISTAKES = {
     ),
     f"merge {CART} {ACRO} {OUT} --encoding.stps 3": (
         "unknown option --encoding.stps: expected --encoding.size, --encoding.labels, "
-        "--encoding.init-scale, --encoding.init, --encoding.init-seed, "
-        "--encoding.steps, --encoding.loss, --encoding.optimizer, "
-        "--encoding.learning-rate, --encoding.schedule, --encoding.adam-eps, "
-        "--encoding.momentum, …; did you mean '--encoding.steps'?"
+        "--encoding.learn, --encoding.init-from, --encoding.init-scale, "
+        "--encoding.init, --encoding.init-seed, --encoding.steps, --encoding.loss, "
+        "--encoding.optimizer, --encoding.learning-rate, --encoding.schedule, …; did "
+        "you mean '--encoding.steps'?"
     ),
     f"merge {CART} {ACRO} {OUT} --policies 0": (
         "policies: expected an integer from 1 to 2^31 - 1, got 0"

@@ -209,7 +209,7 @@ def test_discrete_losses_match_numpy():
 @pytest.mark.parametrize("action", ["box", "box2d"])
 def test_box_losses_match_scipy(action):
     policy, spec = make("mlp", "vector", action)
-    assert list(policy.losses) == ["nll", "mse"]
+    assert list(policy.losses) == ["nll", "mse", "clipped_mse"]
     rng = np.random.default_rng(0)
     mean, log_std, target = rng.normal(size=(3, 6, *spec.action.shape))
     output = jnp.asarray(mean, jnp.float32), jnp.asarray(log_std, jnp.float32)

@@ -184,9 +184,10 @@ def varied(options: MLP, spec: Spec) -> Policy:
     plain = dataclasses.replace(options.settled(), ensemble=1)
     widest = dataclasses.replace(plain, hidden=max(kinds))
     policy = flexible(widest, activations, spec)
-    like = jax.eval_shape(_build(widest, spec, channels=()).init, jax.random.key(0))
+    as_wide = _build(widest, spec, channels=()).init
 
     def fresh(hidden: tuple[int, ...], key: Key) -> Mapping[str, Any]:
+        like = jax.eval_shape(as_wide, key)
         network = _build(dataclasses.replace(plain, hidden=hidden), spec, channels=())
         return jax.tree.map(lambda x, to: pad(x, to.shape), network.init(key), like)
 

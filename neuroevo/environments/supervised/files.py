@@ -30,7 +30,7 @@ def read_digits() -> Labeled:
     for folder in (found and found.submodule_search_locations) or ():
         path = Path(folder, "datasets", "data", "digits.csv.gz")
         if path.exists():
-            with gzip.open(path) as file:
+            with gzip.open(path, "rb") as file:
                 rows = np.loadtxt(file, delimiter=",", dtype=np.float32)
             inputs = rows[:, :-1].reshape(-1, 8, 8, 1) / 16  # of 0 to 16
             return Labeled(inputs, rows[:, -1].astype(np.int32))
@@ -75,7 +75,7 @@ def _read_idx(
             "(--env.folder)"
         )
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             content = file.read(_MOST)
         axes = 1 + len(shape)
         zero, kind, found = struct.unpack_from(">HBB", content)
