@@ -32,7 +32,7 @@ from neuroevo.types import (
 if TYPE_CHECKING:
     import optax
 
-_LAST = 0.01  # learning rate at the end, relative to the first
+_LAST = 0.1  # learning rate at the end, relative to the first
 
 
 class Candidate(NamedTuple):
@@ -66,7 +66,7 @@ class Gradients:
     learning_rate: Annotated[float, Gt(0), Predicate(math.isfinite)] = 0.03
     """Learning rate of Adam on the genome, in the first step."""
     generations: Annotated[int, Ge(1)] = 20
-    """Generations in which the learning rate falls to a hundredth, as a cosine."""
+    """Generations in which the learning rate falls to a tenth, as a cosine."""
     max_grad_norm: Annotated[float, Gt(0), Predicate(math.isfinite)] | None = 1.0
     """Clip the gradient to this global norm; none: no clipping."""
     loss: str = "auto"

@@ -43,17 +43,16 @@ DATA = "data.npz"
 ROWS = "rows.npz"
 TEACHER = "teacher.npz"
 # A generation is a few seconds of gradient steps for each of several starts; what
-# follows it, an episode of each of a few policies, is only to choose among them. With
-# more training steps than evolution needs, fewer networks fail.
+# follows it, an episode of each of a few policies, is only to choose among them.
 _DEFAULTS: Mapping[str, Any] = {
-    "strategy": {"name": "gradients", "networks": 6},
+    "strategy": "gradients",
     "normalization": "constant",
-    "encoding": {"name": "dataset", "init_from": "sample", "steps": 128},
+    "encoding": {"name": "dataset", "init_from": "sample"},
     "policy": {"name": "mlp", "action": "greedy"},
     "population": 4,
     "policies": 4,
     "episodes": 1,
-    "generations": 16,
+    "generations": 20,
 }
 
 
@@ -214,7 +213,7 @@ def configure(
     environment = build.build_environment(found.parts["env"])
     schedule: dict[str, Any] = {
         "name": "gradients",
-        "generations": found.settings.generations or 16,
+        "generations": found.settings.generations or 20,
     }
     fitting: dict[str, Any] = {"strategy": schedule}
     if not (lessons.teacher or lessons.act or found.settings.teacher):
@@ -230,5 +229,5 @@ def configure(
         # Classes have means that look like them; what a policy sees does not.
         fitting["encoding"] = pairs | {"labels": "learned"}
         if isinstance(environment, Objective):
-            fitting["encoding"] |= {"init_from": "mean", "steps": 64}
+            fitting["encoding"] |= {"init_from": "mean"}
     return resolved(Layer("distill", nested("distill", fitting)))
