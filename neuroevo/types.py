@@ -599,7 +599,7 @@ class Gather(Protocol):
     def __call__(self, state: StrategyState, results: Any, /) -> StrategyState: ...
 
 
-class LossNow(Protocol):
+class CurrentLoss(Protocol):
     """Return the loss of the strategy's current answer."""
 
     def __call__(self, state: StrategyState, /) -> Array: ...
@@ -621,7 +621,7 @@ class Descent(NamedTuple):
     count: int  # type: ignore[assignment]  # a tuple has a method count
     improve: Improve
     gather: Gather
-    loss: LossNow
+    loss: CurrentLoss
 
 
 class Strategy(NamedTuple):

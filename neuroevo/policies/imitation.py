@@ -147,15 +147,29 @@ def _train_members(
     )
 
 
-def find_loss(policy: Policy, name: str) -> Loss:
-    """Return a policy's imitation loss by name; ``"auto"`` stands for its default.
+def find_loss(
+    policy: Policy,
+    name: str,
+    *,
+    default: str | None = None,
+    option: str = "encoding.loss",
+) -> Loss:
+    """Return a policy's loss by name.
+
+    Args:
+        policy: the policy.
+        name: the name; ``"auto"`` stands for the default.
+        default: the default; None for the policy's own, its first loss.
+        option: the option that names the loss, for the message.
 
     Raises:
         UserError: if the policy has no such loss.
     """
-    losses = {"auto": next(iter(policy.losses.values())), **policy.losses}
+    losses = policy.losses
+    if name == "auto":
+        name = default or next(iter(losses))
     if name not in losses:
-        raise unknown("encoding.loss", name, losses)
+        raise unknown(option, name, ["auto", *losses])
     return losses[name]
 
 

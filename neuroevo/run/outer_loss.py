@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import keys
-from neuroevo.errors import UserError, unknown
+from neuroevo.errors import UserError
+from neuroevo.policies import imitation
 from neuroevo.spaces import Discrete, Spec
 from neuroevo.store import rows_file
 from neuroevo.types import (
@@ -15,7 +16,6 @@ from neuroevo.types import (
     Encoding,
     Genome,
     Key,
-    Loss,
     OuterLoss,
     Policy,
     Rows,
@@ -72,11 +72,15 @@ def make_outer_loss(
     """Return the loss for a strategy with `options`, given rows as policies see them.
 
     Raises:
-        UserError: if the policy has no such loss, or cannot be differentiated.
+        UserError: if the policy has no such loss.
     """
-    # The bounds of actions are no bounds of other numbers.
-    default = {True: "cross_entropy", False: "clipped_mse" if rows else "mse"}
-    loss = find_loss(options.loss, policy, default[isinstance(spec.action, Discrete)])
+    if isinstance(spec.action, Discrete):
+        default = "cross_entropy"
+    else:  # the bounds of actions are no bounds of other numbers
+        default = "clipped_mse" if rows else "mse"
+    loss = imitation.find_loss(
+        policy, options.loss, default=default, option="strategy.loss"
+    )
 
     def loss_on(
         genome: Genome, key: Key, observations: Array, targets: Target
@@ -86,15 +90,3 @@ def make_outer_loss(
         return loss(outputs, targets)
 
     return OuterLoss(encoding.init, loss_on, rows)
-
-
-def find_loss(name: str, policy: Policy, default: str) -> Loss:
-    """Return the outer loss by name; ``"auto"`` stands for the `default`.
-
-    Raises:
-        UserError: if the policy has no such loss.
-    """
-    name = default if name == "auto" else name
-    if name not in policy.losses:
-        raise unknown("strategy.loss", name, ["auto", *policy.losses])
-    return policy.losses[name]

@@ -132,7 +132,7 @@ class _Descents:
         def step(k: Array, carry: Candidate) -> Candidate:
             genome, moments, total = carry
 
-            # One network after the other: on a CPU, twice as fast as all at once.
+            # One network after the other, so that only one training is kept.
             def one(sums: Any, key: Key) -> tuple[Any, None]:
                 found = jax.value_and_grad(loss_of)(genome, key)
                 return jax.tree.map(jnp.add, sums, found), None

@@ -1,8 +1,8 @@
 """Distillation: pairs that train networks to act like a teacher, by gradients.
 
 It is an ordinary run whose strategy follows gradients through the training on the
-pairs. What comes before is here: finding out what the teacher is, letting it play, and
-choosing defaults that suit imitation.
+pairs. Here is what comes before it, defaults that suit imitation and a teacher that
+plays, and what may follow.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ from neuroevo.types import Objective
 
 DATA = "data.npz"
 ROWS = "rows.npz"
-TEACHER = "teacher.npz"
+
 # A generation is a few seconds of gradient steps for each of several starts; what
 # follows it, an episode of each of a few policies, is only to choose among them.
 _DEFAULTS: Mapping[str, Any] = {
@@ -135,12 +135,10 @@ def save(run: Run, path: Path, source: str, lesson: Lesson | None) -> None:
         source: the name of the teacher.
         lesson: what the teacher has demonstrated, if it has.
     """
+    shown = demonstrations.summary(lesson) if lesson else {}
     about = {
         "env": run.config.names["env"],
-        "teacher": {
-            "name": source,
-            **(demonstrations.summary(lesson) if lesson else {}),
-        },
+        "teacher": {"name": source, **shown},
         "generations": run.generation,
         "env_steps": run.counters.env_steps,
         "seconds": round(run.counters.seconds, 1),
@@ -169,14 +167,16 @@ def refinement(run: Run, generations: int) -> tuple[GenomeFile, Config]:
     genes = sum(leaf.size for leaf in jax.tree.leaves(run.genome))
     before = run.config.settings
     kept = {"devices": before.devices, "seed": before.seed, "log": list(before.log)}
-    layers = [
-        *loading.start_layers(start),
-        Layer("refine", kept | {"population": 32, "policies": 2, "episodes": 2}),
-        Layer("refine", {"generations": generations, "target": before.target}),
-    ]
+    options: dict[str, Any] = kept | {
+        "generations": generations,
+        "target": before.target,
+        "population": 32,
+        "policies": 2,
+        "episodes": 2,
+    }
     if genes <= _MOST_GENES:
-        strategy = {"name": "CMA_ES", "std": loading.step_size(start)}
-        layers.append(Layer("refine", {"strategy": strategy}))
+        options["strategy"] = {"name": "CMA_ES", "std": loading.step_size(start)}
+    layers = [*loading.start_layers(start), Layer("refine", options)]
     made = loading.made_parts(start, layers)
     return start, resolve.resolve(layers, custom=made)
 
@@ -213,7 +213,7 @@ def configure(
     environment = build.build_environment(found.parts["env"])
     schedule: dict[str, Any] = {
         "name": "gradients",
-        "generations": found.settings.generations or 20,
+        "generations": found.settings.generations or _DEFAULTS["generations"],
     }
     fitting: dict[str, Any] = {"strategy": schedule}
     if not (lessons.teacher or lessons.act or found.settings.teacher):
