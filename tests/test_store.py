@@ -90,6 +90,16 @@ def test_limits_end_a_run(tmp_path):
     assert evolve(None, None, target=-1e3).summary["stopped_by"] == "target"
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_patience_counts_evaluations_without_a_new_best(every):
+    run = evolve(None, None, patience=2, center_every=every)
+    assert run.summary["stopped_by"] == "patience"
+    measured = [row["center_return"] for row in run.metrics]
+    best = np.maximum.accumulate([x for x in measured if x is not None])
+    waited = best[2:] == best[:-2]
+    assert waited[-1] and not waited[:-1].any()  # and not a moment longer
+
+
 # ---------------------------------------------------------------------- locks and names
 
 HOLD = """

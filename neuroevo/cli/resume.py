@@ -43,6 +43,8 @@ class NewLimits:
     """Total time in seconds."""
     target: float | None = None
     """Held-out return of the center to stop at."""
+    patience: Count | None = None
+    """Held-out evaluations in a row without a new best, after which to stop."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ COMMAND = Command(
     Options,
     "Continue a run from its newest checkpoint.",
 )
-_CHANGES = ("generations", "max_env_steps", "max_seconds", "target", "devices")
+_CHANGES = (*(field.name for field in dataclasses.fields(NewLimits)), "devices")
 
 
 def run(line: Line) -> int:

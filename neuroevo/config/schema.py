@@ -111,6 +111,9 @@ class Limits:
     """Stop after this many seconds, including compilation; none: no limit."""
     target: float | None = None
     """Stop when the held-out return reaches this in two consecutive evaluations."""
+    patience: Count | None = None
+    """Stop after this many held-out evaluations in a row without a new best; none:
+    never."""
 
 
 @dataclasses.dataclass(frozen=True)

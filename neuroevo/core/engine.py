@@ -61,6 +61,7 @@ class State(NamedTuple):
     best: Answer  # the center with the best held-out return so far
     best_return: Array
     streak: Array  # int32: center evaluations in a row that met the target
+    stale: Array  # int32: center evaluations in a row that were no better than the best
 
 
 class Budget(NamedTuple):
@@ -69,6 +70,7 @@ class Budget(NamedTuple):
     generations: Array  # int32: generations of this call, at most `LOG_SIZE`
     env_steps: Array  # int32: environment steps, after which no generation begins
     target: Array  # float32: held-out return of the center, to be met twice in a row
+    patience: Array  # int32: center evaluations in a row without a better one
 
 
 class Report(NamedTuple):
@@ -219,6 +221,7 @@ def _init(search: _Search, drawn: SearchKeys, genome: Genome | None = None) -> S
         best=Answer(genome, task_state),
         best_return=jnp.float32(-jnp.inf),
         streak=jnp.int32(0),
+        stale=jnp.int32(0),
     )
 
 
@@ -237,6 +240,7 @@ def _advance(
             (done < budget.generations)
             & (steps < budget.env_steps)
             & (state.streak < TARGET_STREAK)
+            & (state.stale < budget.patience)
         )
 
     def step(carry):
@@ -360,6 +364,7 @@ def _tell(
     improved = center_return >= state.best_return  # among equals the later one
     center = Answer(candidates.center, state.task)
     met = jnp.where(center_return >= target, state.streak + 1, 0)
+    stale = jnp.where(center_return > state.best_return, 0, state.stale + 1)
     stats = jax.tree.map(lambda x: x.sum(axis=(0, 1)), played.stats)
     state = State(
         key=state.key,
@@ -369,6 +374,7 @@ def _tell(
         best=trees.where(improved, center, state.best),
         best_return=jnp.where(improved, center_return, state.best_return),
         streak=jnp.where(center_due, met, state.streak),
+        stale=jnp.where(center_due, stale, state.stale),
     )
     return state, report
 

@@ -128,7 +128,7 @@ def ended(config: Config, path: Path) -> Ended | None:
             if most is not None and amount >= most:
                 return [limit, generation]
         # The summary has more seconds than the checkpoint, and not the last returns.
-        decisive = {"time": "max_seconds", "target": "target"}
+        decisive = {"time": "max_seconds", "target": "target", "patience": "patience"}
         reached = str(summary.get("stopped_by"))
         option = decisive.get(reached)
         same = option is not None and now[option] == before.get(option)

@@ -255,7 +255,10 @@ def limit_reached(run: Run) -> str | None:
     for name, (amount, limit) in used.items():
         if limit is not None and amount >= limit:
             return name
-    return "target" if int(run.state.streak) >= engine.TARGET_STREAK else None
+    if int(run.state.streak) >= engine.TARGET_STREAK:
+        return "target"
+    patience = settings.patience
+    return "patience" if patience and int(run.state.stale) >= patience else None
 
 
 def call_limits(settings: Any, counters: Counters, generations: int) -> engine.Budget:
@@ -264,7 +267,12 @@ def call_limits(settings: Any, counters: Counters, generations: int) -> engine.B
     if settings.max_env_steps is not None:
         steps = min(steps, max(settings.max_env_steps - counters.env_steps, 0))
     target = np.inf if settings.target is None else settings.target
-    return engine.Budget(jnp.int32(generations), jnp.int32(steps), jnp.float32(target))
+    return engine.Budget(
+        generations=jnp.int32(generations),
+        env_steps=jnp.int32(steps),
+        target=jnp.float32(target),
+        patience=jnp.int32(min(settings.patience or _INT32_MAX, _INT32_MAX)),
+    )
 
 
 class _Pace:
