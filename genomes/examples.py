@@ -105,13 +105,14 @@ def _with_label(targets: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _sample(observations: Any, targets: Any, share: Array) -> Callable:
     def pick(key: Key) -> tuple[Array, Array]:
-        # The largest of weighted random numbers, one row for each pair and never the
-        # same row twice (Efraimidis and Spirakis, 2006).
+        # The largest of weighted random numbers, one row for each pair, and the same
+        # row twice only if there is no other (Efraimidis and Spirakis, 2006).
         noise = jax.random.gumbel(key, share.shape[1:])
         scores = jnp.where(share > 0, jnp.log(share) + noise, -jnp.inf)
 
         def one(taken: Array, scores: Array) -> tuple[Array, Array]:
-            index = jnp.argmax(jnp.where(taken & jnp.any(~taken), -jnp.inf, scores))
+            free = (scores > -jnp.inf) & ~taken
+            index = jnp.argmax(jnp.where(free | ~free.any(), scores, -jnp.inf))
             return taken.at[index].set(True), index
 
         taken = jnp.zeros(share.shape[1], bool)

@@ -190,6 +190,17 @@ def test_means_are_those_of_each_action():
     assert draw(jax.random.key(0))["states"].tolist() == [[2], [3]]
 
 
+def test_an_action_with_fewer_rows_than_pairs_repeats_them():
+    rows = Rows(np.array([[1.0], [2.0], [3.0]]), np.array([0, 0, 1]), np.ones(3))
+    labels = jnp.array([0, 1, 1])
+    draw = examples.drawer(
+        "sample", rows, Spec((1,), Discrete(2)), {"states": (3, 1)}, labels
+    )
+    for seed in range(4):
+        states = draw(jax.random.key(seed))["states"][:, 0].tolist()
+        assert states[0] in (1, 2) and states[1:] == [3, 3]
+
+
 @pytest.mark.parametrize(
     "rows, words",
     [
@@ -303,7 +314,16 @@ def test_a_checkpoint_of_brax(tmp_path):
 @pytest.mark.parametrize(
     "teacher, options, words",
     [
-        ("zoo:cartpole-d2", {"env": "Acrobot-v1"}, "the teacher is for observations"),
+        (
+            "zoo:cartpole-d2",
+            {"env": "Acrobot-v1"},
+            r"cartpole-d2.*: the teacher is for observations",
+        ),
+        (
+            "zoo:cartpole-d2",
+            {"encoding": "direct"},
+            "encoding direct: expected an enco",
+        ),
         (homing, {}, "--env is missing"),
         (homing, {"env": "CartPole-v1"}, r"returns an action of shape \(\)"),
         ("nothing.npz", {}, "no such file"),

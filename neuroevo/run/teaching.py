@@ -57,15 +57,23 @@ def read(path: Path, spec: Spec) -> Teacher:
     """
     if is_brax(path):
         return of_brax(path, spec)
-    resolved, file = loading.read_solution(path, [])
-    solution = loading.make_solution(resolved, file)
+    return of_solution(load(path, spec))
+
+
+def load(path: Path, spec: Spec) -> Solution:
+    """Return the teacher in a genome file or a run.
+
+    Raises:
+        UserError: if it cannot be read, or does not fit `spec`.
+    """
+    solution = loading.make_solution(*loading.read_solution(path, []))
     own = solution.parts.environment.spec
     if own != spec:
         raise UserError(
             f"{path}: the teacher is for {in_words(own)}, but the environment has "
             f"{in_words(spec)}"
         )
-    return of_solution(solution)
+    return solution
 
 
 def save(solution: Solution, path: Path, seed: int = 0) -> None:

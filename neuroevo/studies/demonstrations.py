@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuroevo import loading
 from neuroevo.config import resolve
 from neuroevo.config.command import TRAINING, Command
 from neuroevo.config.layers import Layer
@@ -58,21 +57,24 @@ def collect(
         settings = Machine(compilation_cache=cache)
         build.set_up_jax(dataclasses.replace(config, settings=settings))
         environment = build.build_environment(config.parts["env"])
-        lessons = lessons._replace(teacher=write_policy(lessons.teacher, Path(folder)))
-        teacher = read_teacher(lessons, environment.spec)
+        spec = environment.spec
+        policy = write_policy(lessons.teacher, Path(folder), spec)
+        teacher = read_teacher(lessons._replace(teacher=policy), spec)
         assert teacher
         return demonstrate(config, teacher, environment, episodes, seed)
 
 
-def write_policy(teacher: Path | None, folder: Path) -> Path | None:
+def write_policy(teacher: Path | None, folder: Path, spec: Spec) -> Path | None:
     """Return a file with the policy of a teacher, which is all that a run keeps of it.
 
     What decoding it or estimating its normalization costs is thus spent once.
+
+    Raises:
+        UserError: if the teacher cannot be read, or does not fit `spec`.
     """
     if teacher is None or teaching.is_brax(teacher):
         return teacher
-    solution = loading.make_solution(*loading.read_solution(teacher, []))
-    teaching.save(solution, folder / TEACHER)
+    teaching.save(teaching.load(teacher, spec), folder / TEACHER)
     return folder / TEACHER
 
 

@@ -104,12 +104,13 @@ def prepared(
         if lessons.labeled:
             yield Prepared(config, None, None)
             return
+        environment = build.build_environment(config.parts["env"])
+        labels = settings.teacher or lessons.teacher
         files = {
             "rows": settings.rows or lessons.rows,
-            "teacher": write_policy(settings.teacher or lessons.teacher, Path(folder)),
+            "teacher": write_policy(labels, Path(folder), environment.spec),
         }
         config = _with(config, **files)
-        environment = build.build_environment(config.parts["env"])
         lessons = lessons._replace(teacher=files["teacher"])
         teacher, lesson = read_teacher(lessons, environment.spec), None
         if files["rows"] is None and teacher:
@@ -209,6 +210,11 @@ def configure(
         return resolve.resolve(between, arguments, command=command, custom=custom)
 
     found = resolved()
+    if not hasattr(found.parts["encoding"], "init_from"):
+        raise UserError(
+            f"encoding {found.names['encoding']}: expected an encoding with pairs, such "
+            "as dataset, for gradients to go through the training on them"
+        )
     build.set_up_jax(found)
     environment = build.build_environment(found.parts["env"])
     schedule: dict[str, Any] = {
