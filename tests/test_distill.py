@@ -322,7 +322,7 @@ def test_a_checkpoint_of_brax(tmp_path):
         (
             "zoo:cartpole-d2",
             {"encoding": "direct"},
-            "encoding direct: expected an enco",
+            "encoding direct: expected one with pairs",
         ),
         (homing, {}, "--env is missing"),
         (homing, {"env": "CartPole-v1"}, r"returns an action of shape \(\)"),

@@ -212,8 +212,8 @@ def configure(
     found = resolved()
     if not hasattr(found.parts["encoding"], "init_from"):
         raise UserError(
-            f"encoding {found.names['encoding']}: expected an encoding with pairs, such "
-            "as dataset, for gradients to go through the training on them"
+            f"encoding {found.names['encoding']}: expected one with pairs, such as "
+            "dataset, for gradients to go through the training on them"
         )
     build.set_up_jax(found)
     environment = build.build_environment(found.parts["env"])
