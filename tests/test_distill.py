@@ -1,7 +1,5 @@
 """Distillation: rows, teachers, gradients through the training, and relabeling."""
 
-import shutil
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -345,7 +343,7 @@ def test_gradients_need_rows():
         neuroevo.evolve(env=walk(), encoding={"name": "dataset", "init_from": "sample"})
 
 
-def test_evolution_starts_from_rows_and_takes_steps_to_scale(whole, tmp_path):
+def test_evolution_starts_from_rows_and_takes_steps_to_scale(whole):
     from neuroevo.studies.distill import refinement
 
     start, config = refinement(whole, generations=3)
@@ -356,10 +354,10 @@ def test_evolution_starts_from_rows_and_takes_steps_to_scale(whole, tmp_path):
             )
         )
     )
-    assert config.parts["strategy"].std == pytest.approx(0.1 * scale, rel=1e-2)
+    assert config.parts["strategy"].std == pytest.approx(0.03 * scale, rel=1e-2)
     assert config.names["normalization"] == "constant"
     assert config.settings.generations == 3
-    shutil.rmtree(tmp_path)
+    assert config.settings.final_policies == whole.config.settings.final_policies
 
 
 def test_rows_without_an_environment_are_labeled_data(tmp_path):

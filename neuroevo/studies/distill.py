@@ -152,6 +152,16 @@ def save(run: Run, path: Path, source: str, lesson: Lesson | None) -> None:
     genome_file.save(path, run.best.arrays(), meta)
 
 
+_KEPT = ("devices", "seed", "log", "target", "final_policies", "final_episodes")
+# What is left to improve are the few networks that fail, so that candidates can only be
+# told apart by many networks, an episode each.
+_REFINEMENT: Mapping[str, Any] = {
+    "population": 16,
+    "policies": 8,
+    "episodes": 1,
+    "center_policies": 16,
+}
+_STEP = 0.3  # relative to other searches: gradients have come close
 _MOST_GENES = 1000  # for which a full covariance is cheap
 
 
@@ -167,16 +177,11 @@ def refinement(run: Run, generations: int) -> tuple[GenomeFile, Config]:
     start = loading.read_source(run)
     genes = sum(leaf.size for leaf in jax.tree.leaves(run.genome))
     before = run.config.settings
-    kept = {"devices": before.devices, "seed": before.seed, "log": list(before.log)}
-    options: dict[str, Any] = kept | {
-        "generations": generations,
-        "target": before.target,
-        "population": 32,
-        "policies": 2,
-        "episodes": 2,
-    }
+    kept = {name: getattr(before, name) for name in _KEPT}
+    options: dict[str, Any] = kept | _REFINEMENT | {"generations": generations}
     if genes <= _MOST_GENES:
-        options["strategy"] = {"name": "CMA_ES", "std": loading.step_size(start)}
+        std = _STEP * loading.step_size(start)
+        options["strategy"] = {"name": "CMA_ES", "std": std}
     layers = [*loading.start_layers(start), Layer("refine", options)]
     made = loading.made_parts(start, layers)
     return start, resolve.resolve(layers, custom=made)

@@ -1,0 +1,171 @@
+"""Train a teacher for a MinAtar game with PPO, and distill it into a few pairs.
+
+    python examples/teacher_minatar.py Breakout-MinAtar 10000000 16
+    python examples/teacher_minatar.py ENV STEPS PAIRS
+
+The teacher is a function of an observation and a key: anything that acts can be one.
+"""
+
+import sys
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+import neuroevo
+from neuroevo.environments.gymnax import suite
+
+ENVIRONMENTS, STEPS = 64, 128  # between two updates
+EPOCHS, MINIBATCHES = 4, 8
+DISCOUNT, TRACE, CLIP, ENTROPY, RATE = 0.99, 0.95, 0.2, 0.01, 1e-3
+
+
+class ActorCritic(nn.Module):
+    """Logits of the actions, and the value of an observation."""
+
+    actions: int
+
+    @nn.compact
+    def __call__(self, observation):
+        """Return both for observations (…, height, width, channels)."""
+
+        def mlp(x, outputs):
+            for _ in range(2):
+                x = nn.tanh(nn.Dense(64)(x))
+            return nn.Dense(outputs, kernel_init=nn.initializers.orthogonal(0.01))(x)
+
+        x = observation.reshape(*observation.shape[:-3], -1)
+        return mlp(x, self.actions), mlp(x, 1)[..., 0]
+
+
+class Step(NamedTuple):
+    """A step of each environment."""
+
+    observation: jax.Array
+    action: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+    reward: jax.Array
+    done: jax.Array
+
+
+def teach(environment, steps, seed=0):
+    """Return a policy that PPO has trained (Schulman et al., 2017, arXiv 1707.06347).
+
+    Args:
+        environment: a `neuroevo.Environment` with images as observations.
+        steps: environment steps.
+        seed: seed of all randomness.
+
+    Returns:
+        A function of (observation, key) that returns an action; the sum of rewards in
+        each episode that ended, on average, for each update.
+    """
+    network = ActorCritic(environment.spec.action.n)
+    updates = max(1, steps // (ENVIRONMENTS * STEPS))
+    rate = optax.linear_schedule(RATE, 0.0, updates * EPOCHS * MINIBATCHES)
+    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
+
+    def act(params, carry, key):
+        """Take a step in every environment; those at their end begin again."""
+        state, seen, count = carry
+        first, second, third = jax.random.split(key, 3)
+        logits, value = network.apply(params, seen)
+        action = jax.random.categorical(first, logits)
+        log_prob = _of(jax.nn.log_softmax(logits), action)
+        keys = jax.random.split(second, ENVIRONMENTS)
+        state, after, reward, done = jax.vmap(environment.step)(keys, state, action)
+        done |= count + 1 >= environment.max_steps
+        fresh = jax.vmap(environment.reset)(jax.random.split(third, ENVIRONMENTS))
+
+        def restarted(new, old):
+            return jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+        state, after = jax.tree.map(restarted, fresh, (state, after))
+        step = Step(seen, action, log_prob, value, reward, done)
+        return (state, after, jnp.where(done, 0, count + 1)), step
+
+    def loss(params, step, advantage, target):
+        logits, value = network.apply(params, step.observation)
+        log_probs = jax.nn.log_softmax(logits)
+        ratio = jnp.exp(_of(log_probs, step.action) - step.log_prob)
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        clipped = jnp.clip(ratio, 1 - CLIP, 1 + CLIP)
+        gain = jnp.minimum(ratio * advantage, clipped * advantage).mean()
+        entropy = -(jnp.exp(log_probs) * log_probs).sum(-1).mean()
+        return 0.5 * jnp.square(value - target).mean() - gain - ENTROPY * entropy
+
+    def minibatch(carry, batch):
+        params, moments = carry
+        updates, moments = optimizer.update(jax.grad(loss)(params, *batch), moments)
+        return (optax.apply_updates(params, updates), moments), None
+
+    def update(carry, key):
+        params, moments, playing = carry
+        acting, shuffling = jax.random.split(key)
+        keys = jax.random.split(acting, STEPS)
+        playing, taken = jax.lax.scan(lambda c, k: act(params, c, k), playing, keys)
+        last = network.apply(params, playing[1])[1]
+        advantage = _advantages(taken, last)
+        data = taken, advantage, advantage + taken.value
+        data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)
+
+        def epoch(carry, key):
+            order = jax.random.permutation(key, ENVIRONMENTS * STEPS)
+            parts = order.reshape(MINIBATCHES, -1)
+            batches = jax.tree.map(lambda x: x[parts], data)
+            return jax.lax.scan(minibatch, carry, batches)
+
+        each = jax.random.split(shuffling, EPOCHS)
+        (params, moments), _ = jax.lax.scan(epoch, (params, moments), each)
+        ended = taken.reward.sum() / jnp.maximum(taken.done.sum(), 1)
+        return (params, moments, playing), ended
+
+    @jax.jit
+    def train(key):
+        first, second, third = jax.random.split(key, 3)
+        state, seen = jax.vmap(environment.reset)(jax.random.split(first, ENVIRONMENTS))
+        params = network.init(second, seen)
+        playing = state, seen, jnp.zeros(ENVIRONMENTS, int)
+        carry = params, optimizer.init(params), playing
+        (params, *_), rewards = jax.lax.scan(
+            update, carry, jax.random.split(third, updates)
+        )
+        return params, rewards
+
+    params, rewards = train(jax.random.key(seed))
+    return lambda seen, key: jnp.argmax(network.apply(params, seen)[0]), rewards
+
+
+def _of(log_probs, action):
+    return jnp.take_along_axis(log_probs, action[..., None], axis=-1)[..., 0]
+
+
+def _advantages(taken, last):
+    """Return generalized advantages (Schulman et al., 2015, arXiv 1506.02438)."""
+
+    def back(carry, step):
+        after, advantage = carry
+        going = DISCOUNT * (1 - step.done)
+        error = step.reward + going * after - step.value
+        advantage = error + going * TRACE * advantage
+        return (step.value, advantage), advantage
+
+    begin = last, jnp.zeros_like(last)
+    return jax.lax.scan(back, begin, taken, reverse=True)[1]
+
+
+def main(env="Breakout-MinAtar", steps=10_000_000, pairs=16, distillation=None):
+    """Return the run that distills a teacher."""
+    environment = suite.config(env)().build()
+    teacher, rewards = teach(environment, int(steps))
+    print(f"PPO: {rewards[-10:].mean():.1f} rewards in an episode")
+    options = {"encoding": {"name": "dataset", "size": int(pairs)}}
+    return neuroevo.distill(teacher, env=env, **options | (distillation or {}))
+
+
+if __name__ == "__main__":
+    run = main(*sys.argv[1:])
+    print(run.summary["best_return_mean"])
