@@ -100,8 +100,8 @@ class Solution:
             >>> run.decode(seed=3)["output"]["kernel"].shape
             (4, 2)
         """
-        start = self.parts.encoding.start(keys.policy(drawn(seed)))
-        return jax.jit(self.parts.encoding.decode)(self.genome, start)
+        start, decode = self._programs
+        return decode(self.genome, start(keys.policy(drawn(seed))))
 
     @switches.pinned()
     def record(
@@ -141,6 +141,12 @@ class Solution:
             record(self._act, self._decode_finite(s), state, keys.recording(s))
             for s in range(first, first + policies)
         ]
+
+    @functools.cached_property
+    def _programs(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """How decoding starts, and how it goes on; always the same, see `_act`."""
+        encoding = self.parts.encoding
+        return jax.jit(encoding.start), jax.jit(encoding.decode)
 
     @functools.cached_property
     def _act(self) -> ActWith:

@@ -35,6 +35,7 @@ class Relabeling:
         self._options, self._parts, self._teacher = options, parts, teacher
         self._key = keys.relabeling(seed)
         self._act = act_with(parts.policy)  # always the same one: it compiles once
+        self._start = jax.jit(parts.encoding.start)
         self._decode = jax.jit(parts.encoding.decode)
 
     def due(self, generation: int) -> bool:
@@ -50,9 +51,7 @@ class Relabeling:
         drawn = jax.vmap(keys.of_policy)(keys.policy_keys(key, count))
         assert parts.strategy and parts.task.collect
         genome = parts.strategy.center(state)
-        students = [
-            self._decode(genome, parts.encoding.start(start)) for start in drawn.start
-        ]
+        students = [self._decode(genome, self._start(key)) for key in drawn.start]
         params = jax.tree.map(lambda *each: np.stack(each), *students)
         episodes = jax.vmap(keys.episode_keys, (0, None))(drawn.episodes, 1)
         found = parts.task.collect(self._act, params, task, episodes)
