@@ -1,6 +1,7 @@
 """What small sets of images are worth without a search: the baselines of distillation.
 
     python benchmarks/supervised_baselines.py digits
+    python benchmarks/supervised_baselines.py fashion-d10
     python benchmarks/supervised_baselines.py fashion-mnist --sets 3 --networks 3
 
 Fresh networks are trained on random real images of each class, on class means, and on
@@ -44,6 +45,7 @@ DECODERS = {
         )
     ],
     "fashion-mnist": read_preset("hades-fashion"),
+    "fashion-d10": read_preset("fashion-d10"),
 }
 
 
@@ -119,16 +121,16 @@ def show(name: str, accuracy: np.ndarray) -> None:
 @pinned()
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", choices=DECODERS)
+    parser.add_argument("decoder", choices=DECODERS)
     parser.add_argument("--per-class", type=int, default=1, help="images of a class")
     parser.add_argument("--sets", type=int, default=8, help="random sets")
     parser.add_argument("--networks", type=int, default=8, help="networks for each")
     parser.add_argument("--epochs", type=int, default=20, help="0: not everything")
     asked = parser.parse_args(argv)
-    layers = DECODERS[asked.data]
+    layers = DECODERS[asked.decoder]
     classes = 10
-    size = {"encoding.size": classes * asked.per_class}
-    run = Run(resolve.resolve([*layers, Layer("size", size)]))
+    pairs = {"encoding": {"size": classes * asked.per_class, "labels": "fixed"}}
+    run = Run(resolve.resolve([*layers, Layer("baselines", pairs)]))
     images = of_each_class(run.parts.environment.train, classes)
     draw = functools.partial(random_images, images, asked.per_class)
     sets = [class_means(images, asked.per_class), *map(draw, range(asked.sets))]
