@@ -30,6 +30,7 @@ CountOrZero = Annotated[int, at.Interval(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, at.Interval(ge=1, le=2**63 - 1)]
 Seed = Annotated[int, at.Interval(ge=0, le=2**32 - 1)]
 Positive = Annotated[float, at.Gt(0)]
+Share = Annotated[float, at.Interval(gt=0, le=1)]
 
 _MOST = 2**31 - 1
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from typing_extensions import Doc
 
 from neuroevo import registry
-from neuroevo.config.ranges import Count, CountOrZero, Limit, Positive, Seed
+from neuroevo.config.ranges import Count, CountOrZero, Limit, Positive, Seed, Share
 
 PARTS = {
     "env": registry.envs,
@@ -72,6 +72,9 @@ class Search:
     """Number of fresh policies decoded from each candidate."""
     episodes: Count = 4
     """Number of episodes of each policy."""
+    worst: Share = 1.0
+    """Share of a candidate's policies, the worst ones, whose mean return is its
+    fitness; 1: all."""
     seed: Seed = 0
     """Seed of all randomness in the run."""
     rows: Path | None = None

@@ -5,6 +5,7 @@ It knows no environment, no encoding and no device. Everything here is a pure fu
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ class Plan(NamedTuple):
     episodes: int  # episodes of each policy
     center_every: int  # generations between evaluations of the strategy's center
     center_policies: int  # policies decoded from the center for such an evaluation
+    worst: float = 1  # share of the policies, the worst ones, that the fitness is of
 
 
 class Answer(NamedTuple):
@@ -350,7 +352,7 @@ def _tell(
     """Return the state after the outcomes, and a report of the generation."""
     strategy, task = search.strategy, search.evaluator.task
     played, played_by_center = outcomes
-    fitness = played.returns.reshape(search.plan.population, -1).mean(axis=1)
+    fitness = _fitness(search.plan, played.returns)
     center_return = jnp.where(center_due, played_by_center.returns.mean(), jnp.nan)
     told = strategy.tell(key, candidates.population, fitness, asked)
     report = Report(
@@ -377,6 +379,22 @@ def _tell(
         stale=jnp.where(center_due, stale, state.stale),
     )
     return state, report
+
+
+def _fitness(plan: Plan, returns: Array) -> Array:
+    """Return the fitness (N,) of candidates, given the returns of their policies.
+
+    If it is the mean over the worst policies, a candidate whose training fails now and
+    then ranks below one that always does well (conditional value at risk, Rockafellar
+    and Uryasev, 2000).
+    """
+    count = math.ceil(plan.worst * plan.policies)
+    fitness = returns.reshape(plan.population, -1).mean(axis=1)
+    if count == plan.policies:
+        return fitness
+    policies = returns.reshape(plan.population, plan.policies, -1).mean(axis=2)
+    worst = jnp.sort(policies, axis=1)[:, :count].mean(axis=1)
+    return jnp.where(jnp.isnan(fitness), jnp.nan, worst)  # sorting puts NaN last
 
 
 def _fitness_fields(fitness: Array) -> dict[str, Any]:

@@ -159,6 +159,7 @@ _REFINEMENT: Mapping[str, Any] = {
     "population": 16,
     "policies": 8,
     "episodes": 1,
+    "worst": 0.5,
     "center_policies": 16,
 }
 _STEP = 0.3  # relative to other searches: gradients have come close
