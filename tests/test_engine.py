@@ -165,6 +165,17 @@ def test_generation_agrees_with_plain_loops():
     assert log.steps[0] == steps
 
 
+@pytest.mark.parametrize("share, count", [(1, 4), (0.5, 2), (0.3, 2), (0.01, 1)])
+def test_fitness_of_the_worst_policies(share, count):
+    plan = engine.Plan(3, 4, 2, 1, 1, share)
+    returns = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+    worst = np.sort(returns.mean(axis=2), axis=1)[:, :count].mean(axis=1)
+    found = engine.fitness_of(plan, jnp.asarray(returns))
+    np.testing.assert_allclose(found, worst, rtol=1e-5)
+    returns[1, 2, 0] = np.nan  # a candidate that fails once has failed
+    assert np.isnan(engine.fitness_of(plan, returns)).tolist() == [False, True, False]
+
+
 def test_candidates_share_their_randomness():
     """Equal candidates have equal fitness: common random numbers."""
     log = advance(make_run(strategy={"name": "SNES", "std": 1e-30}), 2)

@@ -33,6 +33,7 @@ from neuroevo.types import (
 
 LOG_SIZE = 1024  # generations that one call of `advance` can report
 TARGET_STREAK = 2  # evaluations in a row that must meet the target
+FOREVER = 2**31 - 1
 
 
 class Plan(NamedTuple):
@@ -72,7 +73,7 @@ class Budget(NamedTuple):
     generations: Array  # int32: generations of this call, at most `LOG_SIZE`
     env_steps: Array  # int32: environment steps, after which no generation begins
     target: Array  # float32: held-out return of the center, to be met twice in a row
-    patience: Array  # int32: center evaluations in a row without a better one
+    patience: Any = np.int32(FOREVER)  # center evaluations in a row without a new best
 
 
 class Report(NamedTuple):
@@ -352,7 +353,7 @@ def _tell(
     """Return the state after the outcomes, and a report of the generation."""
     strategy, task = search.strategy, search.evaluator.task
     played, played_by_center = outcomes
-    fitness = _fitness(search.plan, played.returns)
+    fitness = fitness_of(search.plan, played.returns)
     center_return = jnp.where(center_due, played_by_center.returns.mean(), jnp.nan)
     told = strategy.tell(key, candidates.population, fitness, asked)
     report = Report(
@@ -381,7 +382,7 @@ def _tell(
     return state, report
 
 
-def _fitness(plan: Plan, returns: Array) -> Array:
+def fitness_of(plan: Plan, returns: Array) -> Array:
     """Return the fitness (N,) of candidates, given the returns of their policies.
 
     If it is the mean over the worst policies, a candidate whose training fails now and

@@ -271,7 +271,7 @@ def call_limits(settings: Any, counters: Counters, generations: int) -> engine.B
         generations=jnp.int32(generations),
         env_steps=jnp.int32(steps),
         target=jnp.float32(target),
-        patience=jnp.int32(min(settings.patience or _INT32_MAX, _INT32_MAX)),
+        patience=jnp.int32(settings.patience or engine.FOREVER),
     )
 
 

@@ -179,7 +179,7 @@ def refinement(run: Run, generations: int) -> tuple[GenomeFile, Config]:
     genes = sum(leaf.size for leaf in jax.tree.leaves(run.genome))
     before = run.config.settings
     kept = {name: getattr(before, name) for name in _KEPT}
-    options: dict[str, Any] = kept | _REFINEMENT | {"generations": generations}
+    options = {**kept, **_REFINEMENT, "generations": generations}
     if genes <= _MOST_GENES:
         std = _STEP * loading.step_size(start)
         options["strategy"] = {"name": "CMA_ES", "std": std}
