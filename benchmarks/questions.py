@@ -33,8 +33,10 @@ from neuroevo.core import keys
 from neuroevo.core.evaluation import act_with
 from neuroevo.environments.brax import suite
 from neuroevo.returns import summarize
+from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
 from neuroevo.run.switches import pinned
+from neuroevo.studies.distill import refinement
 
 TEACHER, ENV, BACKEND = "zoo:hopper-d4", "hopper", "positional"
 POLICIES, EPISODES = 24, 4  # that measure a result
@@ -49,13 +51,7 @@ SEARCH = {
     "policies": 2,
     "episodes": 1,
 } | FINAL
-REFINEMENT = {
-    "strategy": {"name": "CMA_ES", "std": 0.05},
-    "population": 16,
-    "policies": 8,
-    "episodes": 1,
-    "generations": 20,
-}
+GENERATIONS = 25  # of evolution after gradients
 CARTPOLE = {"env": "CartPole-v1", "encoding": {"name": "dataset", "size": 2}}
 NETWORKS, UPDATES, DISCOUNT = 16, 5, 0.99  # of the policy gradient
 
@@ -113,7 +109,8 @@ def discovery(asked: argparse.Namespace, folder: Path) -> None:
             )
             steps = taught + run.counters.env_steps
             yield "gradients", seed, millions(steps), *held_out(run)
-            refined = neuroevo.evolve(start=run, seed=seed, **REFINEMENT, **FINAL)
+            start, config = refinement(run, GENERATIONS)
+            refined = launch(config, None, start=start)
             steps += refined.counters.env_steps
             row = "gradients, then evolution", seed, millions(steps)
             yield *row, *held_out(refined)
