@@ -58,7 +58,8 @@ def truncate(step):
 def flip(step):
     file = largest(step / "state")
     content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
+    for at in range(0, len(content), 64):  # some bytes mean nothing
+        content[at] ^= 1
     file.write_bytes(content)
 
 
