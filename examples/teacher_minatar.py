@@ -1,6 +1,6 @@
 """Train a teacher for a MinAtar game with PPO, and distill it into a few pairs.
 
-    python examples/teacher_minatar.py Breakout-MinAtar 10000000 16
+    python examples/teacher_minatar.py Breakout-MinAtar 3000000 16
     python examples/teacher_minatar.py ENV STEPS PAIRS
 
 The teacher is a function of an observation and a key: anything that acts can be one.
@@ -19,7 +19,7 @@ from neuroevo.environments.gymnax import suite
 
 ENVIRONMENTS, STEPS = 64, 128  # between two updates
 EPOCHS, MINIBATCHES = 4, 8
-DISCOUNT, TRACE, CLIP, ENTROPY, RATE = 0.99, 0.95, 0.2, 0.01, 1e-3
+DISCOUNT, TRACE, CLIP, ENTROPY, RATE = 0.99, 0.95, 0.2, 0.01, 5e-3
 
 
 class ActorCritic(nn.Module):
@@ -33,7 +33,7 @@ class ActorCritic(nn.Module):
 
         def mlp(x, outputs):
             for _ in range(2):
-                x = nn.tanh(nn.Dense(64)(x))
+                x = nn.relu(nn.Dense(64)(x))
             return nn.Dense(outputs, kernel_init=nn.initializers.orthogonal(0.01))(x)
 
         x = observation.reshape(*observation.shape[:-3], -1)
@@ -157,7 +157,7 @@ def _advantages(taken, last):
     return jax.lax.scan(back, begin, taken, reverse=True)[1]
 
 
-def main(env="Breakout-MinAtar", steps=10_000_000, pairs=16, distillation=None):
+def main(env="Breakout-MinAtar", steps=3_000_000, pairs=16, distillation=None):
     """Return the run that distills a teacher."""
     environment = suite.config(env)().build()
     teacher, rewards = teach(environment, int(steps))
