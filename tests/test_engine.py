@@ -167,6 +167,7 @@ def test_generation_agrees_with_plain_loops():
 
 @pytest.mark.parametrize("share, count", [(1, 4), (0.5, 2), (0.3, 2), (0.01, 1)])
 def test_fitness_of_the_worst_policies(share, count):
+    assert engine.fitness_of(engine.Plan(1, 30, 1, 1, 1, 0.1), jnp.arange(30.0)) == 1
     plan = engine.Plan(3, 4, 2, 1, 1, share)
     returns = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
     worst = np.sort(returns.mean(axis=2), axis=1)[:, :count].mean(axis=1)

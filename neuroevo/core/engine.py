@@ -389,7 +389,7 @@ def fitness_of(plan: Plan, returns: Array) -> Array:
     then ranks below one that always does well (conditional value at risk, Rockafellar
     and Uryasev, 2000).
     """
-    count = math.ceil(plan.worst * plan.policies)
+    count = math.ceil(plan.worst * plan.policies - 1e-6)  # 0.1 * 30 exceeds 3
     fitness = returns.reshape(plan.population, -1).mean(axis=1)
     if count == plan.policies:
         return fitness
