@@ -13,7 +13,6 @@ results are in docs/questions.md.
 
 import argparse
 import copy
-import dataclasses
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -337,7 +336,7 @@ def with_noise(
         seen = seen + on_observations * jax.random.normal(second, seen.shape)
         return state, seen, reward, done
 
-    return dataclasses.replace(environment, step=step)
+    return environment._replace(step=step)
 
 
 def visited(solution: Any, policies: int, episodes: int, seed: int) -> np.ndarray:
