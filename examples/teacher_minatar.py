@@ -4,6 +4,8 @@
     python examples/teacher_minatar.py ENV STEPS PAIRS
 
 The teacher is a function of an observation and a key: anything that acts can be one.
+PPO reaches about 57 in Breakout within two minutes on two CPU cores. What is distilled
+into 16 pairs with the defaults does not play well yet (1.2).
 """
 
 import sys

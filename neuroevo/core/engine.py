@@ -33,7 +33,7 @@ from neuroevo.types import (
 
 LOG_SIZE = 1024  # generations that one call of `advance` can report
 TARGET_STREAK = 2  # evaluations in a row that must meet the target
-FOREVER = 2**31 - 1
+FOREVER = np.iinfo(np.int32).max  # of a limit that does not apply
 
 
 class Plan(NamedTuple):

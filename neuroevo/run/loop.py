@@ -20,7 +20,6 @@ from neuroevo.run.run import Counters, Run
 from neuroevo.store.directory import RunDirectory
 
 INTERRUPTED = "interrupted"
-_INT32_MAX = np.iinfo(np.int32).max
 _SLOW = 4  # seconds of a generation that is better run in several calls
 
 
@@ -263,7 +262,7 @@ def limit_reached(run: Run) -> str | None:
 
 def call_limits(settings: Any, counters: Counters, generations: int) -> engine.Budget:
     """Return the limits of one compiled call of this many generations."""
-    steps = _INT32_MAX
+    steps = engine.FOREVER
     if settings.max_env_steps is not None:
         steps = min(steps, max(settings.max_env_steps - counters.env_steps, 0))
     target = np.inf if settings.target is None else settings.target
