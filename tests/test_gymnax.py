@@ -314,14 +314,58 @@ def without(name):
         (Mine(action_space=spaces.Tuple([])), "its action space is a Tuple; expected"),
         (Mine(action_space=spaces.Box(-np.inf, 1.0, (1,))), "low bound of action 0 is"),
         (
-            type("Seeing", (Mine,), {"reset_env": lambda *_: ({"a": 1.0}, 0)})(),
-            "environment Seeing: its observation is a dict; expected one array",
+            type("Seeing", (Mine,), {"reset_env": lambda *_: ({"a": "x"}, 0)})(),
+            "environment Seeing: its observation has a str at a; expected arrays of",
         ),
     ],
 )
 def test_one_that_policies_cannot_act_in(env, expected):
     with pytest.raises(UserError, match=expected):
         gymnax.wrap(env, env.default_params)
+
+
+class Seeing(Mine):
+    """It shows an integer, a direction and a flag, each by itself."""
+
+    def _see(self, state):
+        return {"at": (jnp.uint8(3), state.time % 4), "lit": state.x > 0}
+
+    def reset_env(self, key, params):
+        _, state = super().reset_env(key, params)
+        return self._see(state), state
+
+    def step_env(self, key, state, action, params):
+        _, state, *rest = super().step_env(key, state, action, params)
+        return self._see(state), state, *rest
+
+    def observation_space(self, params):
+        at = spaces.Tuple([spaces.Box(0, 9, (), jnp.uint8), spaces.Discrete(4)])
+        return spaces.Dict({"lit": spaces.Box(0, 1, (), jnp.bool_), "at": at})
+
+
+def test_dicts_and_tuples_become_one_array_with_names(register):
+    register("Seeing-v0", Seeing)
+    options = registry.envs.get("Seeing-v0")()
+    environment = options.build()
+    assert environment.spec.observation == (6,)
+    state, observation = environment.reset(KEYS[0])
+    assert observation.dtype == jnp.float32
+    assert observation.tolist() == [3, 1, 0, 0, 0, 1]
+    _, observation, _, _ = environment.step(KEYS[0], state, jnp.ones(1))
+    assert observation.tolist() == [3, 0, 1, 0, 0, 0]
+    names = ("at.0", "at.1=0", "at.1=1", "at.1=2", "at.1=3", "lit")
+    assert options.features == names
+    assert registry.envs.get("CartPole-v1")().features == tables.FEATURES["CartPole-v1"]
+
+
+def test_an_observation_that_is_not_as_declared():
+    class Lying(Seeing):
+        def observation_space(self, params):
+            return spaces.Dict({"lit": spaces.Box(0, 1, ())})
+
+    expected = "environment Lying: its observation has at.0, at.1, lit; its declared "
+    with pytest.raises(UserError, match=f"{expected}space has lit"):
+        gymnax.wrap(Lying(), MineParams())
 
 
 def test_what_only_pictures_need_is_imported_on_first_use(monkeypatch):

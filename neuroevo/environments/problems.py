@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 from neuroevo.errors import UserError, in_one_line
 
@@ -19,12 +18,3 @@ def making(name: str) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {in_one_line(error)}"
         raise UserError(f"environment {name} could not be made: {reason}") from error
-
-
-def check_is_array(name: str, observation: Any) -> None:
-    """Raise a `UserError` unless the observation of environment `name` is an array."""
-    if not hasattr(observation, "shape"):
-        raise UserError(
-            f"environment {name}: its observation is a {type(observation).__name__}; "
-            "expected one array"
-        )

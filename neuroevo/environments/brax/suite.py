@@ -18,9 +18,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from neuroevo.environments import observations
 from neuroevo.environments.brax import bodies, registered, tables
 from neuroevo.environments.options import Option, make_options, option_of
-from neuroevo.environments.problems import check_is_array, making
+from neuroevo.environments.problems import making
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
 from neuroevo.traits import Bodies
@@ -95,11 +96,12 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
     # Physics takes seconds to trace, more under every `vmap`. Inlined, it makes the
     # same programs, but is traced once for all of them.
     once = functools.partial(jax.jit, inline=True)
+    observe = functools.partial(observations.flatten, name=type(env).__name__)
 
     @once
     def reset(key):
         state = env.reset(key)
-        return state, state.obs
+        return state, observe(state.obs)
 
     @once
     def step(key, state, action):
@@ -109,12 +111,11 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
             state = env.step(state, action)
             total += jnp.where(done, 0, state.reward)
             done |= state.done > 0
-        return state, state.obs, total, done
+        return state, observe(state.obs), total, done
 
     with _quiet():
         # `env.observation_size` would run a reset, op by op, for up to 25 s.
         _, observation = jax.eval_shape(reset, jax.random.key(0))
-    check_is_array(type(env).__name__, observation)
     return Environment(
         spec=Spec(observation.shape, Box((env.action_size,))),
         reset=reset,

@@ -16,10 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from neuroevo.environments import observations
 from neuroevo.environments.actions import scale_to
 from neuroevo.environments.gymnax import tables
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
-from neuroevo.environments.problems import check_is_array, making
+from neuroevo.environments.problems import making
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Action, Environment
@@ -50,7 +51,7 @@ def config(name: str) -> type:
         "__doc__": tables.ABOUT.get(name, f"{name}, registered with gymnax."),
         "__module__": __name__,
         "build": functools.partialmethod(_build, name, frozenset(arguments)),
-        "features": tables.FEATURES.get(name),
+        "features": property(functools.partial(_name_features, name=name)),
         "actions": property(functools.partial(_name_actions, name=name)),
     }
     return make_options(name, {**arguments, **params}, namespace)
@@ -74,8 +75,9 @@ def adapt(value: Any) -> types.SimpleNamespace | None:
 def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
     """Return a gymnax environment as an `Environment`.
 
-    Observations become float32; discrete ones become one-hot. Box actions are scaled
-    from ``[-1, 1]`` to the bounds of the action space; see `scale_to`.
+    Observations become one float32 array, in which discrete ones are one-hot; see
+    `observations.flatten`. Box actions are scaled from ``[-1, 1]`` to the bounds of the
+    action space; see `scale_to`.
 
     Args:
         env: an environment with gymnax's ``reset_env`` and ``step_env``; the fourth
@@ -102,7 +104,9 @@ def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
             )
     if max_steps is None:
         max_steps = _limit_of(name, params)
-    observe = _observer(name, env.observation_space(params))
+    observe = functools.partial(
+        observations.flatten, counts=_counts(env.observation_space(params)), name=name
+    )
     action_spec, scale = _actions(name, env.action_space(params))
 
     def reset(key):
@@ -131,17 +135,15 @@ def _limit_of(name: str, params: Any) -> int:
     return int(limit)
 
 
-def _observer(name: str, space: Any):
+def _counts(space: Any) -> Any:
+    """Return how many values discrete observations have, for `observations.flatten`."""
     from gymnax.environments import spaces
 
-    if isinstance(space, spaces.Discrete):
-        return lambda observation: jax.nn.one_hot(observation, space.n)
-
-    def observe(observation):
-        check_is_array(name, observation)
-        return jnp.asarray(observation, jnp.float32)
-
-    return observe
+    if isinstance(space, spaces.Dict):
+        return {key: _counts(each) for key, each in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(map(_counts, space.spaces))
+    return int(space.n) if isinstance(space, spaces.Discrete) else 0
 
 
 def _actions(name: str, space: Any):
@@ -225,9 +227,12 @@ def _on_first_use(*names: str) -> Iterator[None]:
 
 def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
     """Make the environment `name` with `options`, a `config` dataclass."""
+    return wrap(*_make_with(options, name, arguments), vars(options).get(_LIMIT))
+
+
+def _make_with(options: Any, name: str, arguments: frozenset[str]) -> tuple[Any, Any]:
     given = {k: v for k, v in vars(options).items() if v is not None}
     env, params = _make(name, {k: given.pop(k) for k in arguments & given.keys()})
-    limit = given.get(_LIMIT)
     # A parameter keeps its type: BernoulliBandit's time limit is a float, for one.
     changes = {
         key: type(getattr(params, key))(value)
@@ -240,7 +245,16 @@ def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
     changes = {key: derive(params) for key, derive in derived.items()}
     if changes:
         params = dataclasses.replace(params, **changes)
-    return wrap(env, params, limit)
+    return env, params
+
+
+def _name_features(options: Any, name: str) -> tuple[str, ...] | None:
+    """Return the names of what is observed, or None if unknown."""
+    if name in tables.PARAMS:
+        return tables.FEATURES.get(name)
+    env, params = _make_with(options, name, frozenset())
+    observation, _ = jax.eval_shape(env.reset_env, jax.random.key(0), params)
+    return observations.names(observation, _counts(env.observation_space(params)))
 
 
 def _name_actions(options: Any, name: str) -> tuple[str, ...] | None:
