@@ -65,9 +65,10 @@ def type_in_words(value: object) -> str:
 
 
 def with_fields(kind: type) -> str:
-    """Return a public NamedTuple with its fields: ``neuroevo.Box (shape)``."""
+    """Return a public NamedTuple with the fields it needs: ``neuroevo.Box (shape)``."""
     fields: Sequence[str] = kind._fields  # type: ignore[attr-defined]
-    return f"neuroevo.{kind.__name__} ({', '.join(fields)})"
+    needed = [name for name in fields if name not in kind._field_defaults]  # type: ignore[attr-defined]
+    return f"neuroevo.{kind.__name__} ({', '.join(needed)})"
 
 
 class ProcessError(Exception):

@@ -14,8 +14,8 @@ from neuroevo.config import ranges
 from neuroevo.config.command import DECODING
 from neuroevo.config.schema import Config, Which
 from neuroevo.core import keys
+from neuroevo.core.acting import act_with
 from neuroevo.core.engine import Answer, Engine
-from neuroevo.core.evaluation import act_with
 from neuroevo.core.trees import is_finite
 from neuroevo.errors import UserError
 from neuroevo.progress import Role
@@ -23,7 +23,7 @@ from neuroevo.returns import summarize
 from neuroevo.run import switches
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
-from neuroevo.types import ActWith, Genome, Params, Trajectory
+from neuroevo.types import Actor, Genome, Params, Trajectory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,19 +138,19 @@ class Solution:
         record = functools.partial(record, keep=keep)
         state, first = self.answer.task, drawn(seed)
         return [
-            record(self._act, self._decode_finite(s), state, keys.recording(s))
+            record(self._actor, self._decode_finite(s), state, keys.recording(s))
             for s in range(first, first + policies)
         ]
 
     @functools.cached_property
     def _programs(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """How decoding starts, and how it goes on; always the same, see `_act`."""
+        """How decoding starts, and how it goes on; always the same, see `_actor`."""
         encoding = self.parts.encoding
         return jax.jit(encoding.start), jax.jit(encoding.decode)
 
     @functools.cached_property
-    def _act(self) -> ActWith:
-        """The policy as a function; always the same one, so that it compiles once."""
+    def _actor(self) -> Actor:
+        """How the policy acts; always the same one, so that it compiles once."""
         return act_with(self.parts.policy)
 
     @without_seeds

@@ -24,6 +24,7 @@ Params = Any  # pytree of arrays: the parameters of a policy
 Observation = jax.Array
 Action = jax.Array
 Output = Any  # what a policy's network returns: logits, or (mean, log_std)
+Memory = Any  # pytree of arrays: what a policy remembers of an episode
 Target = jax.Array
 EnvState = Any  # pytree of arrays: the state of one episode
 TaskState = Any  # pytree of arrays: what a task learns during a run
@@ -43,10 +44,22 @@ class InitParams(Protocol):
     def __call__(self, key: Key, /) -> Params: ...
 
 
-class Apply(Protocol):
-    """Return the network's output for one observation."""
+class InitMemory(Protocol):
+    """Return the memory with which a policy begins an episode."""
 
-    def __call__(self, params: Params, observation: Observation, /) -> Output: ...
+    def __call__(self, params: Params, /) -> Memory: ...
+
+
+class Apply(Protocol):
+    """Return the network's output for one observation.
+
+    The network of a policy with memory also takes its memory, and returns both the
+    output and the memory for the next observation, with the same shapes and dtypes.
+    """
+
+    def __call__(
+        self, params: Params, observation: Observation, /, *memory: Memory
+    ) -> Any: ...
 
 
 class Head(Protocol):
@@ -76,6 +89,9 @@ class Policy(NamedTuple):
             default.
         member: if the policy is an ensemble, the policy of each member. Parameters of
             the members are stacked along a first axis. None for a single network.
+        init_memory: returns the memory at the start of an episode, a pytree of arrays;
+            None for a policy without memory. With it, ``apply(params, observation,
+            memory)`` returns ``(output, memory)``.
 
     Example:
         >>> linear = neuroevo.Policy(
@@ -94,6 +110,7 @@ class Policy(NamedTuple):
     act: Head
     losses: Mapping[str, Loss]
     member: "Policy | None" = None
+    init_memory: InitMemory | None = None
 
 
 class Rows(NamedTuple):
@@ -221,6 +238,12 @@ class Step(Protocol):
     ) -> tuple[EnvState, Observation, Array, Array]: ...
 
 
+class Legal(Protocol):
+    """Return which of the n discrete actions are legal in a state, (n,) bool."""
+
+    def __call__(self, state: EnvState, /) -> Array: ...
+
+
 class Environment(NamedTuple):
     """An environment, as pure functions for one episode at a time.
 
@@ -235,6 +258,8 @@ class Environment(NamedTuple):
             enforces the time limit. The state is a pytree of arrays whose shapes and
             dtypes never change.
         max_steps: the time limit in steps, at least 1.
+        legal: returns the legal ones of `Discrete` actions; None if all are legal.
+            Illegal actions are never taken. Where none is legal, all are.
 
     Example:
         Ten steps, each of which rewards the action 1:
@@ -255,6 +280,7 @@ class Environment(NamedTuple):
     reset: Reset
     step: Step
     max_steps: int
+    legal: Legal | None = None
 
 
 # --- objectives -----------------------------------------------------------------------
@@ -366,17 +392,45 @@ class Trajectory(NamedTuple):
 
 
 class Act(Protocol):
-    """A policy: return the action for one observation."""
+    """A policy: return the action for one observation, and the memory after it.
 
-    def __call__(self, observation: Observation, key: Key, /) -> Action: ...
+    Args:
+        memory: what the policy remembers of the episode; ``()`` without memory.
+        observation: the observation.
+        legal: (n,) bool, which actions are legal; None if all are.
+        key: the randomness of the action.
+    """
+
+    def __call__(
+        self, memory: Memory, observation: Observation, legal: Array | None, key: Key, /
+    ) -> tuple[Action, Memory]: ...
 
 
 class ActWith(Protocol):
-    """A policy by its parameters: return the action for one observation."""
+    """`Act` of a policy that is given by its parameters."""
 
     def __call__(
-        self, params: Params, observation: Observation, key: Key, /
-    ) -> Action: ...
+        self,
+        params: Params,
+        memory: Memory,
+        observation: Observation,
+        legal: Array | None,
+        key: Key,
+        /,
+    ) -> tuple[Action, Memory]: ...
+
+
+class Actor(NamedTuple):
+    """How policies act, given their parameters.
+
+    Attributes:
+        act: returns an action and the memory after it.
+        init_memory: returns the memory at the start of an episode; ``()`` without
+            memory.
+    """
+
+    act: ActWith
+    init_memory: InitMemory = lambda params: ()
 
 
 class LoadGroups(Protocol):
@@ -392,10 +446,19 @@ class InitTask(Protocol):
 
 
 class BeginPlay(Protocol):
-    """Return the progress of `size` groups in `slots` slots before their first step."""
+    """Return the progress of `size` groups in `slots` slots before their first step.
+
+    `actor` and `load` are those of `Play`.
+    """
 
     def __call__(
-        self, load: LoadGroups, state: TaskState, size: int, slots: int, /
+        self,
+        actor: Actor,
+        load: LoadGroups,
+        state: TaskState,
+        size: int,
+        slots: int,
+        /,
     ) -> Progress: ...
 
 
@@ -406,7 +469,7 @@ class Play(Protocol):
     waits long for another. How often a call returns does not affect the outcomes.
 
     Args:
-        act: acts as a policy, given its parameters.
+        actor: acts as a policy, given its parameters.
         load: returns groups by their numbers.
         state: state of the task.
         count: number of groups to play, from the first; others have zero outcomes.
@@ -421,7 +484,7 @@ class Play(Protocol):
 
     def __call__(
         self,
-        act: ActWith,
+        actor: Actor,
         load: LoadGroups,
         state: TaskState,
         count: Array | int,
@@ -442,13 +505,13 @@ class Record(Protocol):
     """Return the trajectory of one episode of the policy with these `params`.
 
     It is called outside of compiled programs, so that it can stop when the episode
-    ends. It compiles once for each `act`. To limit memory, it keeps at most ``2 *
+    ends. It compiles once for each `actor`. To limit memory, it keeps at most ``2 *
     keep`` evenly spaced steps and the last one; None keeps all.
     """
 
     def __call__(
         self,
-        act: ActWith,
+        actor: Actor,
         params: Params,
         state: TaskState,
         key: Key,
@@ -471,14 +534,14 @@ class Collect(Protocol):
     """Return all steps of B policies in E episodes each.
 
     Args:
-        act: acts as a policy, given its parameters.
+        actor: acts as a policy, given its parameters.
         params: parameters of the policies, (B, …).
         state: state of the task.
         keys: keys of the episodes, (B, E).
     """
 
     def __call__(
-        self, act: ActWith, params: Params, state: TaskState, keys: Key, /
+        self, actor: Actor, params: Params, state: TaskState, keys: Key, /
     ) -> Collected: ...
 
 

@@ -14,7 +14,7 @@ import neuroevo
 from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
-from neuroevo.core import engine, evaluation, keys, layout, trees
+from neuroevo.core import acting, engine, keys, layout, trees
 from neuroevo.progress import UNLIMITED, Allowance
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
@@ -143,7 +143,7 @@ def test_generation_agrees_with_plain_loops():
         start, episodes = keys.of_policy(key)
         params = parts.encoding.decode(genome, parts.encoding.start(start))
 
-        act = evaluation.act_with(parts.policy)
+        act = acting.act_with(parts.policy)
         episode_keys = keys.episode_keys(episodes, plan["episodes"])
         return evaluate(parts.task, act, params, state.task, episode_keys)
 

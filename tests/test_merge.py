@@ -18,6 +18,7 @@ from neuroevo.cli import main as cli
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer
 from neuroevo.core import keys
+from neuroevo.core.acting import reactive
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN, MLP
 from neuroevo.policies.restrict import restrict
@@ -276,7 +277,7 @@ def test_each_task_is_seen_as_its_genome_saw_it(folder):
     wide = MLP(hidden=(8,)).build(Spec((8,), Box((2,))))
     policy, genome = solution.parts.policy, GENOMES["Pendulum-v1"]
     record = solution.parts.task.record(
-        lambda params, observation, key: policy.apply(params, observation)[0],
+        reactive(lambda params, observation, key: policy.apply(params, observation)[0]),
         params,
         solution.answer.task,
         jax.random.key(0),

@@ -132,7 +132,7 @@ def test_groups_are_measured_as_policies_alone(slots, count):
     def load(rows):
         return jax.tree.map(lambda x: x[rows], groups)
 
-    progress = task.begin(load, (), 5, slots)
+    progress = task.begin(None, load, (), 5, slots)
     calls = 0
     play = jax.jit(functools.partial(task.play, None, load, ()))
     price = UNLIMITED._replace(seconds=np.float32(1), entry=np.float32(1))
@@ -255,8 +255,8 @@ def test_a_task_of_the_users_own():
     assert without_times(own.metrics) == without_times(plain.metrics)
     assert len(own.best.record()) == 1
 
-    def short(load, state, size, slots):
-        return task.begin(load, state, size - 1, slots)
+    def short(actor, load, state, size, slots):
+        return task.begin(actor, load, state, size - 1, slots)
 
     with pytest.raises(UserError, match="env.play: expected returns of 2 groups"):
         neuroevo.evolve(**options, env=task._replace(begin=short))

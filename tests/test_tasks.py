@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from compilations import counting_compilations
 
+from neuroevo.core.acting import reactive
 from neuroevo.environments.gymnax import suite as gymnax
 from neuroevo.progress import UNLIMITED, Group
 from neuroevo.spaces import Box, Discrete, Spec
@@ -50,12 +51,11 @@ def countdown(limit=LIMIT, longest=12, on_step=lambda: None, spec=None) -> Envir
     return Environment(spec or Spec((2,), Discrete(3)), reset, step, limit)
 
 
-def act_by(weights, observation, key):
+def choose(weights, observation, key):
     return jax.random.categorical(key, observation @ weights)
 
 
-def linear(weights):
-    return functools.partial(act_by, weights)
+act_by = reactive(choose)
 
 
 WEIGHTS = jax.random.normal(jax.random.key(3), (5, 2, 3))  # five policies
@@ -145,8 +145,7 @@ def test_a_long_recording_is_thinned_out(length, keep):
     assert len({*np.diff(steps.numbers[:-1])}) <= 1  # evenly spaced
 
 
-def lasting(length, observation, key):
-    return length
+lasting = reactive(lambda length, observation, key: length)
 
 
 @pytest.mark.parametrize("longest", [3, 100])
@@ -169,7 +168,7 @@ def test_the_loop_ends_with_the_last_episode(longest):
 
 
 def play(task, act, load, state, size, count, slots, stride=1):
-    progress = task.begin(load, state, size, slots)
+    progress = task.begin(act, load, state, size, slots)
     end, _ = task.play(act, load, state, count, progress, UNLIMITED, stride)
     return end.outcomes
 
@@ -237,7 +236,7 @@ def test_a_group_that_has_ended_makes_room():
 
     environment = Environment(Spec((2,), Discrete(99)), reset, step, 100)
     task = make_task(environment, NoNormalization().build((2,)))
-    play_all = functools.partial(play, task, lambda life, *_: life, load, ())
+    play_all = functools.partial(play, task, reactive(lambda life, *_: life), load, ())
     lengths = jax.jit(lambda: play_all(rows, rows, 2).lengths)()
     jax.effects_barrier()
     np.testing.assert_array_equal(lengths[:, 0, 0], [long] + [short] * (rows - 1))
@@ -259,20 +258,23 @@ def test_box_actions_are_clipped_and_only_those():
     spec = Spec((2,), Box((2,)))
     task = make_task(countdown(spec=spec), NoNormalization().build((2,)))
 
-    def act(params, observation, key):
-        return params
-
+    act = reactive(lambda params, observation, key: params)
     steps = task.record(act, jnp.array([-7.0, 0.25]), (), KEYS[0])
     np.testing.assert_array_equal(steps.actions[0], [-1.0, 0.25])
 
 
 def test_random_act_covers_the_action_space():
-    box = jax.vmap(random_act(Spec((1,), Box((2,)))), (None, None, 0))
-    actions = box((), None, jax.random.split(jax.random.key(0), 500))
+    def drawn(spec, keys, legal=None):
+        act = random_act(spec).act
+        return jax.vmap(lambda key: act((), (), None, legal, key)[0])(keys)
+
+    actions = drawn(Spec((1,), Box((2,))), jax.random.split(jax.random.key(0), 500))
     assert actions.shape == (500, 2)
     assert actions.min() < -0.95 and actions.max() > 0.95
-    discrete = jax.vmap(random_act(Spec((1,), Discrete(3))), (None, None, 0))
-    assert set(np.asarray(discrete((), None, KEYS))) == {0, 1, 2}
+    three = Spec((1,), Discrete(3))
+    assert set(np.asarray(drawn(three, KEYS))) == {0, 1, 2}
+    legal = jnp.array([True, False, True])
+    assert set(np.asarray(drawn(three, KEYS, legal))) == {0, 2}
 
 
 def test_cartpole_equals_a_plain_loop_over_gymnax():
@@ -282,7 +284,7 @@ def test_cartpole_equals_a_plain_loop_over_gymnax():
     environment = gymnax.config("CartPole-v1")().build()
     task = make_task(environment, NoNormalization().build((4,)))
     weights = jax.random.normal(jax.random.key(4), (4, 2))
-    act = linear(weights)
+    act = functools.partial(choose, weights)
     keys = KEYS[:3]
     end = jax.jit(functools.partial(evaluate, task, act_by, weights))((), keys)
 

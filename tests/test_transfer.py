@@ -22,7 +22,7 @@ from neuroevo.cli import main as cli
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer
 from neuroevo.core import keys
-from neuroevo.core.evaluation import act_with
+from neuroevo.core.acting import act_with
 from neuroevo.policies.imitation import cosine, linear
 from neuroevo.policies.networks import MLP, flexible
 from neuroevo.spaces import Box, Discrete, Spec

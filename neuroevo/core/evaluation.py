@@ -10,17 +10,15 @@ import numpy as np
 
 from neuroevo import devices
 from neuroevo.core import keys, trees
+from neuroevo.core.acting import act_with
 from neuroevo.core.layout import Block, Layout, lay_out
 from neuroevo.progress import Allowance, Group, Progress, Spent
 from neuroevo.types import (
-    Action,
-    ActWith,
     Array,
     Encoding,
     Genome,
     Key,
     LoadGroups,
-    Observation,
     Outcome,
     Params,
     Policy,
@@ -157,7 +155,8 @@ def begin(
     load, items, _ = _share(evaluator, trial, given)
     width = _lay_out(evaluator, trial).width
     slots = max(1, evaluator.sizes.chunk // width)
-    return evaluator.task.begin(load, task, len(items), slots)
+    actor = act_with(evaluator.policy)
+    return evaluator.task.begin(actor, load, task, len(items), slots)
 
 
 def play(
@@ -173,9 +172,9 @@ def play(
     How often this is called does not affect the outcomes.
     """
     load, _, count = _share(evaluator, trial, given)
-    act = act_with(evaluator.policy)
+    actor = act_with(evaluator.policy)
     progress, spent = evaluator.task.play(
-        act, load, task, count, progress, allowance, evaluator.sizes.stride
+        actor, load, task, count, progress, allowance, evaluator.sizes.stride
     )
     ended, spent = devices.every((progress.ended, spent))
     return progress, Played(ended, given.groups, spent)
@@ -225,12 +224,3 @@ def _load(
     of_groups = given.episodes[key_of[groups]]
     episode_keys = jax.vmap(keys.episode_keys, (0, None))(of_groups, trial.episodes)
     return Group(params, episode_keys, valid, jnp.asarray(layout.roles)[groups])
-
-
-def act_with(policy: Policy) -> ActWith:
-    """Return the function that acts as `policy`, given its parameters."""
-
-    def act(params: Params, observation: Observation, key: Key) -> Action:
-        return policy.act(policy.apply(params, observation), key)
-
-    return act

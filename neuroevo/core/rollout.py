@@ -18,11 +18,13 @@ from neuroevo.progress import Allowance, Progress, Spent
 from neuroevo.types import (
     Act,
     Action,
+    Actor,
     ActWith,
     Array,
     EnvState,
     Key,
     LoadGroups,
+    Memory,
     Observation,
     Outcome,
     Params,
@@ -39,6 +41,7 @@ class Episodes(NamedTuple):
     returns: Array  # (E,)
     lengths: Array  # (E,) int32
     normalizer: Any  # the statistics that the normalizer has gathered
+    memory: Memory = ()  # (E, …) of the policy
 
 
 class Moves(NamedTuple):
@@ -52,7 +55,8 @@ class Dynamics(NamedTuple):
     """How the E parallel episodes of one policy proceed.
 
     Attributes:
-        begin: returns the initial episodes for the keys (E,) of their resets.
+        begin: returns the initial episodes for the keys (E,) of their resets, without
+            the memory of a policy: see `remember`.
         advance: takes step `t` of all episodes; also returns their actions and rewards.
             Episodes that have ended stay as they are.
         finish: returns the outcome.
@@ -80,11 +84,16 @@ class Slots(NamedTuple):
 
 
 def begin(
-    dynamics: Dynamics, load: LoadGroups, state: TaskState, size: int, slots: int
+    dynamics: Dynamics,
+    actor: Actor,
+    load: LoadGroups,
+    state: TaskState,
+    size: int,
+    slots: int,
 ) -> Progress:
     """Return the progress before the first step: see `types.BeginPlay`."""
     slots = min(slots, size)
-    enter = functools.partial(_enter, dynamics, load, state, size)
+    enter = functools.partial(_enter, dynamics, actor, load, state, size)
     empty = trees.zeros(slots, jax.eval_shape(enter, jnp.arange(slots)))
     empty = empty._replace(group=jnp.full(slots, size))
     outcomes = jax.eval_shape(functools.partial(_outcomes, dynamics), empty)
@@ -93,7 +102,7 @@ def begin(
 
 def play(
     dynamics: Dynamics,
-    act: ActWith,
+    actor: Actor,
     load: LoadGroups,
     state: TaskState,
     count: Array | int,
@@ -106,7 +115,7 @@ def play(
     # The number of groups that enter at a time: all of them if each has a slot. If not,
     # a few, so that slots do not stay empty; decoding some together is cheaper.
     batch = slots if slots == size else max(1, slots // 4)
-    enter = functools.partial(_enter, dynamics, load, state, count)
+    enter = functools.partial(_enter, dynamics, actor, load, state, count)
 
     def affordable(spent: Spent) -> Array:
         cost = spent.steps * allowance.step + spent.entries * allowance.entry
@@ -123,7 +132,7 @@ def play(
         )
         wanted = jnp.where(entered < count, batch, slots)
         now, spent = _advance(
-            dynamics, act, state, now, wanted, affordable, spent, stride
+            dynamics, actor.act, state, now, wanted, affordable, spent, stride
         )
         busy = _busy(dynamics, now)
         known = jnp.where(busy, size, now.group)
@@ -153,6 +162,7 @@ def play(
 
 def _enter(
     dynamics: Dynamics,
+    actor: Actor,
     load: LoadGroups,
     state: TaskState,
     count: Array | int,
@@ -163,16 +173,26 @@ def _enter(
     drawn = split(loaded.keys)
     episodes = jax.vmap(functools.partial(dynamics.begin, state))(drawn.reset)
     width = loaded.valid.shape[1]
+    episodes = jax.tree.map(lambda x: jnp.repeat(x[:, None], width, axis=1), episodes)
+    memory = jax.vmap(jax.vmap(functools.partial(remember, actor)))
     return Slots(
         group=groups,
         t=jnp.where(groups < count, 0, dynamics.max_steps),
         params=loaded.params,
         valid=loaded.valid,
         moves=jnp.stack([jax.random.key_data(k) for k in drawn[1:]], axis=1),
-        episodes=jax.tree.map(
-            lambda x: jnp.repeat(x[:, None], width, axis=1), episodes
-        ),
+        episodes=memory(loaded.params, episodes),
     )
+
+
+def remember(actor: Actor, params: Params, episodes: Episodes) -> Episodes:
+    """Return a policy's `episodes` at their beginning, with its initial memory."""
+    count = len(episodes.alive)
+    memory = jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (count, *x.shape)),
+        trees.strong(actor.init_memory(params)),
+    )
+    return episodes._replace(memory=memory)
 
 
 def _busy(dynamics: Dynamics, now: Slots) -> Array:

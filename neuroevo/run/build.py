@@ -73,7 +73,14 @@ def build_parts(
     seen = spec or environment.spec
     policy = options["policy"].build(seen)
     if not is_bundled(options["policy"]):
-        checks.check_policy(policy, seen)
+        masked = getattr(environment, "legal", None) is not None
+        checks.check_policy(policy, seen, legal=masked)
+    if isinstance(environment, Objective) and policy.init_memory is not None:
+        raise UserError(
+            f"policy {config.names['policy']} has a memory, but env "
+            f"{config.names['env']} shows single observations; expected a policy "
+            "without memory, such as mlp"
+        )
     acting = policy
     if spec:
         own = options["policy"].build(environment.spec)

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import keys
-from neuroevo.core.evaluation import act_with
+from neuroevo.core.acting import act_with
 from neuroevo.errors import UserError, type_in_words, with_fields
 from neuroevo.progress import UNLIMITED, Group
 from neuroevo.run.parts import shapes
-from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.spaces import Box, Discrete, Spec, outputs
 from neuroevo.types import (
     Array,
     Encoding,
@@ -71,6 +71,7 @@ def check_environment(environment: Environment, *, step: bool = True) -> None:
         "env.reset", environment.reset, ("state", "observation"), key
     )
     _check_observation("env.reset", observation, spec)
+    _check_legal(environment, state)
     if not step:
         return
     after, observation, reward, done = _results(
@@ -85,6 +86,17 @@ def check_environment(environment: Environment, *, step: bool = True) -> None:
     _check_array("env.step", "a reward", reward, (), "real")
     _check_array("env.step", "the end of the episode (done)", done, (), "boolean")
     _check_like("env.step", "a state like env.reset's", state, after)
+
+
+def _check_legal(environment: Environment, state: Any) -> None:
+    """Check the mask of legal actions of an environment that has one."""
+    legal, action = environment.legal, environment.spec.action
+    if legal is None:
+        return
+    if not isinstance(action, Discrete):
+        _fail("env.legal", "None unless env.spec.action is Discrete", repr(action))
+    mask = _trace("env.legal", legal, state)
+    _check_array("env.legal", "which actions are legal", mask, (action.n,), "mask")
 
 
 def check_spec(spec: Spec) -> None:
@@ -156,9 +168,9 @@ def check_task(task: Task, policy: Policy) -> None:
             own = episodes[jnp.zeros_like(groups)]
             return Group(each, own, jnp.ones((count, 1), bool))
 
-        state, act = task.init(key), act_with(policy)
-        progress = task.begin(load, state, 2, 1)
-        progress, _ = task.play(act, load, state, 2, progress, UNLIMITED)
+        state, actor = task.init(key), act_with(policy)
+        progress = task.begin(actor, load, state, 2, 1)
+        progress, _ = task.play(actor, load, state, 2, progress, UNLIMITED)
         return progress.outcomes.returns, progress.outcomes.lengths
 
     episodes = jax.ShapeDtypeStruct((1, 3), key.dtype)
@@ -171,16 +183,38 @@ def check_task(task: Task, policy: Policy) -> None:
 # --- policies and encodings -----------------------------------------------------------
 
 
-def check_policy(policy: Policy, spec: Spec) -> None:
-    """Check that a policy's actions fit `spec`.
+def check_policy(policy: Policy, spec: Spec, *, legal: bool = False) -> None:
+    """Check that a policy's actions fit `spec`, and that its memory keeps its shape.
+
+    Args:
+        policy: the policy.
+        spec: observations and actions.
+        legal: whether the environment says which actions are legal.
 
     Raises:
-        UserError: if its actions do not fit.
+        UserError: if its actions or its memory do not fit.
     """
     check_part("policy", policy, Policy)
     params = shapes(policy.init)
     observation = jax.ShapeDtypeStruct(spec.observation, jnp.float32)
-    output = _trace("policy.apply", policy.apply, params, observation)
+    if policy.init_memory is None:
+        output = _trace("policy.apply", policy.apply, params, observation)
+    else:
+        memory = _trace("policy.init_memory", policy.init_memory, params)
+        output, after = _results(
+            "policy.apply",
+            policy.apply,
+            ("output", "memory"),
+            params,
+            observation,
+            memory,
+        )
+        what = "a memory like policy.init_memory's"
+        _check_like("policy.apply", what, memory, after)
+    if legal:
+        logits = outputs(spec)
+        what = "logits, because the environment has illegal actions"
+        _check_array("policy.apply", what, output, logits, "real")
     action = _trace("policy.act", policy.act, output, keys.abstract())
     expected = _action(spec)
     kind = "integer" if isinstance(spec.action, Discrete) else "real"
@@ -317,6 +351,7 @@ _KINDS: dict[str, tuple[Any, ...]] = {  # an example, and all that will do
     "real": (jnp.float32, jnp.floating, jnp.integer, jnp.bool_),
     "boolean": (jnp.bool_, jnp.bool_, jnp.floating, jnp.integer),
     "integer": (jnp.int32, jnp.integer),
+    "mask": (jnp.bool_, jnp.bool_),
 }
 
 

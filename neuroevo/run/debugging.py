@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.core import engine, keys, trees
-from neuroevo.core.evaluation import act_with
+from neuroevo.core.acting import act_with
 from neuroevo.run.parts import Parts
 from neuroevo.tasks.task import evaluate
 from neuroevo.types import Genome, Key, Params, Trajectory
@@ -75,8 +75,8 @@ def _values(
 ) -> Iterator[tuple[str, str | None]]:
     """Yield each genome, policy and episode, with its first non-finite value if any."""
     start, decode = jax.jit(parts.encoding.start), jax.jit(parts.encoding.decode)
-    act, record = act_with(parts.policy), parts.task.record
-    measure = jax.jit(functools.partial(evaluate, parts.task, act))
+    actor, record = act_with(parts.policy), parts.task.record
+    measure = jax.jit(functools.partial(evaluate, parts.task, actor))
     for subject in _subjects(settings, parts, state):
         genome = subject.genome()
         yield subject.name, _not_finite("its genome", genome)
@@ -92,7 +92,7 @@ def _values(
                 yield name, _not_finite("its fitness", outcome.returns)
                 continue
             for j, episode in enumerate(episodes):
-                trajectory = record(act, params, state.task, episode)
+                trajectory = record(actor, params, state.task, episode)
                 yield f"{name}, episode {j}", _first_step(trajectory)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from neuroevo.config.schema import Config
 from neuroevo.core import keys
-from neuroevo.core.evaluation import act_with
+from neuroevo.core.acting import act_with
 from neuroevo.errors import UserError
 from neuroevo.run import teaching
 from neuroevo.run.outer_loss import seen
@@ -34,7 +34,7 @@ class Relabeling:
         self.every = options.relabel_every
         self._options, self._parts, self._teacher = options, parts, teacher
         self._key = keys.relabeling(seed)
-        self._act = act_with(parts.policy)  # always the same one: it compiles once
+        self._actor = act_with(parts.policy)  # always the same one: it compiles once
         self._start = jax.jit(parts.encoding.start)
         self._decode = jax.jit(parts.encoding.decode)
 
@@ -54,7 +54,7 @@ class Relabeling:
         students = [self._decode(genome, self._start(key)) for key in drawn.start]
         params = jax.tree.map(lambda *each: np.stack(each), *students)
         episodes = jax.vmap(keys.episode_keys, (0, None))(drawn.episodes, 1)
-        found = parts.task.collect(self._act, params, task, episodes)
+        found = parts.task.collect(self._actor, params, task, episodes)
         spec = parts.environment.spec
         rows = rows_file.to_rows(labeled(self._teacher, found, spec), spec)
         new = gradients.add_rows(self._options, state, seen(rows, parts.task, task))

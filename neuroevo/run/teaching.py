@@ -12,7 +12,7 @@ import numpy as np
 
 from neuroevo import loading
 from neuroevo.core import keys
-from neuroevo.core.evaluation import act_with
+from neuroevo.core.acting import act_with, reactive
 from neuroevo.errors import UserError, in_one_line
 from neuroevo.run.outer_loss import statistics
 from neuroevo.solution import Solution
@@ -87,8 +87,8 @@ def save(solution: Solution, path: Path, seed: int = 0) -> None:
     if task.collect and task.normalize is None:
         drawn = keys.episode_keys(keys.collection(seed), _EPISODES)[None]
         params = jax.tree.map(lambda x: x[None], solution.decode(seed))
-        act = act_with(solution.parts.policy)
-        found = task.collect(act, params, solution.answer.task, drawn)
+        actor = act_with(solution.parts.policy)
+        found = task.collect(actor, params, solution.answer.task, drawn)
         rows = Rows(found.observations, None, np.ones(len(found.observations)))
         arrays = {**arrays, **statistics(rows)}
         clip = getattr(solution.config.parts["normalization"], "clip", None)
@@ -103,6 +103,11 @@ def of_solution(solution: Solution, seed: int = 0) -> Teacher:
         UserError: if what it sees depends on the episode so far.
     """
     task, policy = solution.parts.task, solution.parts.policy
+    if policy.init_memory is not None:
+        raise UserError(
+            f"a teacher with memory (policy {solution.config.names['policy']}) cannot "
+            "label single rows; expected one without, such as mlp"
+        )
     if task.normalize is None:
         raise UserError(
             "a teacher with --normalization episode cannot label single rows; expected "
@@ -228,7 +233,7 @@ def demonstrate(
     task = make_task(environment, NoNormalization().build(()))
     drawn = keys.episode_keys(keys.collection(seed), episodes)[None]
     assert task.collect  # it is that of an environment
-    found = task.collect(act, jnp.zeros(1), (), drawn)
+    found = task.collect(reactive(act), jnp.zeros(1), (), drawn)
     return Lesson(labeled(teacher, found, task.spec), found.returns[0])
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from neuroevo.progress import Allowance, Group, Progress, Role, Spent
 from neuroevo.types import (
-    ActWith,
+    Actor,
     Apply,
     Array,
     Data,
@@ -51,7 +51,9 @@ def make_objective_task(objective: Objective, apply: Apply) -> Task:
     )
 
 
-def _begin(load: LoadGroups, state: TaskState, size: int, slots: int) -> Progress:
+def _begin(
+    actor: Actor, load: LoadGroups, state: TaskState, size: int, slots: int
+) -> Progress:
     """Return the progress before the first measurement: see `types.BeginPlay`.
 
     Its `slots` only tell how many groups are measured together.
@@ -66,7 +68,7 @@ def _begin(load: LoadGroups, state: TaskState, size: int, slots: int) -> Progres
 def _play(
     objective: Objective,
     apply: Apply,
-    act: ActWith,
+    actor: Actor,
     load: LoadGroups,
     state: TaskState,
     count: Array | int,
@@ -75,7 +77,7 @@ def _play(
     stride: int = 1,
 ) -> tuple[Progress, Spent]:
     """Measure groups until all are done or `allowance` is spent: see `types.Play`."""
-    del act, state, stride
+    del actor, state, stride
     batch, size = len(progress.slots), len(progress.outcomes.returns)
 
     def unfinished(carry):

@@ -12,7 +12,7 @@ from neuroevo.core import rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
 from neuroevo.types import (
     Action,
-    ActWith,
+    Actor,
     Array,
     Collect,
     Collected,
@@ -29,11 +29,11 @@ SEGMENT = 256  # steps that are recorded by one call of a compiled program
 
 def make_record(dynamics: Dynamics) -> Record:
     """Return `Task.record`, which computes no steps after an episode has ended."""
-    begin = jax.jit(dynamics.begin)
+    begin = jax.jit(functools.partial(_begin, dynamics), static_argnums=0)
     segment = jax.jit(functools.partial(_recorded, dynamics), static_argnums=0)
 
     def record(
-        act: ActWith,
+        actor: Actor,
         params: Params,
         task_state: TaskState,
         key: Key,
@@ -42,14 +42,22 @@ def make_record(dynamics: Dynamics) -> Record:
     ) -> Trajectory:
         drawn = rollout.split(key[None])
         moves = Moves(drawn.act, drawn.step)
-        now, t, kept = begin(task_state, drawn.reset), 0, _Kept(keep)
+        now = begin(actor, params, task_state, drawn.reset)
+        t, kept = 0, _Kept(keep)
         while t < dynamics.max_steps and now.alive.all():
-            now, end, steps = segment(act, params, task_state, moves, now, t)
+            now, end, steps = segment(actor, params, task_state, moves, now, t)
             count, t = int(end) - t, int(end)
             kept.add(jax.tree.map(lambda x, count=count: _to_host(x)[:count], steps))
         return kept.trajectory()
 
     return record
+
+
+def _begin(
+    dynamics: Dynamics, actor: Actor, params: Params, task_state: TaskState, resets: Key
+) -> Episodes:
+    """Return the episodes (E, …) of one policy before their first step."""
+    return rollout.remember(actor, params, dynamics.begin(task_state, resets))
 
 
 class _Taken(NamedTuple):
@@ -62,18 +70,19 @@ class _Taken(NamedTuple):
 
 def make_collect(dynamics: Dynamics) -> Collect:
     """Return `Task.collect`, which computes no steps after all episodes have ended."""
-    begin = jax.jit(jax.vmap(dynamics.begin, (None, 0)))
+    begin = jax.jit(functools.partial(_begin_all, dynamics), static_argnums=0)
     segment = jax.jit(functools.partial(_collected, dynamics), static_argnums=0)
     finish = jax.jit(jax.vmap(dynamics.finish))
 
     def collect(
-        act: ActWith, params: Params, task_state: TaskState, keys: Key
+        actor: Actor, params: Params, task_state: TaskState, keys: Key
     ) -> Collected:
         drawn = rollout.split(keys)
         moves = Moves(drawn.act, drawn.step)
-        now, t, parts = begin(task_state, drawn.reset), 0, []
+        now = begin(actor, params, task_state, drawn.reset)
+        t, parts = 0, []
         while t < dynamics.max_steps and now.alive.any():
-            now, end, steps = segment(act, params, task_state, moves, now, t)
+            now, end, steps = segment(actor, params, task_state, moves, now, t)
             count, t = int(end) - t, int(end)
             parts.append(jax.tree.map(lambda x, n=count: np.asarray(x)[:n], steps))
         steps = jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
@@ -91,9 +100,17 @@ def make_collect(dynamics: Dynamics) -> Collect:
     return collect
 
 
+def _begin_all(
+    dynamics: Dynamics, actor: Actor, params: Params, task_state: TaskState, resets: Key
+) -> Episodes:
+    """Return the episodes (B, E, …) of several policies before their first step."""
+    begin = functools.partial(_begin, dynamics, actor)
+    return jax.vmap(begin, (0, None, 0))(params, task_state, resets)
+
+
 def _collected(
     dynamics: Dynamics,
-    act: ActWith,
+    actor: Actor,
     params: Params,
     task_state: TaskState,
     moves: Moves,
@@ -104,7 +121,7 @@ def _collected(
 
     def step(now: Episodes, t: Array) -> tuple[Episodes, _Taken]:
         def of_policy(params, moves, now):
-            own = functools.partial(act, params)
+            own = functools.partial(actor.act, params)
             return dynamics.advance(own, task_state, moves, t, now)
 
         after, (actions, _) = jax.vmap(of_policy)(params, moves, now)
@@ -161,7 +178,7 @@ def _concatenate(xs: Sequence[Any]) -> Any:
 
 def _recorded(
     dynamics: Dynamics,
-    act: ActWith,
+    actor: Actor,
     params: Params,
     task_state: TaskState,
     moves: Moves,
@@ -169,7 +186,7 @@ def _recorded(
     t: Array,
 ) -> tuple[Episodes, Array, Trajectory]:
     """Record a segment of an episode from step `t`."""
-    own = functools.partial(act, params)
+    own = functools.partial(actor.act, params)
 
     def step(now: Episodes, t: Array) -> tuple[Episodes, Trajectory]:
         after, (action, reward) = dynamics.advance(own, task_state, moves, t, now)

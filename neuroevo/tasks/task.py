@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from neuroevo.core import keys, rollout, trees
+from neuroevo.core import acting, keys, rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
 from neuroevo.progress import UNLIMITED, Group
 from neuroevo.spaces import Box, Spec
@@ -14,10 +14,11 @@ from neuroevo.tasks.recording import make_collect, make_record
 from neuroevo.types import (
     Act,
     Action,
-    ActWith,
+    Actor,
     Array,
     Environment,
     Key,
+    Memory,
     Observation,
     Outcome,
     Params,
@@ -92,9 +93,13 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
         # Folding in `t` needs no key in the carry, and costs nothing at all where the
         # policy or the environment ignores its key.
         act_keys, step_keys = (at_step(key, t) for key in moves)
-        action = jax.vmap(act)(observation, act_keys)
+        legal = None
+        if environment.legal is not None:
+            legal = jax.vmap(environment.legal)(now.state)
+        action, memory = jax.vmap(act)(now.memory, observation, legal, act_keys)
         if is_box:
             action = jnp.clip(action, -1.0, 1.0)
+        action = jax.vmap(acting.enforce)(action, legal)
         state, observation, reward, done = jax.vmap(environment.step)(
             step_keys, now.state, action
         )
@@ -113,6 +118,7 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
             returns=now.returns + reward,
             lengths=now.lengths + counts,
             normalizer=seen,
+            memory=trees.strong(memory),
         )
         return after, (action, reward)
 
@@ -126,7 +132,7 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
 
 
 def evaluate(
-    task: Task, act: ActWith, params: Params, state: TaskState, episodes: Key
+    task: Task, actor: Actor, params: Params, state: TaskState, episodes: Key
 ) -> Outcome:
     """Return the outcome of one policy in `episodes`, given by their keys (E,)."""
 
@@ -134,8 +140,8 @@ def evaluate(
         alone = jax.tree.map(lambda x: x[None, None], params)
         return Group(alone, episodes[None], jnp.ones((1, 1), bool))
 
-    progress = task.begin(load, state, 1, 1)
-    progress, _ = task.play(act, load, state, 1, progress, UNLIMITED)
+    progress = task.begin(actor, load, state, 1, 1)
+    progress, _ = task.play(actor, load, state, 1, progress, UNLIMITED)
     return jax.tree.map(lambda x: x[0, 0], progress.outcomes)
 
 
@@ -144,25 +150,37 @@ def warm_up(
 ) -> Stats:
     """Return the statistics that `gather` collects in `episodes` of random actions."""
     task = make_task(environment, gather)
-    act = random_act(environment.spec)
+    actor = random_act(environment.spec)
 
     @jax.jit
     def run(key: Key) -> Stats:
         drawn = keys.episode_keys(key, episodes)
-        return evaluate(task, act, (), task.init(key), drawn).stats
+        return evaluate(task, actor, (), task.init(key), drawn).stats
 
     return run(key)
 
 
-def random_act(spec: Spec) -> ActWith:
+def random_act(spec: Spec) -> Actor:
     """Return the policy without parameters that draws each action uniformly."""
 
-    def act(params: Params, observation: Observation, key: Key) -> Action:
+    def draw(legal: Array | None, key: Key) -> Action:
         if isinstance(spec.action, Box):
             return jax.random.uniform(key, spec.action.shape, minval=-1.0)
-        return jax.random.randint(key, (), 0, spec.action.n)
+        if legal is None:
+            return jax.random.randint(key, (), 0, spec.action.n)
+        alike = jnp.zeros(spec.action.n)
+        return jax.random.categorical(key, acting.only_legal(alike, legal))
 
-    return act
+    def act(
+        params: Params,
+        memory: Memory,
+        observation: Observation,
+        legal: Array | None,
+        key: Key,
+    ) -> tuple[Action, Memory]:
+        return draw(legal, key), memory
+
+    return Actor(act)
 
 
 def _finite(x: Array) -> Array:
