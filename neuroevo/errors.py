@@ -28,6 +28,13 @@ class OutOfMemory(UserError):
     """A run that does not fit into the memory of its devices."""
 
 
+class EnvironmentFailure(UserError):
+    """An environment outside of JAX that has failed while it was used.
+
+    A run ends with it, and can be resumed.
+    """
+
+
 _MOST = 2000  # characters of a message
 
 

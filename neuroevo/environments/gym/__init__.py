@@ -1,0 +1,1 @@
+"""Environments of Gymnasium, which run in Python, in processes of their own."""

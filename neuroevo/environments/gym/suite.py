@@ -1,0 +1,284 @@
+"""Environments of Gymnasium by their ids, and those that a user's function makes.
+
+They are not written in JAX: each is stepped in Python, in a process of its own or
+shared with others. Their names need the prefix ``gym:``, since many of gymnax's
+environments have the same ids.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import math
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Gt
+
+from neuroevo import cgroups
+from neuroevo.environments.actions import scale_to
+from neuroevo.environments.gym.workers import Workers
+from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
+from neuroevo.errors import UserError, did_you_mean
+from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.types import HostEnvironment
+
+PREFIX_ONLY = True  # see `registry.Family`
+DEFAULT_LIMIT = 1000  # steps, of an environment without a time limit
+
+Seconds = Annotated[float, Gt(0)]
+
+_OPTIONS = {
+    "max_steps": Option(
+        None,
+        "time limit of an episode in steps; None for the environment's own, or "
+        f"{DEFAULT_LIMIT} if it has none",
+        AtLeastOne | None,
+    ),
+    "workers": Option(
+        None,
+        "number of processes that step environments; None for one on each core",
+        AtLeastOne | None,
+    ),
+    "timeout": Option(
+        60.0, "time in which a process must have answered, in seconds", Seconds
+    ),
+}
+_GIVEN = {"render_mode", "max_episode_steps", "disable_env_checker"}  # not options
+
+
+def names() -> list[str]:
+    """Return the ids that are registered with Gymnasium, the newest versions only."""
+    if importlib.util.find_spec("gymnasium") is None:
+        return []
+    newest: dict[tuple[str | None, str], Any] = {}
+    for spec in _registry().values():
+        key = spec.namespace, spec.name
+        if key not in newest or (spec.version or 0) > (newest[key].version or 0):
+            newest[key] = spec
+    return sorted(spec.id for spec in newest.values() if not _is_jax(spec))
+
+
+def _is_jax(spec: Any) -> bool:
+    """Return whether it is one of Gymnasium's wrappers of functions in JAX."""
+    return spec.namespace in ("phys2d", "tabular")
+
+
+def _registry() -> Mapping[str, Any]:
+    _require_gymnasium()
+    import gymnasium
+
+    return gymnasium.registry
+
+
+def _require_gymnasium() -> None:
+    if importlib.util.find_spec("gymnasium") is None:
+        raise UserError(
+            "environments of Gymnasium need the package gymnasium: pip install "
+            "'neuroevo[gym]'"
+        )
+
+
+@functools.cache
+def config(name: str) -> type:
+    """Return the dataclass of options for the environment with the id `name`.
+
+    They include those arguments of its constructor that are scalars.
+
+    Raises:
+        UserError: if Gymnasium does not know the id, with the nearest one.
+    """
+    spec = _spec_of(name)
+    namespace = {
+        "__doc__": f"{name} of Gymnasium, stepped in Python.",
+        "__module__": __name__,
+        "slow": True,
+        "build": functools.partialmethod(_build, name),
+    }
+    return make_options(name, {**_OPTIONS, **_arguments(spec)}, namespace)
+
+
+def _spec_of(name: str) -> Any:
+    """Return Gymnasium's registration of an id."""
+    registry = _registry()
+    import gymnasium
+
+    module, colon, _ = name.rpartition(":")
+    try:
+        return gymnasium.spec(name) if not colon else _imported(module, name)
+    except gymnasium.error.Error as error:
+        near = did_you_mean(name, registry)
+        raise UserError(
+            f"unknown environment 'gym:{name}': {' '.join(str(error).split())}{near}"
+        ) from None
+
+
+def _imported(module: str, name: str) -> Any:
+    """Return the registration of ``module:id``, after importing the module."""
+    import gymnasium
+
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"environment gym:{name}: its module {module} cannot be imported: {error}"
+        ) from None
+    return gymnasium.spec(name.rpartition(":")[2])
+
+
+def _arguments(spec: Any) -> dict[str, Option]:
+    """Return the options that a constructor's arguments are, by name."""
+    from gymnasium.envs.registration import load_env_creator
+
+    defaults = dict(spec.kwargs)
+    try:
+        creator = spec.entry_point
+        creator = load_env_creator(creator) if isinstance(creator, str) else creator
+        parameters = inspect.signature(creator).parameters.values()
+    except Exception:  # something is missing: what it is, `build` reports
+        parameters = ()
+    for parameter in parameters:
+        if parameter.default is not parameter.empty:
+            defaults.setdefault(parameter.name, parameter.default)
+    text = f"argument of {spec.id}"
+    found = {
+        name: option_of(default, f"{name}, {text}")
+        for name, default in defaults.items()
+        if name not in _GIVEN and name not in _OPTIONS
+    }
+    return {name: option for name, option in found.items() if option is not None}
+
+
+def adapt(value: Any) -> types.SimpleNamespace | None:
+    """Return options that build an environment of Gymnasium made in Python.
+
+    Args:
+        value: a function of no arguments that returns a ``gymnasium.Env`` or a
+            ``gymnasium.vector.VectorEnv``; or an environment of ``gymnasium.make``,
+            which is made again where it is needed.
+    """
+    origins = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if "gymnasium" in origins and getattr(value, "spec", None) is not None:
+        if hasattr(value, "num_envs"):
+            raise UserError(
+                "env: expected a function that returns the vector environment; got the "
+                "environment itself, which cannot be sent to another process"
+            )
+        spec = value.spec
+        make = functools.partial(_make, spec, {})
+        return _options(spec.id, make, spec.max_episode_steps)
+    return None
+
+
+def from_function(
+    make: Callable[[], Any],
+    *,
+    max_steps: int | None = None,
+    workers: int | None = None,
+    timeout: float = 60.0,
+) -> types.SimpleNamespace:
+    """Return what can be passed as ``env`` for the environments that `make` returns.
+
+    Args:
+        make: returns a new ``gymnasium.Env``, or a ``gymnasium.vector.VectorEnv`` with
+            ``autoreset_mode`` DISABLED. If it has an argument ``render_mode``, videos
+            show what the environment renders.
+        max_steps: time limit in steps; None for the environment's own, or 1000.
+        workers: number of processes; None for one on each core.
+        timeout: time in which a process must have answered, in seconds.
+    """
+    name = getattr(make, "__name__", type(make).__name__)
+    return _options(name, make, max_steps, workers, timeout)
+
+
+def _options(
+    name: str,
+    make: Callable[[], Any],
+    max_steps: int | None = None,
+    workers: int | None = None,
+    timeout: float = 60.0,
+) -> types.SimpleNamespace:
+    _require_gymnasium()
+    build = functools.partial(
+        make_environment, name, make, max_steps=max_steps, workers=workers, timeout=timeout
+    )
+    return types.SimpleNamespace(name=name, slow=True, build=build)
+
+
+def _build(options: Any, name: str) -> HostEnvironment:
+    """Make the environment `name` with `options`, a `config` dataclass."""
+    given = dict(vars(options))
+    own = {key: given.pop(key) for key in _OPTIONS}
+    spec = _spec_of(name)
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    changed = {key: value for key, value in given.items() if value != defaults[key]}
+    if own["max_steps"] is not None:
+        changed["max_episode_steps"] = own["max_steps"]
+    return make_environment(f"gym:{name}", functools.partial(_make, spec, changed), **own)
+
+
+def _make(spec: Any, arguments: Mapping[str, Any], render_mode: str | None = None) -> Any:
+    """Make an environment, in another process."""
+    import gymnasium
+
+    mode = {} if render_mode is None else {"render_mode": render_mode}
+    return gymnasium.make(spec, disable_env_checker=True, **arguments, **mode)
+
+
+def make_environment(
+    name: str,
+    make: Callable[..., Any],
+    *,
+    max_steps: int | None,
+    workers: int | None,
+    timeout: float,
+) -> HostEnvironment:
+    """Return an environment whose instances `make` makes in other processes.
+
+    Raises:
+        UserError: if one cannot be made, or if its spaces are not supported.
+    """
+    count = workers or cgroups.cores()
+    instances = Workers(name, make, count=count, timeout=timeout)
+    facts = instances.facts
+    action, convert = _actions(name, facts["action"])
+    own = facts["max_steps"] or DEFAULT_LIMIT
+    pictures = make
+    if "render_mode" in _parameters(make):
+        pictures = functools.partial(make, render_mode="rgb_array")
+    return HostEnvironment(
+        spec=Spec(tuple(facts["shape"]), action),
+        instances=instances,
+        max_steps=own if max_steps is None else max_steps,
+        convert=convert,
+        pictured=lambda: Workers(name, pictures, count=1, timeout=timeout),
+        most=facts["most"],
+    )
+
+
+def _parameters(make: Callable[..., Any]) -> Mapping[str, Any]:
+    try:
+        return inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        return {}
+
+
+def _actions(name: str, facts: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
+    """Return the action space for policies, and what converts B of their actions."""
+    dtype, shape = np.dtype(facts["dtype"]), tuple(facts["shape"])
+    if facts["kind"] == "Discrete":
+        start = facts["start"]
+        return Discrete(facts["n"]), lambda actions: np.asarray(actions, dtype) + start
+    if facts["kind"] == "Box":
+        if math.prod(shape) < 1:
+            raise UserError(f"environment {name}: its actions are empty, {shape}")
+        scale = scale_to(facts["low"], facts["high"], shape, dtype, name)
+        return Box(shape or (1,)), lambda actions: np.asarray(
+            scale(np.asarray(actions, np.float32).reshape(-1, *shape)), dtype
+        )
+    raise UserError(
+        f"environment {name}: its action space is {facts['kind']}; expected Discrete "
+        "or Box"
+    )
