@@ -134,7 +134,7 @@ def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
 
     Devices of other processes do not count. The free bytes are None if unknown.
     """
-    devices = _local(devices)
+    devices = local(devices)
     if devices[0].platform == "cpu":
         return len(devices), min(psutil.virtual_memory().available, cgroups.memory())
     facts = [device.memory_stats() or {} for device in devices]
@@ -142,9 +142,29 @@ def memory(devices: Sequence[jax.Device]) -> tuple[int, float | None]:
     return 1, min(free, default=None)
 
 
-def _local(devices: Sequence[jax.Device]) -> list[jax.Device]:
+def first(tree: Any) -> Any:
+    """Return the arrays that a distributed program has left on every device, on one."""
+    return jax.tree.map(lambda x: x.addressable_shards[0].data, tree)
+
+
+def local(devices: Sequence[jax.Device]) -> list[jax.Device]:
     """Return the `devices` that belong to this process."""
     return [d for d in devices if d.process_index == jax.process_index()]
+
+
+def of_process() -> tuple[int, int]:
+    """Return the number of this process among those of the run, and their count."""
+    return jax.process_index(), jax.process_count()
+
+
+def total(tree: Any) -> Any:
+    """Return the sum over the processes of the arrays of numpy in `tree`."""
+    leaves, structure = jax.tree.flatten(tree)
+
+    def add(values: Sequence[Any]) -> list[Any]:
+        return [sum(each) for each in zip(*values, strict=True)]
+
+    return jax.tree.unflatten(structure, multihost.agree(add, leaves))
 
 
 def replicate(function: Callable, devices: Sequence[jax.Device]) -> Callable:
@@ -181,7 +201,7 @@ def distribute(
         donate_argnums=0 if in_place else (),
     )
     _meet(tuple(devices))
-    index = np.arange(len(_local(devices)))  # pmap needs an argument that differs
+    index = np.arange(len(local(devices)))  # pmap needs an argument that differs
 
     def run(own, *args):
         # Arguments lie where results do, or a second call would compile once more.
@@ -233,8 +253,8 @@ def _meet(devices: tuple[jax.Device, ...]) -> None:
     Without this, a process connects in its first compiled call and waits only 30 s for
     the others, which may still be compiling.
     """
-    local = _local(devices)
-    if len(local) == len(devices):
+    ours = local(devices)
+    if len(ours) == len(devices):
         return
     multihost.agree(lambda _: None)
     gather = jax.pmap(
@@ -244,7 +264,7 @@ def _meet(devices: tuple[jax.Device, ...]) -> None:
         axis_size=len(devices),
     )
     with _silenced():
-        jax.block_until_ready(gather(jnp.zeros(len(local))))
+        jax.block_until_ready(gather(jnp.zeros(len(ours))))
 
 
 @contextlib.contextmanager

@@ -38,7 +38,9 @@ class Family(Protocol):
 
     A family of environments may also have ``adapt(value)``. It returns options with a
     ``build`` method for an object of the family's own library, and None for any other
-    value.
+    value. If it has a true ``PREFIX_ONLY``, its names need its prefix, because others
+    have the same ones; it is listed as a whole, and ``config`` raises a `UserError` for
+    a name that it does not know.
     """
 
     def names(self) -> Sequence[str]:
@@ -79,7 +81,8 @@ class Registry:
         names: list[str] = []
         for point in self._entry_points:
             with contextlib.suppress(LoadError):
-                names.extend(self._names_in(point))
+                if not self._needs_prefix(point):
+                    names.extend(self._names_in(point))
         return names
 
     def name_of(self, options: Any) -> str | None:
@@ -112,6 +115,10 @@ class Registry:
         broken = []
         for point in [prefix] if prefix else self._entry_points:
             try:
+                if self._needs_prefix(point):
+                    if prefix:
+                        return self._options(point, rest)
+                    continue
                 if rest in self._names_in(point):
                     return self._options(point, rest)
             except LoadError as error:
@@ -119,7 +126,20 @@ class Registry:
                     raise
                 broken.append(str(error))
         message = str(unknown(self.kind, name, self.names()))
-        raise UserError("; ".join([message, *broken]))
+        elsewhere = [] if prefix else self._with_prefix(name)
+        raise UserError("; ".join([message, *elsewhere, *broken]))
+
+    def _needs_prefix(self, point: str) -> bool:
+        return getattr(self._load(point), "PREFIX_ONLY", False)
+
+    def _with_prefix(self, name: str) -> list[str]:
+        """Return where a name exists that was given without the prefix it needs."""
+        found = []
+        for point in self._entry_points:
+            with contextlib.suppress(LoadError):
+                if self._needs_prefix(point) and name in self._names_in(point):
+                    found.append(f"there is also {point}:{name}")
+        return found
 
     def adapt(self, value: Any) -> Any | None:
         """Return options that build `value`, an object of a family's own library.
@@ -141,6 +161,10 @@ class Registry:
         found: list[tuple[str, str]] = []
         for point in self._entry_points:
             try:
+                if self._needs_prefix(point):
+                    text = self._load(point).__doc__.partition("\n")[0]
+                    found.append((f"{point}:ID", text))
+                    continue
                 names = self._names_in(point)
             except LoadError as error:
                 found.append((point, str(error)))

@@ -105,7 +105,12 @@ class Solution:
 
     @switches.pinned()
     def record(
-        self, seed: int = 0, policies: int = 1, *, keep: int | None = None
+        self,
+        seed: int = 0,
+        policies: int = 1,
+        *,
+        keep: int | None = None,
+        pictures: bool = False,
     ) -> list[Trajectory]:
         """Record an episode of each of several policies, to be shown.
 
@@ -115,6 +120,8 @@ class Solution:
             policies: number of policies.
             keep: approximate number of evenly spaced steps to keep of an episode; None
                 keeps all steps. The rewards of all steps are kept.
+            pictures: whether the states of the trajectories are to be pictures, if the
+                environment makes any (those of Gymnasium).
 
         Returns:
             One trajectory for each policy.
@@ -135,6 +142,8 @@ class Solution:
                 f"env {self.config.names['env']} has no episodes to show: expected an "
                 "environment"
             )
+        if pictures and self.parts.task.host is not None:
+            record = self.parts.task.host.picture
         record = functools.partial(record, keep=keep)
         state, first = self.answer.task, drawn(seed)
         return [

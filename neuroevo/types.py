@@ -283,6 +283,58 @@ class Environment(NamedTuple):
     legal: Legal | None = None
 
 
+# --- environments outside of JAX ------------------------------------------------------
+
+
+class Instances(Protocol):
+    """Many environments alike, numbered from 0, whose steps are not compiled.
+
+    All arrays are of numpy. B environments take part in a call, those in `rows`, (B,)
+    integers in order.
+    """
+
+    def require(self, count: int, /) -> None:
+        """Prepare for `count` environments."""
+
+    def reset(self, rows: Any, seeds: Any, /) -> Any:
+        """Begin new episodes with `seeds`, (B,); return observations (B, …).
+
+        A seed, an integer below 2^31, determines all randomness of its episode.
+        """
+
+    def step(self, rows: Any, actions: Any, /) -> tuple[Any, Any, Any]:
+        """Return observations (B, …), rewards (B,), and which episodes are over (B,).
+
+        The actions, (B, …), come from `HostEnvironment.convert`.
+        """
+
+    def render(self, row: int, /) -> Any:
+        """Return a picture of an environment, (height, width, 3) uint8, or None."""
+
+    def close(self) -> None:
+        """End what runs for them; it starts again when they are used again."""
+
+
+class HostEnvironment(NamedTuple):
+    """An environment outside of JAX, such as one of Gymnasium.
+
+    Attributes:
+        spec: shape of an observation, and the actions.
+        instances: the environments that policies play in.
+        max_steps: the time limit in steps, at least 1.
+        convert: returns actions (B, …) for `instances`, given those of policies.
+        pictured: returns an instance that can be rendered.
+        most: the number of instances, if it is fixed.
+    """
+
+    spec: Spec
+    instances: Instances
+    max_steps: int
+    convert: Any  # numpy to numpy
+    pictured: Any
+    most: int | None = None
+
+
 # --- objectives -----------------------------------------------------------------------
 
 
@@ -391,6 +443,12 @@ class Trajectory(NamedTuple):
     numbers: Any  # (K,) which steps they are, from 0, in order; the last is T - 1
 
 
+class Picture(NamedTuple):
+    """What an environment shows of itself, as the state of a recorded episode."""
+
+    pixels: Any  # (…, height, width, 3) uint8
+
+
 class Act(Protocol):
     """A policy: return the action for one observation, and the memory after it.
 
@@ -495,6 +553,60 @@ class Play(Protocol):
     ) -> tuple[Progress, Spent]: ...
 
 
+class HostPlay(Protocol):
+    """Policies that play on the host.
+
+    Attributes:
+        ended: number of groups whose outcome is known.
+        outcomes: of numpy, (groups, width, E): zero where not known.
+    """
+
+    ended: int
+    outcomes: Outcome
+
+    def play(self, seconds: float, /) -> None:
+        """Go on for about this time, or until all groups have ended."""
+
+
+class BeginOnHost(Protocol):
+    """Return groups of policies before their first step.
+
+    Args:
+        actor: how policies act, given their parameters.
+        load: returns groups by their numbers, always the same number of them.
+        state: state of the task.
+        groups: numbers of the groups to play, of numpy.
+        shape: size of the outcomes: groups, policies in a group, episodes.
+        slots: groups that may play at a time.
+    """
+
+    def __call__(
+        self,
+        actor: Actor,
+        load: LoadGroups,
+        state: TaskState,
+        groups: Any,
+        shape: tuple[int, int, int],
+        slots: int,
+        /,
+    ) -> HostPlay: ...
+
+
+class Host(NamedTuple):
+    """How policies play outside of compiled programs.
+
+    Attributes:
+        begin: begins to play.
+        close: ends the processes of the environments.
+        picture: records an episode with the environment's own pictures, if it has any,
+            as the states of the trajectory.
+    """
+
+    begin: BeginOnHost
+    close: Any
+    picture: "Record"
+
+
 class UpdateTask(Protocol):
     """Return the task's state after a generation with the summed `stats`."""
 
@@ -594,6 +706,8 @@ class Task(NamedTuple):
             other functions must do without data. None if there is no data.
         batch: draws from the training split; None if there is none.
         by_role: whether the roles of evaluations differ, see `progress.Role`.
+        host: plays on the host, in place of `begin` and `play`; None for compiled
+            programs. With it, `init` is not called within one either.
     """
 
     spec: Spec
@@ -609,6 +723,7 @@ class Task(NamedTuple):
     bind: BindData | None = None
     batch: DrawBatch | None = None
     by_role: bool = False
+    host: Host | None = None
 
 
 # --- strategies -----------------------------------------------------------------------

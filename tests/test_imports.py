@@ -48,7 +48,7 @@ ALLOWED = {
     | {"neuroevo.devices"},
     r"neuroevo\.policies(\..*)?": CONTRACTS | {"neuroevo.registry"},
     r"neuroevo\.environments(\..*)?": CONTRACTS
-    | {"neuroevo.registry", "neuroevo.store.npz"},
+    | {"neuroevo.registry", "neuroevo.store.npz", "neuroevo.cgroups"},
     # An adapter of foreign states selects and strengthens them as the engine does.
     r"neuroevo\.strategies(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.core.trees"},

@@ -30,7 +30,8 @@ def test_names_are_unique_and_described(part):
     names = PARTS[part].names()
     assert len(names) == len(set(names)) > 1
     described = PARTS[part].summaries()
-    assert [name for name, _ in described] == names
+    one_by_one = [name for name, _ in described if not name.endswith(":ID")]
+    assert one_by_one == names
     assert all(text for _, text in described)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from neuroevo import devices
 from neuroevo.core import evaluation, keys, steps, trees
 from neuroevo.core.evaluation import Evaluator, Given, Played, Trial
+from neuroevo.core.hosted import Player
 from neuroevo.core.keys import SearchKeys
 from neuroevo.core.layout import Block
 from neuroevo.core.spread import spread
@@ -175,9 +176,20 @@ def make_engine(
 
         return evaluation.distribute(run, placed, on, **options)
 
+    def finish(search, _, *args):
+        return _finish(search, *args)
+
+    hosted = placed.task.host is not None
     generation = Steps(
-        distribute(_begin), distribute(_play, in_place=True), distribute(_finish)
+        distribute(_begin),
+        distribute(_play, in_place=True),
+        distribute(finish if hosted else _finish),
     )
+    if hosted:
+        player = Player(placed, lambda _: search.trial, on)
+        generation = steps.on_host(
+            generation, player, lambda work, state: (work.given, state.task)
+        )
     advance = distribute(lambda search, _, *args: (None, _advance(search, *args)))
 
     @functools.cache
@@ -188,7 +200,7 @@ def make_engine(
         return make_evaluate(episodes, role)(*args)
 
     return Engine(
-        init=jax.jit(functools.partial(_init, search)),
+        init=_make_init(search),
         advance=lambda *args: advance(None, *args)[1],
         steps=generation,
         center=jax.jit(functools.partial(_center, strategy)),
@@ -212,10 +224,24 @@ def _trial(plan: Plan) -> Trial:
     return Trial(blocks, pick, plan.episodes)
 
 
-def _init(search: _Search, drawn: SearchKeys, genome: Genome | None = None) -> State:
+def _make_init(search: _Search) -> Callable[..., State]:
+    """Return `Engine.init`: compiled, except for a task's state on the host."""
+    task = search.evaluator.task
+    compiled = jax.jit(functools.partial(_init, search))
+    if task.host is None:
+        return compiled
+    return lambda drawn, genome=None: compiled(drawn, genome, task.init(drawn.warm_up))
+
+
+def _init(
+    search: _Search,
+    drawn: SearchKeys,
+    genome: Genome | None = None,
+    task_state: TaskState | None = None,
+) -> State:
     encoding, _, task, _ = search.evaluator
     genome = encoding.init(drawn.genome) if genome is None else genome
-    task_state = task.init(drawn.warm_up)
+    task_state = task.init(drawn.warm_up) if task_state is None else task_state
     return State(
         key=drawn.run,
         generation=jnp.int32(0),
@@ -267,7 +293,7 @@ def _generation(search: _Search, state: State, target: Array) -> tuple[State, Re
     return told
 
 
-def _begin(search: _Search, _: None, state: State) -> tuple[Progress, Work]:
+def _begin(search: _Search, _: None, state: State) -> tuple[Any, Work]:
     """Ask for candidates, and prepare their evaluation."""
     evaluator, strategy, plan, trial = search
     drawn = keys.generation(state.key, state.generation)

@@ -148,10 +148,10 @@ def prepare(
     return Given(genomes, starts, of_policies.episodes, count_groups)
 
 
-def begin(
-    evaluator: Evaluator, trial: Trial, given: Given, task: TaskState
-) -> Progress:
-    """Return this device's progress before its first step."""
+def begin(evaluator: Evaluator, trial: Trial, given: Given, task: TaskState) -> Any:
+    """Return this device's progress before its first step; None on the host."""
+    if evaluator.task.host is not None:
+        return None
     load, items, _ = _share(evaluator, trial, given)
     width = _lay_out(evaluator, trial).width
     slots = max(1, evaluator.sizes.chunk // width)
@@ -180,10 +180,18 @@ def play(
     return progress, Played(ended, given.groups, spent)
 
 
-def outcomes(evaluator: Evaluator, trial: Trial, progress: Progress) -> list[Outcome]:
-    """Return the outcomes of each block, (G, policies, …), from all devices."""
+def outcomes(
+    evaluator: Evaluator, trial: Trial, progress: Progress | Outcome
+) -> list[Outcome]:
+    """Return the outcomes of each block, (G, policies, …), from all devices.
+
+    What has been played on the host is no progress of a device, but all outcomes.
+    """
     layout = _lay_out(evaluator, trial)
-    found = devices.gather(progress.outcomes, len(layout.keys))
+    if isinstance(progress, Outcome):
+        found = progress
+    else:
+        found = devices.gather(progress.outcomes, len(layout.keys))
     return [jax.tree.map(part, found) for part in layout.parts]
 
 
@@ -202,6 +210,17 @@ def _share(
         return _load(evaluator, layout, trial, given, groups[i])
 
     return load, groups, count
+
+
+def load(evaluator: Evaluator, trial: Trial, given: Given, groups: Array) -> Group:
+    """Return groups by their numbers, decoded by all devices together."""
+    layout = _lay_out(evaluator, trial)
+
+    def decode(args: tuple[Given, Array], items: Array, number: Array) -> Group:
+        given, groups = args
+        return _load(evaluator, layout, trial, given, groups[items])
+
+    return devices.share(decode, (given, groups), len(groups))
 
 
 def _load(

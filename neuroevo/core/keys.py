@@ -145,6 +145,11 @@ def at_step(key: Key, step: Array | int) -> Key:
     return jax.random.fold_in(key, step)
 
 
+def host_seed(reset: Key) -> Array:
+    """Return the seed, below 2^31, of an episode that is not played in JAX."""
+    return jax.random.bits(reset, dtype=jnp.uint32) >> 1
+
+
 def policy(seed: int) -> Key:
     """Return the key for decoding the policy with this `seed` from a genome.
 

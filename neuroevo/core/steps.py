@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from neuroevo.core import evaluation, trees
-from neuroevo.core.evaluation import Evaluator, Played, Trial
+from neuroevo.core.evaluation import Evaluator, Given, Played, Trial
+from neuroevo.core.hosted import Player
 from neuroevo.core.layout import Block
 from neuroevo.core.pace import Pace
 from neuroevo.progress import Progress, Role
@@ -57,11 +58,22 @@ def make_evaluate(
         each = trial(genomes, given.episodes)
         return None, evaluation.outcomes(evaluator, each, progress)[0]
 
+    def last(evaluator, _, *args):
+        return finish(evaluator, *args)
+
+    hosted = evaluator.task.host is not None
     steps = Steps(
         evaluation.distribute(begin, evaluator, on),
         evaluation.distribute(play, evaluator, on, in_place=True),
-        evaluation.distribute(finish, evaluator, on),
+        evaluation.distribute(last if hosted else finish, evaluator, on),
     )
+    if hosted:
+        player = Player(evaluator, lambda x: trial(x.genomes, x.episodes), on)
+        steps = on_host(
+            steps,
+            player,
+            lambda x, genomes, task, _: (x._replace(genomes=genomes), task),
+        )
     pace = Pace()
 
     def evaluate(genomes: Genome, task: TaskState, policy_keys: Key) -> Outcome:
@@ -77,3 +89,30 @@ def make_evaluate(
         return steps.finish(progress, given, genomes)[1]
 
     return evaluate
+
+
+def on_host(
+    steps: Steps,
+    player: Player,
+    what: Callable[..., tuple[Given, TaskState]],
+) -> Steps:
+    """Return `steps`, but with episodes that are played on the host.
+
+    Args:
+        steps: the steps; `finish` takes None and then all outcomes, in place of the
+            progress.
+        player: plays the policies.
+        what: returns what to play, given the work and the arguments of `begin`.
+    """
+
+    def begin(_: None, *args: Any) -> tuple[Any, Any]:
+        work = steps.begin(None, *args)[1]
+        return player.begin(*what(work, *args)), work
+
+    def play(playing: Any, *args: Any) -> tuple[Any, Played]:
+        return playing, player.play(playing, args[-1])
+
+    def finish(playing: Any, *args: Any) -> tuple[None, Any]:
+        return steps.finish(None, player.outcomes(playing), *args)
+
+    return Steps(begin, play, finish)

@@ -19,6 +19,7 @@ from neuroevo.run.parts import Parts, shapes
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
 from neuroevo.store.genome_file import GenomeFile
+from neuroevo.tasks.host import make_host_task
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.objective import make_objective_task
 from neuroevo.tasks.task import make_task
@@ -33,6 +34,7 @@ from neuroevo.types import (
     Encoding,
     Environment,
     Genome,
+    HostEnvironment,
     Objective,
     Policy,
     Rows,
@@ -50,7 +52,7 @@ def set_up_jax(config: Config) -> None:
 
 def build_parts(
     config: Config,
-    environment: Environment | Objective | Task | None = None,
+    environment: Environment | HostEnvironment | Objective | Task | None = None,
     *,
     file: GenomeFile | None = None,
     spec: Spec | None = None,
@@ -103,7 +105,7 @@ def build_parts(
 
 def _build_task(
     config: Config,
-    environment: Environment | Objective | Task,
+    environment: Environment | HostEnvironment | Objective | Task,
     policy: Policy,
     file: GenomeFile | None,
     rows: Rows | None,
@@ -132,6 +134,8 @@ def _build_task(
         observation = outer_loss.statistics(rows)
     normalizer = normalization.build(environment.spec.observation, **observation)
     checks.check_part("normalization", normalizer, Normalizer)
+    if isinstance(environment, HostEnvironment):
+        return make_host_task(environment, normalizer)
     return make_task(environment, normalizer)
 
 
@@ -199,14 +203,14 @@ def _build_strategy(
     return strategy
 
 
-def build_environment(options: Any) -> Environment | Objective | Task:
+def build_environment(options: Any) -> Environment | HostEnvironment | Objective | Task:
     """Return what `options` make as the part `env`: most often, an environment.
 
     Raises:
         UserError: if it violates its contract.
     """
     environment = options.build()
-    if isinstance(environment, Objective | Task):
+    if isinstance(environment, HostEnvironment | Objective | Task):
         checks.check_spec(environment.spec)
         return environment
     # A physics engine takes two seconds to trace: those of brax are tested.
@@ -218,7 +222,7 @@ def build_environment(options: Any) -> Environment | Objective | Task:
 def _rows_for(
     options: Any,
     rows: Rows | None,
-    environment: Environment | Objective | Task,
+    environment: Environment | HostEnvironment | Objective | Task,
     *,
     needed: bool,
 ) -> dict[str, Rows]:
@@ -281,7 +285,8 @@ def build_engine(
 
 def answer(parts: Parts, genome: Genome) -> engine.Answer:
     """Return `genome` with the task's initial state, as for a genome from a file."""
-    return engine.Answer(genome, jax.jit(parts.task.init)(keys.warm_up(0)))
+    init = parts.task.init if parts.task.host else jax.jit(parts.task.init)
+    return engine.Answer(genome, init(keys.warm_up(0)))
 
 
 def genome_in(file: GenomeFile, parts: Parts) -> Genome:

@@ -70,6 +70,8 @@ def launch(
         if path and resume:
             start = _read_start(path)
         run = Run(config, path, start, keep_metrics, teacher)
+        if run.parts.task.host is not None:
+            stack.callback(run.parts.task.host.close)
         loggers = {**config.loggers, **(loggers or {})}
         multihost.from_main(lambda: recorder.check(loggers, path))
         stop = stack.enter_context(interruptible(leave))

@@ -12,7 +12,7 @@ import numpy as np
 from neuroevo import multihost
 from neuroevo.core import engine
 from neuroevo.core.pace import CALL_SECONDS, Pace
-from neuroevo.errors import UserError
+from neuroevo.errors import EnvironmentFailure, UserError
 from neuroevo.run import debugging, results, tuning
 from neuroevo.run.events import Display, Header, Silent
 from neuroevo.run.recorder import Recorder
@@ -62,7 +62,12 @@ def train(
             reason, run.signal, *plan = multihost.agree(session.decide, stop())
             if reason:
                 break
-            rows = session.advance(*plan)
+            try:
+                rows = session.advance(*plan)
+            except EnvironmentFailure:  # after which everything is as it was before
+                if directory:
+                    session.checkpoint(directory)
+                raise
             session.report(rows)
             if callback:
                 for row in rows:

@@ -9,13 +9,22 @@ import jax
 from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.spaces import Spec
-from neuroevo.types import Encoding, Environment, Objective, Policy, Strategy, Task
+from neuroevo.types import (
+    Encoding,
+    Environment,
+    HostEnvironment,
+    Objective,
+    Policy,
+    Strategy,
+    Task,
+)
 
 
 class Parts(NamedTuple):
     """The parts of a run."""
 
-    environment: Environment | Objective | Task  # what the part `env` is
+    # What the part `env` is.
+    environment: Environment | HostEnvironment | Objective | Task
     task: Task
     policy: Policy
     encoding: Encoding

@@ -30,7 +30,8 @@ def is_lengthy(config: Config, parts: Parts) -> bool:
     examples = splits[Role.SEARCH].examples if splits else 0
     many = episodes > _MANY or episodes * examples > _MANY_EXAMPLES
     descends = parts.strategy is not None and parts.strategy.descent is not None
-    return many or descends or is_slow(config)
+    hosted = parts.task.host is not None
+    return many or descends or hosted or is_slow(config)
 
 
 def is_slow(config: Config) -> bool:

@@ -43,7 +43,7 @@ def make_record(dynamics: Dynamics) -> Record:
         drawn = rollout.split(key[None])
         moves = Moves(drawn.act, drawn.step)
         now = begin(actor, params, task_state, drawn.reset)
-        t, kept = 0, _Kept(keep)
+        t, kept = 0, Kept(keep)
         while t < dynamics.max_steps and now.alive.all():
             now, end, steps = segment(actor, params, task_state, moves, now, t)
             count, t = int(end) - t, int(end)
@@ -130,7 +130,7 @@ def _collected(
     return _segment(dynamics, step, now, t)
 
 
-class _Kept:
+class Kept:
     """Steps of an episode: all, or every k-th, so that there are at most `2 * most`."""
 
     def __init__(self, most: int | None):

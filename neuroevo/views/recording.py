@@ -61,6 +61,8 @@ def record(
     results = [float(trajectory.rewards.sum()) for trajectory in found]
     middle = int(np.argsort(results, kind="stable")[(policies - 1) // 2])
     trajectory = found[middle]
+    if solution.parts.task.host is not None:  # pictures take time and memory
+        (trajectory,) = solution.record(seed + middle, keep=frames, pictures=True)
     length, kept = len(trajectory.rewards), len(trajectory.numbers)
     every = -(-kept // frames)
     shown = range((kept - 1) % every, kept, every)  # the last step is one of them

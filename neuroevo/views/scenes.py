@@ -15,6 +15,7 @@ import numpy as np
 from neuroevo.config.schema import Config
 from neuroevo.spaces import Spec
 from neuroevo.traits import EnvironmentTraits, traits
+from neuroevo.types import Picture
 from neuroevo.views.body_painters import make_painter
 from neuroevo.views.colors import color
 
@@ -52,6 +53,7 @@ def make_scene(
     units: bool = True,
     scale: float = 0,
     renderer: str = "outlines",
+    pictures: bool = False,
 ) -> Scene:
     """Return how the environment of `config` looks.
 
@@ -63,7 +65,10 @@ def make_scene(
             drawn as an image or bars.
         scale: the largest magnitude, for an image's full color or the longest bar.
         renderer: the renderer of bodies, one of `names.RENDERERS`.
+        pictures: whether the states are pictures that the environment has made.
     """
+    if pictures:
+        return Scene(lambda axes, observation, state: _draw_picture(axes, state))
     options = config.parts["env"]
     name = config.names["env"].rpartition(":")[2]
     own = traits(EnvironmentTraits, options)
@@ -171,6 +176,11 @@ _DRAWINGS: dict[str, Callable[[Axes, np.ndarray], _Arrows]] = {
 
 
 # What fits many environments
+
+
+def _draw_picture(axes: Axes, state: Picture) -> None:
+    axes.imshow(state.pixels, interpolation="antialiased")
+    axes.set_axis_off()
 
 
 def _draw_bodies(found: Any, renderer: str) -> Callable[[Axes, np.ndarray, Any], None]:

@@ -15,6 +15,7 @@ from neuroevo.spaces import Discrete, Spec
 from neuroevo.store.files import atomic_write, check_new_file
 from neuroevo.terminal.formatting import format_value
 from neuroevo.traits import EnvironmentTraits, traits
+from neuroevo.types import Picture
 from neuroevo.views.body_page import make_page
 from neuroevo.views.colors import draw_legend
 from neuroevo.views.figures import new_figure
@@ -65,7 +66,10 @@ def draw_frames(
     """Yield the frames, (320, 480, 3) uint8 each."""
     config, spec = recording.solution.config, recording.solution.parts.environment.spec
     scale = float(np.abs(recording.trajectory.observations).max())
-    scene = make_scene(config, spec, states=True, scale=scale, renderer=renderer)
+    pictures = isinstance(recording.trajectory.states, Picture)
+    scene = make_scene(
+        config, spec, states=True, scale=scale, renderer=renderer, pictures=pictures
+    )
     steps, returns = recording.trajectory, np.cumsum(recording.trajectory.rewards)
     name_action = _action_names(config, spec)
     for t in recording.shown:

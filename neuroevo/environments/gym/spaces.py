@@ -91,14 +91,20 @@ def describe_action(space: Any) -> dict[str, Any]:
 
     if isinstance(space, spaces.Discrete):
         n, start = int(space.n), int(space.start)
-        return {"kind": "Discrete", "n": n, "start": start, "shape": (), "dtype": "int64"}
+        return {
+            "kind": "Discrete",
+            "n": n,
+            "start": start,
+            "shape": (),
+            "dtype": "int64",
+        }
     if isinstance(space, spaces.MultiDiscrete):
         return {
             "kind": "MultiDiscrete",
             "n": np.ravel(space.nvec).tolist(),
             "start": np.ravel(space.start).tolist(),
             "shape": space.shape,
-            "dtype": space.dtype.name,
+            "dtype": np.dtype(space.dtype).name,
         }
     if isinstance(space, spaces.MultiBinary):
         shape = tuple(np.atleast_1d(space.shape).tolist())
@@ -116,7 +122,7 @@ def describe_action(space: Any) -> dict[str, Any]:
             "low": space.low.tolist(),
             "high": space.high.tolist(),
             "shape": space.shape,
-            "dtype": space.dtype.name,
+            "dtype": np.dtype(space.dtype).name,
         }
     raise TypeError(
         f"its action space is a {type(space).__name__}; expected Discrete, Box, "

@@ -1,4 +1,6 @@
-"""Environments of Gymnasium by their ids, and those that a user's function makes.
+"""Any environment of Gymnasium, stepped in Python (neuroevo[gym]).
+
+By its id, or made by a user's function.
 
 They are not written in JAX: each is stepped in Python, in a process of its own or
 shared with others. Their names need the prefix ``gym:``, since many of gymnax's
@@ -136,9 +138,9 @@ def _arguments(spec: Any) -> dict[str, Option]:
     try:
         creator = spec.entry_point
         creator = load_env_creator(creator) if isinstance(creator, str) else creator
-        parameters = inspect.signature(creator).parameters.values()
+        parameters = list(inspect.signature(creator).parameters.values())
     except Exception:  # something is missing: what it is, `build` reports
-        parameters = ()
+        parameters = []
     for parameter in parameters:
         if parameter.default is not parameter.empty:
             defaults.setdefault(parameter.name, parameter.default)
@@ -202,7 +204,12 @@ def _options(
 ) -> types.SimpleNamespace:
     _require_gymnasium()
     build = functools.partial(
-        make_environment, name, make, max_steps=max_steps, workers=workers, timeout=timeout
+        make_environment,
+        name,
+        make,
+        max_steps=max_steps,
+        workers=workers,
+        timeout=timeout,
     )
     return types.SimpleNamespace(name=name, slow=True, build=build)
 
@@ -216,15 +223,21 @@ def _build(options: Any, name: str) -> HostEnvironment:
     changed = {key: value for key, value in given.items() if value != defaults[key]}
     if own["max_steps"] is not None:
         changed["max_episode_steps"] = own["max_steps"]
-    return make_environment(f"gym:{name}", functools.partial(_make, spec, changed), **own)
+    return make_environment(
+        f"gym:{name}", functools.partial(_make, spec, changed), **own
+    )
 
 
-def _make(spec: Any, arguments: Mapping[str, Any], render_mode: str | None = None) -> Any:
+def _make(
+    spec: Any, arguments: Mapping[str, Any], render_mode: str | None = None
+) -> Any:
     """Make an environment, in another process."""
     import gymnasium
 
-    mode = {} if render_mode is None else {"render_mode": render_mode}
-    return gymnasium.make(spec, disable_env_checker=True, **arguments, **mode)
+    given = {"disable_env_checker": True, **arguments}
+    if render_mode is not None:
+        given["render_mode"] = render_mode
+    return gymnasium.make(spec, **given)
 
 
 def make_environment(
@@ -274,10 +287,15 @@ def _actions(name: str, facts: Mapping[str, Any]) -> tuple[Any, Callable[[Any], 
     if facts["kind"] == "Box":
         if math.prod(shape) < 1:
             raise UserError(f"environment {name}: its actions are empty, {shape}")
-        scale = scale_to(facts["low"], facts["high"], shape, dtype, name)
-        return Box(shape or (1,)), lambda actions: np.asarray(
-            scale(np.asarray(actions, np.float32).reshape(-1, *shape)), dtype
+        scale: Callable[[Any], Any] = scale_to(
+            facts["low"], facts["high"], shape, dtype, name
         )
+
+        def convert(actions: np.ndarray) -> np.ndarray:
+            each = np.asarray(actions, np.float32).reshape(-1, *shape)
+            return np.asarray(scale(each), dtype)
+
+        return Box(shape or (1,)), convert
     raise UserError(
         f"environment {name}: its action space is {facts['kind']}; expected Discrete "
         "or Box"

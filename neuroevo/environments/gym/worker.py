@@ -226,12 +226,15 @@ class _Singles(_Rows):
     ) -> memoryview:
         found = self._new(len(rows))
         given = actions.tolist() if self.discrete else actions
+        rewards, ends = [], []
         for i, row in enumerate(rows):
-            observation, reward, terminated, truncated, _ = self._envs[row].step(
-                given[i]
-            )
+            step = self._envs[row].step(given[i])
+            observation, reward, terminated, truncated, _ = step
             found[i] = self.observe(observation)
-            results[i] = _result(reward, terminated, truncated)
+            rewards.append(reward)
+            ends.append(terminated or truncated)
+        results["reward"] = _scalars("reward", rewards)
+        results["ended"] = _scalars("terminated or truncated", ends)
         return found.data
 
     def render(self, row: int) -> Any:
@@ -239,21 +242,19 @@ class _Singles(_Rows):
         return env.render() if env.render_mode == "rgb_array" else None
 
 
-def _result(reward: Any, terminated: Any, truncated: Any) -> tuple[float, bool]:
-    """Return the reward and whether the episode is over.
+def _scalars(what: str, values: list[Any]) -> np.ndarray:
+    """Return the values of several environments as one array.
 
     Raises:
         TypeError: if they are not scalars.
     """
-    for what, value in (
-        ("reward", reward),
-        ("terminated", terminated),
-        ("truncated", truncated),
-    ):
-        if np.ndim(value) or not isinstance(value, int | float | np.generic | np.ndarray):
-            found = f"shape {np.shape(value)}" if np.ndim(value) else repr(value)
-            raise TypeError(f"step: expected a scalar as {what}; got {found}")
-    return float(reward), bool(terminated or truncated)
+    try:
+        found = np.array(values)
+    except ValueError:  # of different shapes
+        found = np.array(None)
+    if found.ndim != 1 or found.dtype.kind not in "biuf":
+        raise TypeError(f"step: expected a scalar as {what}; got {values[0]!r}")
+    return found
 
 
 class _Vector(_Rows):

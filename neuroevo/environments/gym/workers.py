@@ -1,9 +1,9 @@
 """Environments of Gymnasium in processes of their own; see `worker` for one of them.
 
 The processes are not forked, which is unsafe beside JAX's threads, and they do not
-import the user's main script: a function that makes an environment is sent to them with
-cloudpickle, as Gymnasium itself does. They ignore Ctrl-C and end when this process does,
-in whatever way.
+import the user's main script: a function that makes an environment is sent to them
+with cloudpickle, as Gymnasium itself does. They ignore Ctrl-C and end when this process
+does, in whatever way.
 """
 
 import contextlib
@@ -215,7 +215,7 @@ class _Process:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self.channel, other = socket.socketpair()
         life, self._life = os.pipe()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile()
         with other:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _CODE, str(other.fileno()), str(life)],

@@ -1,0 +1,180 @@
+"""Environments of Gymnasium: processes, seeds, failures, and runs in them."""
+
+import os
+import signal
+import time
+
+import gymnasium
+import jax
+import numpy as np
+import psutil
+import pytest
+import toy
+
+import neuroevo
+from neuroevo.environments.gym import suite
+from neuroevo.errors import EnvironmentFailure, UserError
+from neuroevo.registry import envs
+from neuroevo.spaces import Box, Spec
+
+RUN = {**toy.CARTPOLE, "env": "gym:CartPole-v1", "episodes": 2, "display": False}
+
+
+def workers() -> list[psutil.Process]:
+    """Return the processes of environments that this process has started."""
+    children = psutil.Process().children()
+    return [p for p in children if "gym import worker" in " ".join(p.cmdline())]
+
+
+def test_instances_are_those_of_gymnasium():
+    """The same seeds and actions give the same episode as in this process."""
+    environment = envs.get("gym:CartPole-v1")(workers=2).build()
+    plain = gymnasium.make("CartPole-v1")
+    seeds = np.array([5, 6, 7])
+    instances, rows = environment.instances, np.arange(3)
+    instances.require(3)
+    seen = instances.reset(rows, seeds)
+    for row, seed in zip(rows, seeds, strict=True):
+        np.testing.assert_array_equal(seen[row], plain.reset(seed=int(seed))[0])
+    for action in (1, 0, 1, 1):
+        expected, reward, ended, _, _ = plain.step(action)
+        actions = environment.convert(np.array([action], np.int32))
+        seen, rewards, ends = instances.step(rows[2:], actions)
+        np.testing.assert_array_equal(seen[0], expected)
+        assert (rewards[0], ends[0]) == (reward, ended)
+    assert len(workers()) == 2
+    instances.close()
+    assert not workers()
+
+
+def test_an_unknown_id_has_a_nearest_one():
+    with pytest.raises(UserError, match=r"LunarLande.*did you mean 'LunarLander-v3'"):
+        envs.get("gym:LunarLande-v3")
+    with pytest.raises(UserError, match="there is also gym:LunarLander-v3"):
+        envs.get("LunarLander-v3")
+
+
+def test_options_are_scalar_arguments_of_the_constructor():
+    fields = suite.config("CartPole-v1").__dataclass_fields__
+    assert fields["sutton_barto_reward"].default is False
+    assert {"max_steps", "workers", "timeout"} <= fields.keys()
+    options = suite.config("CartPole-v1")(sutton_barto_reward=True, workers=1)
+    environment = options.build()
+    environment.instances.reset(np.array([0]), np.array([0]))
+    _, rewards, _ = environment.instances.step(np.array([0]), np.array([0]))
+    assert rewards[0] == 0  # and -1 at the end
+    environment.instances.close()
+
+
+def test_our_cart_pole_is_theirs():
+    """A genome that solves gymnax's CartPole solves Gymnasium's."""
+    solution = neuroevo.load("zoo:cartpole-d2", env="gym:CartPole-v1")
+    assert solution.evaluate(1, 4, seed=0)["return_mean"] > 480
+    solution.parts.task.host.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("gym") / "run"
+    return neuroevo.evolve(**RUN | {"generations": 4}, run_dir=path)
+
+
+def test_workers_are_gone_after_a_run(run):
+    assert run.generation == 4
+    assert not workers()
+
+
+def test_resuming_equals_never_stopping(run, tmp_path):
+    neuroevo.evolve(**RUN, run_dir=tmp_path / "a")
+    again = neuroevo.evolve(
+        **RUN | {"generations": 4}, run_dir=tmp_path / "a", resume=True
+    )
+    jax.tree.map(np.testing.assert_array_equal, again.genome, run.genome)
+    returns = [[row["fitness_mean"] for row in each.metrics] for each in (again, run)]
+    assert returns[0] == returns[1]
+
+
+def test_neither_chunk_nor_workers_matter(run):
+    options = {"chunk": 1, "env": {"name": "gym:CartPole-v1", "workers": 1}}
+    other = neuroevo.evolve(**RUN | {"generations": 4} | options)
+    assert [r["fitness_mean"] for r in other.metrics] == [
+        r["fitness_mean"] for r in run.metrics
+    ]
+
+
+def test_an_episode_is_recorded_as_it_is_evaluated(run):
+    (trajectory,) = run.best.record(seed=3)
+    (shown,) = run.best.record(seed=3, pictures=True)
+    np.testing.assert_array_equal(trajectory.observations, shown.observations)
+    assert trajectory.states == ()
+    assert len(trajectory.rewards) == len(trajectory.observations)
+    run.parts.task.host.close()
+    assert not workers()
+
+
+class Fragile(gymnasium.Env):
+    """An environment that fails in some way after a number of steps."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {"at": gymnasium.spaces.Box(-9, 9, (2,)), "kind": gymnasium.spaces.Discrete(3)}
+    )
+    action_space = gymnasium.spaces.Box(-2, 2, (2,))
+
+    def __init__(self, how: str, marker: str) -> None:
+        self.how, self.marker, self.steps = how, marker, 0
+
+    def _show(self):
+        return {"at": np.zeros(2, np.float32), "kind": self.steps % 3}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._show(), {}
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 5 and not os.path.exists(self.marker):
+            if self.how == "raises":
+                raise ValueError("out of\nfuel")
+            if self.how == "dies":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if self.how == "hangs":
+                time.sleep(60)
+        return self._show(), float(action[0]), self.steps >= 8, False, {}
+
+
+def fragile(how, marker, **options):
+    def make():
+        return Fragile(how, str(marker))
+
+    make.__name__ = "Fragile"
+    return suite.from_function(make, workers=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("dies", "Fragile: its process has ended in step, by SIGSEGV"),
+        ("hangs", "Fragile: no answer to step in 1 s; expected"),
+    ],
+)
+def test_a_process_that_is_lost_is_reported(how, expected, tmp_path):
+    environment = fragile(how, tmp_path / "mended", timeout=1).build()
+    assert environment.spec == Spec((5,), Box((2,)))
+    instances, row = environment.instances, np.array([0])
+    instances.reset(row, row)
+    with pytest.raises(EnvironmentFailure, match=expected):
+        for _ in range(5):
+            instances.step(row, environment.convert(np.zeros((1, 2))))
+    assert not workers()
+
+
+def test_a_failure_ends_the_run_in_one_line_and_it_resumes(tmp_path):
+    options = RUN | {"env": fragile("raises", tmp_path / "mended")}
+    failure = r"Fragile: step raised ValueError: out of fuel \(.*test_gym.py:\d+\)"
+    with pytest.raises(EnvironmentFailure, match=failure):
+        neuroevo.evolve(**options, run_dir=tmp_path / "run")
+    assert not workers()
+    (tmp_path / "mended").touch()
+    run = neuroevo.evolve(**options, run_dir=tmp_path / "run", resume=True)
+    assert run.generation == 2
