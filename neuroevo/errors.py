@@ -104,11 +104,20 @@ def did_you_mean(name: str, choices: Iterable[str], common: str = "") -> str:
     return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
-def unknown(kind: str, name: str, choices: Iterable[str]) -> UserError:
-    """Return the error for a `name` that is not among `choices`."""
+def unknown(
+    kind: str, name: str, choices: Iterable[str], common: str = ""
+) -> UserError:
+    """Return the error for a `name` that is not among `choices`.
+
+    Args:
+        kind: what it names.
+        name: the name.
+        choices: what would have been right.
+        common: a prefix of `name` that is right.
+    """
     choices = sorted(choices)
     listed = ", ".join(choices[:12]) + (", …" if len(choices) > 12 else "")
     return UserError(
         f"unknown {kind} {name!r}: expected one of {listed}"
-        f"{did_you_mean(name, choices)}"
+        f"{did_you_mean(name, choices, common)}"
     )

@@ -9,7 +9,7 @@ neuroevo registers the built-in parts in the same way.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from neuroevo.errors import UserError, first_line, unknown
@@ -35,6 +35,10 @@ def _all_entry_points() -> Any:  # a type of its own in Python 3.11
 @runtime_checkable
 class Family(Protocol):
     """Several parts of one kind under one entry point, such as a module.
+
+    A family may need a package that is not installed. Then its ``missing()`` returns
+    the command that installs it, and None otherwise; ``about`` says in a few words what
+    the family has.
 
     A family of environments may also have ``adapt(value)``. It returns options with a
     ``build`` method for an object of the family's own library, and None for any other
@@ -76,10 +80,14 @@ class Registry:
     def names(self) -> list[str]:
         """Return every name that `get` accepts, without family prefixes.
 
-        Entry points that cannot be loaded are left out.
+        Entry points that cannot be loaded, and families that are not installed, are
+        left out.
         """
+        return self._all_names(lambda point: self._missing(point) is None)
+
+    def _all_names(self, wanted: Callable[[str], bool]) -> list[str]:
         names: list[str] = []
-        for point in self._entry_points:
+        for point in filter(wanted, self._entry_points):
             with contextlib.suppress(LoadError):
                 if not self._needs_prefix(point):
                     names.extend(self._names_in(point))
@@ -106,14 +114,16 @@ class Registry:
         A prefix, as in ``family:name``, selects the family.
 
         Raises:
-            UserError: if there is no such name, with the nearest one, or if the part
-                cannot be loaded, with the reason.
+            UserError: if there is no such name, with the nearest one; if its family is
+                not installed, with the command that installs it; or if the part cannot
+                be loaded, with the reason.
         """
         prefix, colon, rest = name.rpartition(":")
         if colon and prefix not in self._entry_points:
             raise unknown(f"{self.kind} family", prefix, self._entry_points)
         broken = []
-        for point in [prefix] if prefix else self._entry_points:
+        points = [prefix] if prefix else list(self._entry_points)
+        for point in points:
             try:
                 if self._needs_prefix(point):
                     if prefix:
@@ -125,7 +135,8 @@ class Registry:
                 if point in (prefix, name):
                     raise
                 broken.append(str(error))
-        message = str(unknown(self.kind, name, self.names()))
+        choices = self._all_names(points.__contains__)
+        message = str(unknown(self.kind, name, choices, f"{prefix}{colon}"))
         elsewhere = [] if prefix else self._with_prefix(name)
         raise UserError("; ".join([message, *elsewhere, *broken]))
 
@@ -156,7 +167,8 @@ class Registry:
     def summaries(self) -> list[tuple[str, str]]:
         """Return every name with the first line of its docstring.
 
-        For a part that cannot be loaded, the line is the reason.
+        For a part that cannot be loaded, the line is the reason; for a family that is
+        not installed, it is what the family has, and how to install it.
         """
         found: list[tuple[str, str]] = []
         for point in self._entry_points:
@@ -166,8 +178,13 @@ class Registry:
                     found.append((f"{point}:ID", text))
                     continue
                 names = self._names_in(point)
+                command = self._missing(point)
             except LoadError as error:
                 found.append((point, str(error)))
+                continue
+            if command is not None:
+                about = self._load(point).about
+                found.append((point, f"{about}; to install: {command}"))
                 continue
             found.extend((name, self._summary(point, name)) for name in names)
         return found
@@ -194,10 +211,22 @@ class Registry:
         except Exception as error:
             raise self._failed(point, error) from error
 
+    def _missing(self, point: str) -> str | None:
+        """Return the command that installs what an entry point needs, if any."""
+        with contextlib.suppress(LoadError):
+            missing = getattr(self._load(point), "missing", None)
+            return missing() if missing else None
+        return None
+
     def _options(self, point: str, name: str) -> type:
         part = self._load(point)
         if not isinstance(part, Family):
             return part
+        if command := self._missing(point):
+            raise UserError(
+                f"{self.kind} {name} belongs to {point}, which is not installed: "
+                f"{command}"
+            )
         try:
             return part.config(name)
         except UserError:

@@ -7,6 +7,15 @@ import textwrap
 
 import jax
 
+from neuroevo.environments import craftax, jumanji, pgx, playground, xminigrid
+
+SUITES = {
+    suite.extra: suite
+    for suite in (
+        *(playground.SUITE, pgx.SUITE, xminigrid.SUITE),
+        *(craftax.SUITE, jumanji.SUITE),
+    )
+}
 LIMIT = 9
 KEYS = jax.random.split(jax.random.key(1), 16)
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from suites import run
+from suites import SUITES, run
 from typing_extensions import Doc
 
 from neuroevo import registry
@@ -23,6 +23,7 @@ from neuroevo.errors import UserError
 
 
 GENERATED = [*tables.PARAMS, *brax_tables.OPTIONS]
+GENERATED += [name for suite in SUITES.values() for name in suite.names()]
 
 
 @pytest.mark.parametrize("name", sorted({*registry.envs.names()} & {*GENERATED}))

@@ -47,9 +47,10 @@ ALLOWED = {
     r"neuroevo\.core(\..*)?": CONTRACTS - {"neuroevo.traits", "neuroevo.errors"}
     | {"neuroevo.devices"},
     r"neuroevo\.policies(\..*)?": CONTRACTS | {"neuroevo.registry"},
-    r"neuroevo\.environments(\..*)?": CONTRACTS
-    | {"neuroevo.registry", "neuroevo.store.npz", "neuroevo.cgroups"},
     # An adapter of foreign states selects and strengthens them as the engine does.
+    r"neuroevo\.environments(\..*)?": CONTRACTS
+    | {"neuroevo.registry", "neuroevo.store.npz", "neuroevo.core.trees"}
+    | {"neuroevo.cgroups"},
     r"neuroevo\.strategies(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.core.trees"},
     r"neuroevo\.loggers(\..*)?": CONTRACTS | {"neuroevo.registry", "neuroevo.store"},

@@ -18,7 +18,10 @@ from neuroevo.store.directory import BEST
 from neuroevo.store.metrics import read_metrics
 from neuroevo.store.provenance import environment, version
 
-EXTRAS = ("tensorboard", "wandb", "mlflow", "pyarrow", "submitit")
+EXTRAS = (
+    *("tensorboard", "wandb", "mlflow", "pyarrow", "submitit"),
+    *("playground", "pgx", "xminigrid", "craftax", "jumanji"),
+)
 _SETTINGS: dict[str, Any] = {
     "env": {"name": "CartPole-v1", "max_steps_in_episode": 20},
     "encoding": "direct",

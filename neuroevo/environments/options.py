@@ -9,10 +9,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from typing_extensions import Doc
 
 AtLeastOne = Annotated[int, Ge(1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 class Option(NamedTuple):

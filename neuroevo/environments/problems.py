@@ -15,6 +15,8 @@ def making(name: str) -> Iterator[None]:
     """
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
         reason = f"{type(error).__name__}: {in_one_line(error)}"
         raise UserError(f"environment {name} could not be made: {reason}") from error

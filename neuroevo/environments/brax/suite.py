@@ -5,13 +5,9 @@ user registered are the arguments of their constructors. Output that brax and Mu
 print on import and construction does not reach the terminal.
 """
 
-import contextlib
 import functools
 import inspect
-import io
 import sys
-import warnings
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +18,7 @@ from neuroevo.environments import observations
 from neuroevo.environments.brax import bodies, registered, tables
 from neuroevo.environments.options import Option, make_options, option_of
 from neuroevo.environments.problems import making
+from neuroevo.environments.quiet import quiet
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Spec
 from neuroevo.traits import Bodies
@@ -113,7 +110,7 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
             done |= state.done > 0
         return state, observe(state.obs), total, done
 
-    with _quiet():
+    with quiet():
         # `env.observation_size` would run a reset, op by op, for up to 25 s.
         _, observation = jax.eval_shape(reset, jax.random.key(0))
     return Environment(
@@ -144,7 +141,7 @@ def _construct(options: Any, name: str) -> Any:
     """
     given = dict(vars(options))
     del given["action_repeat"], given["episode_length"]
-    with making(name), _quiet():
+    with making(name), quiet():
         import brax.envs
 
         return brax.envs.get_environment(name, **given)
@@ -165,18 +162,3 @@ def _read(name: str) -> dict[str, Option]:
 
 def _module_of(name: str) -> str:
     return (registered.constructors() or {})[name].__module__
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep brax and MuJoCo from printing, and MuJoCo from writing MUJOCO_LOG.TXT."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(brax|mujoco|jaxopt)\b")
-        import mujoco
-
-        handler = mujoco.get_mju_user_warning()
-        mujoco.set_mju_user_warning(lambda message: None)
-        try:
-            yield
-        finally:
-            mujoco.set_mju_user_warning(handler)

@@ -26,6 +26,7 @@ from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Action, Environment
 
 _LIMIT = "max_steps_in_episode"
+_OTHERS = ("craftax", "xminigrid")  # they resemble gymnax's, and have suites of ours
 
 
 def names() -> list[str]:
@@ -67,6 +68,8 @@ def adapt(value: Any) -> types.SimpleNamespace | None:
     pair = isinstance(value, tuple) and len(value) == 2
     env = value[0] if pair else value
     if isinstance(env, type) or not hasattr(env, "default_params"):
+        return None
+    if type(env).__module__.partition(".")[0] in _OTHERS:
         return None
     params = value[1] if pair else env.default_params
     return types.SimpleNamespace(name=_name_of(env), build=lambda: wrap(env, params))
