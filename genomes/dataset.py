@@ -20,7 +20,7 @@ from genomes import examples
 from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.policies import imitation
-from neuroevo.spaces import Discrete, Spec
+from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec, choices, outputs
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Rows, Target
 
 Genome = Mapping[str, Any]  # arrays by name; log_rates: a mapping of them by layer
@@ -237,21 +237,21 @@ class Dataset(_Varied, imitation.Training, _Pairs):
     ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
         """Return the shapes of the evolved arrays, and the constants beside them."""
         action = spec.action
-        default = max(2, action.n if isinstance(action, Discrete) else 1)
+        default = max(2, *choices(action), 1)
         size = default if self.size is None else self.size
         pairs = {"states": (size, *spec.observation)}
-        if not isinstance(action, Discrete):
+        if isinstance(action, Box):
             return pairs | {"actions": (size, *action.shape)}, {}
         if self.labels == "learned":
-            return pairs | {"action_logits": (size, action.n)}, {}
-        if size < action.n:
+            return pairs | {"action_logits": (size, *outputs(spec))}, {}
+        if size < (most := max(choices(action))):
             raise UserError(
-                f"encoding.size {size} leaves some of the {action.n} actions "
-                f"without a pair: use --encoding.size {action.n} or "
+                f"encoding.size {size} leaves some of the {most} actions "
+                f"without a pair: use --encoding.size {most} or "
                 "--encoding.labels learned"
             )
         if labels is None:
-            labels = balanced_labels(size, action.n)
+            labels = fixed_labels(size, action)
         return pairs, {"labels": labels}
 
 
@@ -304,17 +304,18 @@ def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
             f"{spec.observation}"
         )
     action = spec.action
-    if isinstance(action, Discrete):
+    if not isinstance(action, Box):
+        (n,) = outputs(spec)
         if "actions" in arrays:
             yield (
                 "it holds continuous actions, but the environment has "
-                f"{action.n} discrete ones"
+                f"{n} discrete ones"
             )
         logits = arrays.get("action_logits")
-        if logits is not None and logits.shape[1:] != (action.n,):
+        if logits is not None and logits.shape[1:] != (n,):
             yield (
                 f"its action_logits have shape {logits.shape[1:]} each, but the "
-                f"environment has {action.n} actions"
+                f"environment has {n} actions"
             )
     elif found := arrays.keys() & {"labels", "action_logits"}:
         yield (
@@ -326,6 +327,19 @@ def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
             f"its actions have shape {arrays['actions'].shape[1:]} each, but the "
             f"environment's have shape {action.shape}"
         )
+
+
+def fixed_labels(size: int, action: Discrete | MultiDiscrete) -> np.ndarray:
+    """Return (size,) or (size, choices) labels in which every value is as frequent.
+
+    Of several choices, each further one lags behind the one before by a row whenever
+    all of its values have occurred, so that the combinations differ.
+    """
+    if isinstance(action, Discrete):
+        return balanced_labels(size, action.n)
+    row, lag = np.arange(size, dtype=np.int32), np.int32(max(action.counts))
+    columns = [(row + i * (row // lag)) % n for i, n in enumerate(action.counts)]
+    return np.stack(columns, axis=-1).astype(np.int32)
 
 
 def balanced_labels(size: int, n: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.errors import UserError
-from neuroevo.spaces import Discrete, Spec
+from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec, one_hot
 from neuroevo.types import Array, Genome, InitGenome, Key, Rows
 
 _MOST = 4096  # rows to choose from: they become part of a program
@@ -52,6 +52,11 @@ def drawer(
     ]
     observations = np.asarray(rows.observations)[useful]
     targets = _as_vectors(np.asarray(rows.targets)[useful], spec)
+    if labels is not None and isinstance(spec.action, MultiDiscrete):
+        raise UserError(
+            "encoding.init_from: expected --encoding.labels learned where an action "
+            "consists of several choices"
+        )
     # How far each row belongs to each pair: (D, R).
     share = np.broadcast_to(weights[useful], (size, len(useful)))
     if labels is not None:
@@ -87,8 +92,8 @@ def drawer(
 
 def _as_vectors(targets: np.ndarray, spec: Spec) -> np.ndarray:
     """Return targets (R, …) of floats: probabilities, or actions."""
-    if isinstance(spec.action, Discrete) and targets.ndim == 1:
-        return np.eye(spec.action.n, dtype=np.float32)[targets]
+    if not isinstance(spec.action, Box) and np.issubdtype(targets.dtype, np.integer):
+        return one_hot(targets, spec.action)
     return targets.astype(np.float32)
 
 

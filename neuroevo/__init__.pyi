@@ -14,6 +14,7 @@ from .run.run import Run as Run
 from .solution import Solution as Solution
 from .spaces import Box as Box
 from .spaces import Discrete as Discrete
+from .spaces import MultiDiscrete as MultiDiscrete
 from .spaces import Spec as Spec
 from .types import Encoding as Encoding
 from .types import Environment as Environment

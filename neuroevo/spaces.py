@@ -5,13 +5,16 @@ outputs are cut. This is how "Behaviour Distillation" makes multi-task data sets
 Lupu et al., ICLR 2024, arXiv 2406.15042); nothing else distinguishes the environments.
 """
 
+import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from neuroevo.errors import UserError
 
 Shape = tuple[int, ...]
 Array = TypeVar("Array", jax.Array, np.ndarray)
@@ -27,6 +30,20 @@ class Discrete(NamedTuple):
     """
 
     n: int
+
+
+class MultiDiscrete(NamedTuple):
+    """Several discrete choices at once: the i-th is one of ``0 … counts[i] - 1``.
+
+    Networks return the logits of all choices, one after the other.
+
+    Example:
+        >>> import neuroevo
+        >>> neuroevo.MultiDiscrete((2, 3)).counts
+        (2, 3)
+    """
+
+    counts: tuple[int, ...]
 
 
 class Box(NamedTuple):
@@ -53,7 +70,64 @@ class Spec(NamedTuple):
     """
 
     observation: tuple[int, ...]  # shape of one observation (float32)
-    action: Discrete | Box
+    action: Discrete | MultiDiscrete | Box
+
+
+def choices(action: Discrete | MultiDiscrete | Box) -> tuple[int, ...]:
+    """Return the number of values of each discrete choice; () for a `Box`.
+
+    Example:
+        >>> choices(Discrete(3)), choices(MultiDiscrete((2, 3))), choices(Box((4,)))
+        ((3,), (2, 3), ())
+    """
+    match action:
+        case Discrete(n):
+            return (n,)
+        case MultiDiscrete(counts):
+            return counts
+    return ()
+
+
+def split(x: Array, counts: Sequence[int]) -> list[Array]:
+    """Return the part of each choice in `x`, (…, sum of counts): (…, count) each."""
+    if len(counts) <= 1:  # or unknown
+        return [x]
+    ends = list(itertools.accumulate(counts))
+    return [x[..., end - n : end] for n, end in zip(counts, ends, strict=True)]
+
+
+def by_choice(function: Callable, x: Any, counts: Sequence[int]) -> Any:
+    """Return what `function` makes of each choice's part of `x`, side by side.
+
+    Example:
+        >>> halves = jnp.array([1.0, 1.0, 0.0, 0.0, 0.0])
+        >>> by_choice(lambda part: part == part.max(), halves, (2, 3)).tolist()
+        [True, True, True, True, True]
+    """
+    parts = [function(part) for part in split(x, counts)]
+    numpy = jnp if isinstance(parts[0], jax.Array) else np
+    return parts[0] if len(parts) == 1 else numpy.concatenate(parts, axis=-1)
+
+
+def best(x: Any, action: Discrete | MultiDiscrete) -> Any:
+    """Return the value with the largest number in `x`, (…, n): an action (…).
+
+    For several choices, there is one for each, along a last axis.
+    """
+    found = [part.argmax(-1) for part in split(x, choices(action))]
+    if isinstance(action, Discrete):
+        return found[0]
+    return (jnp if isinstance(x, jax.Array) else np).stack(found, axis=-1)
+
+
+def one_hot(values: Any, action: Discrete | MultiDiscrete) -> Any:
+    """Return actions (…) or (…, choices) as ones among zeros, (…, n), side by side."""
+    counts = choices(action)
+    if isinstance(action, Discrete):
+        values = values[..., None]
+    numpy = jnp if isinstance(values, jax.Array) else np
+    parts = [values[..., i, None] == np.arange(n) for i, n in enumerate(counts)]
+    return numpy.concatenate(parts, axis=-1).astype(np.float32)
 
 
 def common_shape(shapes: Sequence[Shape]) -> Shape:
@@ -69,11 +143,20 @@ def common_shape(shapes: Sequence[Shape]) -> Shape:
 def common_spec(specs: Sequence[Spec]) -> Spec:
     """Return the smallest spec that all of `specs` fit into.
 
-    The actions must be all `Discrete` or all `Box`.
+    The actions must be all `Discrete`, all `Box`, or the same `MultiDiscrete`.
+
+    Raises:
+        UserError: for `MultiDiscrete` actions that differ.
     """
     observation = common_shape([spec.observation for spec in specs])
     counts = [spec.action.n for spec in specs if isinstance(spec.action, Discrete)]
     shapes = [spec.action.shape for spec in specs if isinstance(spec.action, Box)]
+    several = [s.action for s in specs if isinstance(s.action, MultiDiscrete)]
+    if several:
+        if len(set(several)) > 1:
+            found = ", ".join(str(each.counts) for each in several)
+            raise UserError(f"expected the same choices in each task, got {found}")
+        return Spec(observation, several[0])
     action = Discrete(max(counts)) if counts else Box(common_shape(shapes))
     return Spec(observation, action)
 
@@ -103,7 +186,7 @@ def cut(x: Array, shape: Shape) -> Array:
 def outputs(spec: Spec) -> Shape:
     """Return the shape of a network's output for the actions: logits, or means."""
     action = spec.action
-    return (action.n,) if isinstance(action, Discrete) else action.shape
+    return action.shape if isinstance(action, Box) else (sum(choices(action)),)
 
 
 def in_words(spec: Spec) -> str:
@@ -113,10 +196,11 @@ def in_words(spec: Spec) -> str:
         >>> in_words(Spec((4,), Discrete(2)))
         'observations of shape (4,) and 2 discrete actions'
     """
-    action = spec.action
-    actions = (
-        f"{action.n} discrete actions"
-        if isinstance(action, Discrete)
-        else f"continuous actions of shape {action.shape}"
-    )
+    match spec.action:
+        case Discrete(n):
+            actions = f"{n} discrete actions"
+        case MultiDiscrete(counts):
+            actions = f"discrete actions of {' x '.join(map(str, counts))} values"
+        case Box(shape):
+            actions = f"continuous actions of shape {shape}"
     return f"observations of shape {spec.observation} and {actions}"

@@ -69,7 +69,7 @@ def test_where_no_action_is_legal_all_are():
     task = make_task(nothing, NoNormalization().build((2,)))
     steps = task.record(random_act(nothing.spec), (), (), KEYS[0])
     assert len(set(steps.actions.tolist())) > 2
-    likely = acting.only_legal(jnp.arange(3.0), jnp.zeros(3, bool))
+    likely = acting.only_legal(jnp.arange(3.0), acting.some(jnp.zeros(3, bool), (3,)))
     np.testing.assert_array_equal(likely, jnp.arange(3.0))
 
 

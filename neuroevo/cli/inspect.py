@@ -103,6 +103,7 @@ def _show(arrays: Mapping[str, Any], found: "Pairs | None") -> None:
         max_columns=None,
         features=found.features,
         actions=found.actions,
+        counts=found.counts,
         order=found.order.tolist(),
         units=known,
     )

@@ -142,6 +142,7 @@ def _show(run: "Run", resolved: "Config") -> None:
     """Show the results of a run, and its pairs if there are only a few."""
     import numpy as np
 
+    from neuroevo.spaces import choices
     from neuroevo.terminal import genomes, results
     from neuroevo.terminal.console import make_console
     from neuroevo.traits import EnvironmentTraits, traits
@@ -153,7 +154,11 @@ def _show(run: "Run", resolved: "Config") -> None:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         env = traits(EnvironmentTraits, resolved.parts["env"])
         genomes.render_dataset(
-            arrays, console, features=env.features, actions=env.actions
+            arrays,
+            console,
+            features=env.features,
+            actions=env.actions,
+            counts=choices(run.parts.environment.spec.action),
         )
 
 

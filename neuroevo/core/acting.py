@@ -1,9 +1,11 @@
 """How policies act: with their memory, and only what is legal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
+from neuroevo.spaces import by_choice, split
 from neuroevo.types import (
     Action,
     Actor,
@@ -38,29 +40,41 @@ def only_legal(output: Output, legal: Array | None) -> Output:
 
     Args:
         output: logits (n,), or anything if `legal` is None.
-        legal: (n,) bool; None if all actions are legal.
+        legal: (n,) bool, not all of them false; None if all actions are legal.
     """
     if legal is None:
         return output
     # A legal action has more than no chance, whatever the network says.
     least = jnp.finfo(output.dtype).min
-    return jnp.where(some(legal), jnp.maximum(output, least), -jnp.inf)
+    return jnp.where(legal, jnp.maximum(output, least), -jnp.inf)
 
 
-def some(legal: Array) -> Array:
-    """Return `legal`, or that all actions are legal if it says that none is."""
-    return legal | ~legal.any()
+def some(legal: Array, counts: Sequence[int]) -> Array:
+    """Return `legal`, or that all are legal where it says that none is.
+
+    Args:
+        legal: (…, n) bool, for several choices side by side.
+        counts: the number of values of each choice.
+    """
+    return by_choice(lambda part: part | ~part.any(-1, keepdims=True), legal, counts)
 
 
-def enforce(action: Action, legal: Array | None) -> Action:
-    """Return `action`, or the first legal one instead of one that is illegal.
+def enforce(action: Action, legal: Array, counts: Sequence[int]) -> Action:
+    """Return `action`, with the first legal value instead of each that is illegal.
 
     Policies that choose by their logits never need it; others may not know `legal`.
+
+    Args:
+        action: () or (choices,) integers.
+        legal: (n,) bool, as `some` returns it.
+        counts: the number of values of each choice.
     """
-    if legal is None:
-        return action
-    legal = some(legal)
-    return jnp.where(legal[action], action, jnp.argmax(legal).astype(action.dtype))
+    values = jnp.atleast_1d(action)
+    allowed = [
+        jnp.where(part[value], value, jnp.argmax(part).astype(action.dtype))
+        for value, part in zip(values, split(legal, counts), strict=True)
+    ]
+    return jnp.stack(allowed).reshape(action.shape)
 
 
 def reactive(act: Any) -> Actor:

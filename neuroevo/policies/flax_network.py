@@ -8,14 +8,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from neuroevo.policies.initializers import orthogonal, product
-from neuroevo.spaces import Box, Discrete
+from neuroevo.spaces import Box, Discrete, MultiDiscrete, choices
 from neuroevo.types import Array, Output
 
 
 class Network(nn.Module):
     """Convolutions, hidden layers and output for one observation (no batch axis)."""
 
-    action: Discrete | Box
+    action: Discrete | MultiDiscrete | Box
     channels: tuple[int, ...]
     hidden: tuple[int, ...]
     kernel_init: str
@@ -55,8 +55,8 @@ class Network(nn.Module):
             x = y
         # A small gain makes every action about equally likely at first.
         output = functools.partial(self.dense, gain=0.01, name="output")
-        if isinstance(self.action, Discrete):
-            return output(self.action.n)(x)
+        if not isinstance(self.action, Box):
+            return output(sum(choices(self.action)))(x)
         shape = self.action.shape
         mean = output(math.prod(shape))(x).reshape(shape)
         log_std = self.param(

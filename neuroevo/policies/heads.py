@@ -1,9 +1,10 @@
 """Action heads, which turn a network's output into an action, and matching losses.
 
-The output is logits for `Discrete` actions, and the mean and log standard deviation of
-a Gaussian for a `Box`.
+The output is logits for discrete actions, and the mean and log standard deviation of a
+Gaussian for a `Box`. Several discrete choices at once are independent given the output.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Literal
@@ -11,14 +12,14 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from neuroevo.spaces import Box, Discrete
+from neuroevo.spaces import Box, Discrete, MultiDiscrete, best, split
 from neuroevo.types import Action, Array, Head, Key, Loss
 
 ActionChoice = Literal["sample", "greedy"]
 
 
 def head(
-    action: Discrete | Box, choice: ActionChoice
+    action: Discrete | MultiDiscrete | Box, choice: ActionChoice
 ) -> tuple[Head, Mapping[str, Loss]]:
     """Return the action head and the imitation losses for an action space.
 
@@ -35,6 +36,12 @@ def head(
             "cross_entropy": cross_entropy,
             "cross_entropy_per_class": cross_entropy_per_class,
         }
+    if isinstance(action, MultiDiscrete):
+        several = _sample_each if choice == "sample" else _best_of_each
+        return functools.partial(several, action), {
+            loss.__name__: functools.partial(_summed, action, loss)
+            for loss in (cross_entropy, cross_entropy_per_class)
+        }
     act_in_box = _sample_gaussian if choice == "sample" else _mean
     return act_in_box, {"nll": nll, "mse": mse, "clipped_mse": clipped_mse}
 
@@ -46,6 +53,37 @@ def _sample_categorical(logits: Array, key: Key) -> Action:
 def _argmax(logits: Array, key: Key) -> Action:
     del key
     return jnp.argmax(logits, axis=-1)
+
+
+def _sample_each(action: MultiDiscrete, logits: Array, key: Key) -> Action:
+    parts = split(logits, action.counts)
+    drawn = [
+        jax.random.categorical(own, part)
+        for own, part in zip(jax.random.split(key, len(parts)), parts, strict=True)
+    ]
+    return jnp.stack(drawn)
+
+
+def _best_of_each(action: MultiDiscrete, logits: Array, key: Key) -> Action:
+    del key
+    return best(logits, action)
+
+
+def _summed(action: MultiDiscrete, loss: Loss, logits: Array, target: Array) -> Array:
+    """Return the sum of a loss over the choices.
+
+    Args:
+        action: the choices.
+        loss: the loss of one of them.
+        logits: (D, n), n of all choices.
+        target: (D, choices) integer labels or (D, n) probabilities.
+    """
+    if jnp.issubdtype(target.dtype, jnp.integer):
+        targets = list(jnp.moveaxis(target, -1, 0))
+    else:
+        targets = split(target, action.counts)
+    pairs = zip(split(logits, action.counts), targets, strict=True)
+    return jnp.sum(jnp.stack([loss(*pair) for pair in pairs]))
 
 
 def _sample_gaussian(output: tuple[Array, Array], key: Key) -> Action:

@@ -19,7 +19,14 @@ from neuroevo.core.acting import act_with
 from neuroevo.errors import UserError, type_in_words, with_fields
 from neuroevo.progress import UNLIMITED, Group
 from neuroevo.run.parts import shapes
-from neuroevo.spaces import Box, Discrete, Spec, outputs
+from neuroevo.spaces import (
+    Box,
+    Discrete,
+    MultiDiscrete,
+    Spec,
+    choices,
+    outputs,
+)
 from neuroevo.types import (
     Array,
     Encoding,
@@ -93,10 +100,10 @@ def _check_legal(environment: Environment, state: Any) -> None:
     legal, action = environment.legal, environment.spec.action
     if legal is None:
         return
-    if not isinstance(action, Discrete):
-        _fail("env.legal", "None unless env.spec.action is Discrete", repr(action))
-    mask = _trace("env.legal", legal, state)
-    _check_array("env.legal", "which actions are legal", mask, (action.n,), "mask")
+    if isinstance(action, Box):
+        _fail("env.legal", "None unless actions are discrete", repr(action))
+    mask, shape = _trace("env.legal", legal, state), outputs(environment.spec)
+    _check_array("env.legal", "which actions are legal", mask, shape, "mask")
 
 
 def check_spec(spec: Spec) -> None:
@@ -108,11 +115,16 @@ def check_spec(spec: Spec) -> None:
         n = _integer(action.n)
         if n is None or not 1 <= n <= _MOST:
             _fail("env.spec.action: Discrete", "an integer of at least 1", action.n)
+    elif isinstance(action, MultiDiscrete):
+        _check_shape("env.spec.action: MultiDiscrete", action.counts)
+        if not action.counts:
+            _fail("env.spec.action: MultiDiscrete", "at least one choice", "none")
     elif isinstance(action, Box):
         _check_shape("env.spec.action: Box", action.shape)
     else:
         kind = f"{type(action).__module__}.{type(action).__qualname__}"
-        _fail("env.spec.action", "neuroevo.Discrete(n) or neuroevo.Box(shape)", kind)
+        expected = "neuroevo.Discrete(n), MultiDiscrete(counts) or Box(shape)"
+        _fail("env.spec.action", expected, kind)
 
 
 def _check_shape(name: str, shape: Any) -> None:
@@ -130,6 +142,8 @@ def _action(spec: Spec) -> jax.ShapeDtypeStruct:
     """Return the shape and type of an action of `spec`."""
     if isinstance(spec.action, Discrete):
         return jax.ShapeDtypeStruct((), jnp.int32)
+    if isinstance(spec.action, MultiDiscrete):
+        return jax.ShapeDtypeStruct((len(choices(spec.action)),), jnp.int32)
     return jax.ShapeDtypeStruct(spec.action.shape, jnp.float32)
 
 
@@ -217,7 +231,7 @@ def check_policy(policy: Policy, spec: Spec, *, legal: bool = False) -> None:
         _check_array("policy.apply", what, output, logits, "real")
     action = _trace("policy.act", policy.act, output, keys.abstract())
     expected = _action(spec)
-    kind = "integer" if isinstance(spec.action, Discrete) else "real"
+    kind = "real" if isinstance(spec.action, Box) else "integer"
     _check_array("policy.act", "an action as in env.spec", action, expected.shape, kind)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.policies import imitation
-from neuroevo.spaces import Discrete, Spec
+from neuroevo.spaces import Box, Spec
 from neuroevo.store import rows_file
 from neuroevo.types import (
     Array,
@@ -74,7 +74,7 @@ def make_outer_loss(
     Raises:
         UserError: if the policy has no such loss.
     """
-    if isinstance(spec.action, Discrete):
+    if not isinstance(spec.action, Box):
         default = "cross_entropy"
     else:  # the bounds of actions are no bounds of other numbers
         default = "clipped_mse" if rows else "mse"

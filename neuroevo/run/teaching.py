@@ -16,7 +16,18 @@ from neuroevo.core.acting import act_with, reactive
 from neuroevo.errors import UserError, in_one_line
 from neuroevo.run.outer_loss import statistics
 from neuroevo.solution import Solution
-from neuroevo.spaces import Box, Discrete, Spec, in_words, outputs
+from neuroevo.spaces import (
+    Box,
+    Discrete,
+    MultiDiscrete,
+    Spec,
+    best,
+    by_choice,
+    choices,
+    in_words,
+    one_hot,
+    outputs,
+)
 from neuroevo.store import genome_file
 from neuroevo.store.rows_file import ACTIONS, EPISODE, LOGITS, OBSERVATIONS
 from neuroevo.tasks.normalization import NoNormalization
@@ -115,6 +126,7 @@ def of_solution(solution: Solution, seed: int = 0) -> Teacher:
         )
     normalize = task.normalize
     params, state = solution.decode(seed), solution.answer.task
+    action = task.spec.action
     greedy = getattr(solution.config.parts["policy"], "action", None) == "greedy"
 
     def output(observation: Observation) -> Any:
@@ -122,11 +134,11 @@ def of_solution(solution: Solution, seed: int = 0) -> Teacher:
 
     def label(observation: Observation) -> Array:
         found = output(observation)
-        if isinstance(task.spec.action, Box):
+        if isinstance(action, Box):
             return jnp.clip(found[0], -1, 1)
         if greedy:  # its logits are no probabilities
-            return _chosen(jnp.argmax(found), len(found))
-        return jax.nn.log_softmax(found)
+            return _chosen(best(found, action), action)
+        return by_choice(jax.nn.log_softmax, found, choices(action))
 
     return Teacher(lambda observation, key: policy.act(output(observation), key), label)
 
@@ -140,7 +152,10 @@ def of_function(act: Callable[[Observation, Key], Action], spec: Spec) -> Teache
     observation = jax.ShapeDtypeStruct(spec.observation, jnp.float32)
     found = jax.eval_shape(act, observation, keys.abstract())
     actions = spec.action
-    shape = () if isinstance(actions, Discrete) else actions.shape
+    shape: tuple[int, ...] = ()
+    if not isinstance(actions, Discrete):
+        several = (len(choices(actions)),)
+        shape = actions.shape if isinstance(actions, Box) else several
     if not hasattr(found, "shape") or found.shape != shape:
         raise UserError(
             f"the teacher: expected a function of (observation, key) that returns an "
@@ -149,9 +164,9 @@ def of_function(act: Callable[[Observation, Key], Action], spec: Spec) -> Teache
 
     def label(observation: Observation) -> Array:
         action = act(observation, keys.collection(0))
-        if isinstance(actions, Discrete):
-            return _chosen(action, actions.n)
-        return jnp.clip(action, -1, 1)
+        if isinstance(actions, Box):
+            return jnp.clip(action, -1, 1)
+        return _chosen(action, actions)
 
     return Teacher(act, label)
 
@@ -210,9 +225,9 @@ def is_brax(path: Path) -> bool:
     return (path / _BRAX).is_file()
 
 
-def _chosen(action: Array, n: int) -> Array:
+def _chosen(action: Array, actions: Discrete | MultiDiscrete) -> Array:
     """Return the log probabilities of a policy that always takes `action`."""
-    return jnp.where(jnp.arange(n) == action, 0.0, -1e4)
+    return jnp.where(one_hot(jnp.asarray(action), actions) > 0, 0.0, -1e4)
 
 
 class Lesson(NamedTuple):

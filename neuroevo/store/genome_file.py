@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.errors import UserError
-from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec
 from neuroevo.store import npz
 from neuroevo.store.files import atomic_write, to_json
 from neuroevo.types import Genome
@@ -156,6 +156,8 @@ def from_spec(spec: Spec) -> dict[str, Any]:
     match spec.action:
         case Discrete(n):
             action: dict[str, Any] = {"discrete": n}
+        case MultiDiscrete(counts):
+            action = {"multi_discrete": list(counts)}
         case box:
             action = {"box": list(box.shape)}
     return {"observation": list(spec.observation), "action": action}
@@ -172,6 +174,10 @@ def to_spec(file: GenomeFile) -> Spec | None:
             return None
         case {"observation": [*o], "action": {"discrete": n}} if _are_sizes(*o, n):
             return Spec(tuple(o), Discrete(n))
+        case {"observation": [*o], "action": {"multi_discrete": [n, *rest]}} if (
+            _are_sizes(*o, n, *rest)
+        ):
+            return Spec(tuple(o), MultiDiscrete((n, *rest)))
         case {"observation": [*o], "action": {"box": [*a]}} if _are_sizes(*o, *a):
             return Spec(tuple(o), Box(tuple(a)))
     raise UserError(

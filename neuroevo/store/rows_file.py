@@ -4,19 +4,31 @@
 | --- | --- | --- |
 | `observations` | (R, *observation) | as the environment gives them |
 | `actions` | (R, *action) or (R,) | continuous actions, or numbers of discrete ones |
+|  | (R, choices) | numbers of several discrete choices at once |
 | `action_logits` | (R, n) | for discrete actions, instead of their numbers |
 | `weights` | (R,) | how often to draw a row, relative to others; 1 by default |
 | `episode` | (R,) | which episode a row belongs to |
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from neuroevo.errors import UserError
-from neuroevo.spaces import Box, Spec, in_words
+from neuroevo.spaces import (
+    Box,
+    Discrete,
+    Spec,
+    by_choice,
+    choices,
+    in_words,
+    one_hot,
+    outputs,
+)
 from neuroevo.store import npz
 from neuroevo.store.files import atomic_write
 from neuroevo.types import Rows
@@ -66,13 +78,14 @@ def to_rows(arrays: Mapping[str, np.ndarray], spec: Spec) -> Rows:
 def _targets(arrays: Mapping[str, np.ndarray], spec: Spec) -> np.ndarray:
     if LOGITS in arrays:
         logits = np.asarray(arrays[LOGITS], np.float64)
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+        softmax = functools.partial(special.softmax, axis=-1)
+        return by_choice(softmax, logits, choices(spec.action)).astype(np.float32)
     actions = arrays[ACTIONS]
     if isinstance(spec.action, Box):
         return np.asarray(actions, np.float32).reshape(len(actions), *spec.action.shape)
     # Probabilities, so that a teacher can later add its own to them.
-    return np.eye(spec.action.n, dtype=np.float32)[actions.reshape(-1)]
+    shape = () if isinstance(spec.action, Discrete) else (-1,)
+    return one_hot(actions.reshape(len(actions), *shape), spec.action)
 
 
 def _faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -119,13 +132,19 @@ def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
             yield f"its actions have shape {arrays[ACTIONS].shape[1:]} each"
         return
     if LOGITS in arrays:
-        if arrays[LOGITS].shape[1:] != (spec.action.n,):
+        if arrays[LOGITS].shape[1:] != outputs(spec):
             yield f"its {LOGITS} have shape {arrays[LOGITS].shape[1:]} each"
         return
-    actions = arrays[ACTIONS]
-    if np.prod(actions.shape[1:]) != 1 or actions.dtype.kind not in "biu":
+    actions, counts = arrays[ACTIONS], choices(spec.action)
+    if np.prod(actions.shape[1:]) != len(counts) or actions.dtype.kind not in "biu":
         kind = f"{actions.dtype} of shape {actions.shape[1:]}"
-        yield f"its actions are {kind} each; expected integers"
-    elif actions.min() < 0 or actions.max() >= spec.action.n:
-        found = f"its actions go from {actions.min()} to {actions.max()}"
-        yield f"{found}; expected 0 to {spec.action.n - 1}"
+        several = f"{len(counts)} " if len(counts) > 1 else ""
+        yield f"its actions are {kind} each; expected {several}integers"
+        return
+    for i, (column, n) in enumerate(
+        zip(actions.reshape(len(actions), -1).T, counts, strict=True)
+    ):
+        if column.min() < 0 or column.max() >= n:
+            which = f"[{i}]" if len(counts) > 1 else ""
+            found = f"its actions{which} go from {column.min()} to {column.max()}"
+            yield f"{found}; expected 0 to {n - 1}"

@@ -21,7 +21,7 @@ from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN
 from neuroevo.run import switches
 from neuroevo.solution import Solution, drawn, without_seeds
-from neuroevo.spaces import Discrete, Spec, common_spec, in_words, outputs, pad
+from neuroevo.spaces import Box, Spec, common_spec, in_words, one_hot, outputs, pad
 from neuroevo.store import genome_file
 from neuroevo.store.files import check_new_file, flatten
 from neuroevo.store.genome_file import GenomeFile
@@ -219,15 +219,15 @@ def concatenate(
         wide: a spec into which all of these fit.
     """
     states = _padded([genome["states"] for genome in genomes], wide.observation)
-    if not isinstance(wide.action, Discrete):
+    if isinstance(wide.action, Box):
         actions = [genome["actions"] for genome in genomes]
         return {"states": states, "actions": _padded(actions, wide.action.shape)}
     if all("labels" in genome for genome in genomes):
         labels = np.concatenate([genome["labels"] for genome in genomes])
         return {"states": states, "labels": labels}
     logits = [_logits(*pair) for pair in zip(genomes, specs, strict=True)]
-    shape = (wide.action.n,)
-    return {"states": states, "action_logits": _padded(logits, shape, IMPOSSIBLE)}
+    padded = _padded(logits, outputs(wide), IMPOSSIBLE)
+    return {"states": states, "action_logits": padded}
 
 
 def _padded(
@@ -242,8 +242,9 @@ def _logits(genome: Mapping[str, Any], spec: Spec) -> np.ndarray:
     """Return (D, n) logits of the probabilities of a genome's actions."""
     if "action_logits" in genome:
         return np.asarray(genome["action_logits"])
-    chosen = np.asarray(genome["labels"])[:, None] == np.arange(*outputs(spec))
-    return np.where(chosen, 0.0, IMPOSSIBLE)
+    assert not isinstance(spec.action, Box)
+    chosen = one_hot(np.asarray(genome["labels"]), spec.action)
+    return np.where(chosen > 0, 0.0, IMPOSSIBLE)
 
 
 def _names(envs: Sequence[str]) -> list[str]:
@@ -274,7 +275,7 @@ def _check_specs(specs: Sequence[Spec], names: Sequence[str], policy: Any) -> No
         both = f"{name} has {in_words(first)}, and {other} has "
         both += in_words(spec)
         if type(spec.action) is not type(first.action):
-            raise UserError(f"discrete and continuous actions cannot be merged: {both}")
+            raise UserError(f"actions of different kinds cannot be merged: {both}")
         if isinstance(policy, CNN) and spec.observation != first.observation:
             raise UserError(
                 f"policy cnn needs images of one shape, but {both}; use --policy mlp"

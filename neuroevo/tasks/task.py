@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from neuroevo.core import acting, keys, rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
 from neuroevo.progress import UNLIMITED, Group
-from neuroevo.spaces import Box, Spec
+from neuroevo.spaces import Box, Discrete, Spec, best, choices, outputs
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.recording import make_collect, make_record
 from neuroevo.types import (
@@ -65,6 +65,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
 
 def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
     """Return the dynamics of episodes in `environment`, observed with `normalizer`."""
+    of_choices = choices(environment.spec.action)
     is_box = isinstance(environment.spec.action, Box)
     # Whether ended episodes keep the last observation that the policy saw. For images
     # this takes a fifth of the time, and games draw them from integers.
@@ -95,11 +96,13 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
         act_keys, step_keys = (at_step(key, t) for key in moves)
         legal = None
         if environment.legal is not None:
-            legal = jax.vmap(environment.legal)(now.state)
+            legal = acting.some(jax.vmap(environment.legal)(now.state), of_choices)
         action, memory = jax.vmap(act)(now.memory, observation, legal, act_keys)
         if is_box:
             action = jnp.clip(action, -1.0, 1.0)
-        action = jax.vmap(acting.enforce)(action, legal)
+        if legal is not None:
+            enforce = functools.partial(acting.enforce, counts=of_choices)
+            action = jax.vmap(enforce)(action, legal)
         state, observation, reward, done = jax.vmap(environment.step)(
             step_keys, now.state, action
         )
@@ -166,10 +169,11 @@ def random_act(spec: Spec) -> Actor:
     def draw(legal: Array | None, key: Key) -> Action:
         if isinstance(spec.action, Box):
             return jax.random.uniform(key, spec.action.shape, minval=-1.0)
-        if legal is None:
+        if isinstance(spec.action, Discrete) and legal is None:
             return jax.random.randint(key, (), 0, spec.action.n)
-        alike = jnp.zeros(spec.action.n)
-        return jax.random.categorical(key, acting.only_legal(alike, legal))
+        # The largest of uniform random numbers is as likely to be any of them.
+        numbers = jax.random.uniform(key, outputs(spec))
+        return best(acting.only_legal(numbers, legal), spec.action)
 
     def act(
         params: Params,

@@ -1,12 +1,15 @@
 """Genomes as tables: state-action pairs, or the arrays of another encoding."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from scipy.special import softmax
 
+from neuroevo.spaces import by_choice
 from neuroevo.terminal.formatting import format_amount, format_array, format_signed
 from neuroevo.terminal.tables import Column, make_table, print_table
 
@@ -19,6 +22,7 @@ def render_dataset(
     *,
     features: Sequence[str] | None = None,
     actions: Sequence[str] | None = None,
+    counts: Sequence[int] = (),
     order: Sequence[int] | None = None,
     units: bool = False,
 ) -> None:
@@ -32,6 +36,7 @@ def render_dataset(
             the pairs side by side where rows would be too long.
         features: what the features are called, if that is known.
         actions: what the actions are called, if that is known.
+        counts: the number of values of each discrete choice, if there are several.
         order: what each pair is called, if not by its place.
         units: whether states are in the environment's units, and not as the policy
             sees them.
@@ -46,7 +51,7 @@ def render_dataset(
         states, names = np.stack(parts, 1), ("mean", "std", "min", "max")
     if len(names) != states.shape[1]:
         names = [f"s{i}" for i in range(states.shape[1])]
-    answers, titles = _answers(arrays, actions or ())
+    answers, titles = _answers(arrays, actions or (), counts)
     cells = [[_number(value) for value in row] for row in states[:max_rows]]
     answers = answers[:max_rows]
     numbers = [str(i) for i in (range(pairs) if order is None else order)][:max_rows]
@@ -125,7 +130,7 @@ def _fitting(widths: Sequence[int], room: int, most: int) -> int:
 
 
 def _answers(
-    arrays: Mapping[str, np.ndarray], names: Sequence[str]
+    arrays: Mapping[str, np.ndarray], names: Sequence[str], counts: Sequence[int]
 ) -> tuple[list[list[Text]], list[str]]:
     """Return cells and column titles for the targets, of whichever kind they are."""
     if "actions" in arrays:
@@ -136,17 +141,21 @@ def _answers(
         return [[_number(value) for value in row] for row in actions], list(names)
     if "action_logits" in arrays:
         logits = np.asarray(arrays["action_logits"], float)
-        weights = np.exp(logits - logits.max(1, keepdims=True))
-        shares = weights / weights.sum(1, keepdims=True)
+        shares = by_choice(functools.partial(softmax, axis=-1), logits, counts)
         if len(names) != shares.shape[1]:
             names = [f"p{i}" for i in range(shares.shape[1])]
         return [
             [Text(f"{p:.0%}", "bold magenta" if p == max(row) else "") for p in row]
             for row in shares
         ], list(names)
-    labels = [int(label) for label in np.asarray(arrays["labels"]).reshape(-1)]
-    known = dict(enumerate(names))
-    return [[Text(known.get(i, str(i)), "bold magenta")] for i in labels], ["action"]
+    labels = np.asarray(arrays["labels"])
+    labels = labels.reshape(len(labels), -1)
+    known = {i: name for i, name in enumerate(names) if labels.shape[1] == 1}
+    cells = [
+        [Text(known.get(int(i), str(i)), "bold magenta") for i in row] for row in labels
+    ]
+    several = [f"action {i}" for i in range(labels.shape[1])]
+    return cells, several if len(several) > 1 else ["action"]
 
 
 def _number(value: float) -> Text:

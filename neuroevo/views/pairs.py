@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from neuroevo.config.schema import Config
 from neuroevo.solution import Solution
-from neuroevo.spaces import Box, cut
+from neuroevo.spaces import Box, choices, cut, split
 from neuroevo.terminal.formatting import format_signed
 from neuroevo.traits import EnvironmentTraits, NormalizationTraits, traits
 
@@ -24,6 +25,7 @@ class Pairs(NamedTuple):
         targets: ``labels``, ``action_logits`` or ``actions`` by that name, (D, …).
         features: the names of the features, if known.
         actions: the names of the actions, if known.
+        counts: the number of values of each discrete choice, if there are several.
     """
 
     order: np.ndarray
@@ -32,6 +34,7 @@ class Pairs(NamedTuple):
     targets: Mapping[str, np.ndarray]
     features: Sequence[str] | None = None
     actions: Sequence[str] | None = None
+    counts: Sequence[int] = ()
 
 
 # If a file has more than one of these, the first one determines the action.
@@ -60,7 +63,9 @@ def read_pairs(solution: Solution) -> Pairs | None:
         found["actions"] = _cut(arrays["actions"], spec.action.shape, kept)
     named = traits(EnvironmentTraits, solution.config.parts["env"])
     return _sorted(found, observations)._replace(
-        features=named.features, actions=named.actions
+        features=named.features,
+        actions=named.actions,
+        counts=choices(spec.action),
     )
 
 
@@ -120,14 +125,19 @@ def answers(pairs: Pairs) -> list[tuple[str, list[str]]]:
         return [
             ("", [line(names[i], value) for i, value in enumerate(row)]) for row in rows
         ]
-    labels, shares = array, None
+    # One column for each choice; most often, there is one.
+    labels, shares = array.reshape(len(array), -1), None
     if kind == "action_logits":
-        shares = np.exp(array - array.max(-1, keepdims=True))
-        shares /= shares.sum(-1, keepdims=True)
-        labels = array.argmax(-1)
-    said = [names.get(int(label), f"action {label}") for label in labels]
-    if shares is not None:
-        said = [f"{t} {s:.0%}" for t, s in zip(said, shares.max(-1), strict=True)]
+        parts = split(array, pairs.counts)
+        labels = np.stack([part.argmax(-1) for part in parts], axis=-1)
+        shares = np.stack([softmax(part, axis=-1).max(-1) for part in parts], axis=-1)
+    said = []
+    for i, row in enumerate(labels):
+        titles = [names.get(int(label), f"action {label}") for label in row]
+        if shares is not None:
+            pair = zip(titles, shares[i], strict=True)
+            titles = [f"{title} {share:.0%}" for title, share in pair]
+        said.append(", ".join(titles))
     return [(title, []) for title in said]
 
 
