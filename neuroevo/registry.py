@@ -42,9 +42,12 @@ class Family(Protocol):
 
     A family of environments may also have ``adapt(value)``. It returns options with a
     ``build`` method for an object of the family's own library, and None for any other
-    value. If it has a true ``PREFIX_ONLY``, its names need its prefix, because others
-    have the same ones; it is listed as a whole, and ``config`` raises a `UserError` for
-    a name that it does not know.
+    value. It may also have ``adapt_made(value, make)`` for an object that `make`, a
+    function of the user, has returned.
+
+    If it has a true ``PREFIX_ONLY``, its names need its prefix, because others have the
+    same ones; it is listed as a whole, and ``config`` raises a `UserError` for a name
+    that it does not know.
     """
 
     def names(self) -> Sequence[str]:
@@ -157,10 +160,21 @@ class Registry:
 
         The result is None if no family recognizes the value.
         """
+        return self._adapt("adapt", value)
+
+    def adapt_made(self, value: Any, make: Callable[[], Any]) -> Any | None:
+        """Return options for what `make` makes, of which `value` is an example.
+
+        The result is None if no family recognizes the value.
+        """
+        found = self._adapt("adapt_made", value, make)
+        return self.adapt(value) if found is None else found
+
+    def _adapt(self, method: str, *args: Any) -> Any | None:
         for point in self._entry_points:
             with contextlib.suppress(LoadError):
-                adapt = getattr(self._load(point), "adapt", None)
-                if adapt and (found := adapt(value)) is not None:
+                adapt = getattr(self._load(point), method, None)
+                if adapt and (found := adapt(*args)) is not None:
                     return found
         return None
 

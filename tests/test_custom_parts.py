@@ -196,7 +196,10 @@ class NoEnvironment:
     [
         (toy.Walk, ["not its class", "got the class Walk"]),
         (Environment, ["not its class", "got the class Environment"]),
-        (Host(), ["a Host of gymnasium, which runs in Python and cannot be compiled"]),
+        (
+            Host(),
+            ["expected a function that makes the Host", "got the environment itself"],
+        ),
         (None, ["a name, options with a build method", "got None"]),
         (3, ["got an int"]),
         (

@@ -1,5 +1,6 @@
 """Environments of Gymnasium: processes, seeds, failures, and runs in them."""
 
+import functools
 import os
 import signal
 import time
@@ -10,12 +11,15 @@ import numpy as np
 import psutil
 import pytest
 import toy
+from gymnasium.vector import AutoresetMode
 
 import neuroevo
 from neuroevo.environments.gym import suite
 from neuroevo.errors import EnvironmentFailure, UserError
 from neuroevo.registry import envs
 from neuroevo.spaces import Box, Spec
+from neuroevo.views import recording
+from neuroevo.views.video import draw_frames
 
 RUN = {**toy.CARTPOLE, "env": "gym:CartPole-v1", "episodes": 2, "display": False}
 
@@ -178,3 +182,77 @@ def test_a_failure_ends_the_run_in_one_line_and_it_resumes(tmp_path):
     (tmp_path / "mended").touch()
     run = neuroevo.evolve(**options, run_dir=tmp_path / "run", resume=True)
     assert run.generation == 2
+
+
+def test_a_function_that_makes_an_environment_will_do(tmp_path):
+    def make(render_mode=None):
+        return gymnasium.make(
+            "CartPole-v1", max_episode_steps=9, render_mode="rgb_array"
+        )
+
+    run = neuroevo.evolve(**RUN | {"env": make, "generations": 1})
+    assert run.config.names["env"] == "make"
+    assert run.parts.environment.max_steps == 9
+    (trajectory,) = run.best.record(pictures=True)
+    assert trajectory.states.pixels.shape == (len(trajectory.rewards), 400, 600, 3)
+    video = recording.record(run.best, policies=1)
+    assert next(iter(draw_frames(video))).shape == (320, 480, 3)
+    run.parts.task.host.close()
+
+
+def make_vector(mode=AutoresetMode.DISABLED):
+    makers = [lambda: gymnasium.make("CartPole-v1", max_episode_steps=30)] * 3
+    return gymnasium.vector.SyncVectorEnv(makers, autoreset_mode=mode)
+
+
+def test_a_vector_environment_gives_the_same_episodes():
+    def single():
+        return gymnasium.make("CartPole-v1", max_episode_steps=30)
+
+    options = RUN | {"episodes": 4, "population": 2, "generations": 1}
+    runs = [
+        neuroevo.evolve(**options | {"env": make, "strategy": "SNES"})
+        for make in (single, make_vector)
+    ]
+    first, second = ([row["fitness_mean"] for row in run.metrics] for run in runs)
+    assert first == second
+
+
+def test_a_vector_environment_must_not_reset_by_itself():
+    make = functools.partial(make_vector, AutoresetMode.NEXT_STEP)
+    with pytest.raises(UserError, match=r"autoreset_mode is .*NEXT_STEP; expected"):
+        suite.from_function(make).build()
+
+
+WRONG = {
+    "observation": (
+        {"observation_space": gymnasium.spaces.Box(-1, 1, (3,))},
+        r"an observation has shape .*, but the observation space has shape \(3,\)",
+    ),
+    "sequence": (
+        {"observation_space": gymnasium.spaces.Sequence(gymnasium.spaces.Discrete(2))},
+        "its observation space is a Sequence, whose observations have no fixed size",
+    ),
+    "unbounded": (
+        {"action_space": gymnasium.spaces.Box(-np.inf, np.inf, (2,))},
+        "the low bound of action 0 is -inf, unbounded; expected finite bounds",
+    ),
+    "text": (
+        {"action_space": gymnasium.spaces.Text(3)},
+        "its action space is a Text; expected Discrete, Box",
+    ),
+    "reward": (
+        {"step": lambda self, action: (self._show(), np.ones(2), False, False, {})},
+        r"step: expected a scalar as reward; got array",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_environment_is_one_line(what, tmp_path):
+    changes, expected = WRONG[what]
+    kind = type("Wrong", (Fragile,), changes)
+    make = functools.partial(kind, "never", str(tmp_path))
+    with pytest.raises(UserError, match=expected):
+        suite.from_function(make).build()
+    assert not workers()

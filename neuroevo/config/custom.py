@@ -126,11 +126,7 @@ def _buildable(part: str, value: Any) -> Any:
 
 def _refuse(part: str, expected: str, value: Any) -> UserError:
     """Return the error for a `value` that cannot be this part."""
-    found = type_in_words(value)
-    origins = {base.__module__.partition(".")[0] for base in type(value).__mro__}
-    if origins & {"gymnasium", "gym"}:
-        found += " of gymnasium, which runs in Python and cannot be compiled"
-    return UserError(f"{part}: expected {expected}; got {found}")
+    return UserError(f"{part}: expected {expected}; got {type_in_words(value)}")
 
 
 class _Fixed:
@@ -139,6 +135,8 @@ class _Fixed:
     def __init__(self, value: Any):
         self._value = value
         self.name = getattr(value, "__name__", type(value).__name__)
+        if callable(value):
+            self.function = value
 
     def build(self, *args: Any, **kwargs: Any) -> Any:
         is_part = hasattr(self._value, "_fields")

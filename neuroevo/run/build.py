@@ -13,7 +13,7 @@ from neuroevo.core import engine, evaluation, keys
 from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
 from neuroevo.progress import Role
-from neuroevo.registry import is_bundled
+from neuroevo.registry import envs, is_bundled
 from neuroevo.run import checks, compilation, outer_loss, tuning
 from neuroevo.run.parts import Parts, shapes
 from neuroevo.spaces import Spec
@@ -210,6 +210,11 @@ def build_environment(options: Any) -> Environment | HostEnvironment | Objective
         UserError: if it violates its contract.
     """
     environment = options.build()
+    kinds = Environment | HostEnvironment | Objective | Task
+    if not isinstance(environment, kinds):
+        make = getattr(options, "function", options.build)
+        adapted = envs.adapt_made(environment, make)
+        environment = adapted.build() if adapted else environment
     if isinstance(environment, HostEnvironment | Objective | Task):
         checks.check_spec(environment.spec)
         return environment
@@ -275,7 +280,7 @@ def build_engine(
     sizes = evaluation.Sizes(
         settings.chunk,
         settings.decode_chunk,
-        tuning.group_width(config),
+        tuning.group_width(config, hosted=parts.task.host is not None),
         tuning.stride(),
     )
     evaluator = evaluation.Evaluator(parts.encoding, parts.policy, parts.task, sizes)

@@ -47,7 +47,7 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     """
     parameters = count(shapes(parts.policy.init))
     automatic = {
-        "chunk": _chunk(config, parameters),
+        "chunk": _chunk(config, parameters, hosted=parts.task.host is not None),
         "decode_chunk": _decode_chunk(parameters),
         "center_every": _center_every(config),
     }
@@ -65,14 +65,19 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
 _FEWEST, _MOST = 8, 32
 
 
-def _chunk(config: Config, parameters: int) -> int:
+def _chunk(config: Config, parameters: int, *, hosted: bool) -> int:
     """Return how many policies to roll out together.
+
+    If their episodes are played on the host (`hosted`), enough for every process to
+    have many steps to take between two actions.
 
     On a CPU, as many as fit into its cache with their `parameters`. On an accelerator,
     many more, to hide latency, but at most one device's share of a generation.
     """
     settings = config.settings
     episodes = getattr(settings, "episodes", _FEWEST)
+    if hosted:
+        return max(1, _HOSTED // episodes)
     if devices.is_cpu():
         most = max(1, _MOST // episodes) if is_slow(config) else 64
         chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
@@ -86,6 +91,9 @@ def _chunk(config: Config, parameters: int) -> int:
     if chunk < WIDTH or is_slow(config):
         return chunk
     return chunk // WIDTH * WIDTH
+
+
+_HOSTED = 64  # episodes at a time; measured, see docs/performance.md
 
 
 def _decode_chunk(parameters: int) -> int:
@@ -135,13 +143,13 @@ def stride() -> int:
     return 1 if devices.is_cpu() else 8
 
 
-def group_width(config: Config) -> int:
+def group_width(config: Config, *, hosted: bool = False) -> int:
     """Return how many policies to evaluate in a group, with the same random numbers.
 
     If an episode costs more than its random numbers, the group is a single policy.
     """
     small = config.settings.chunk < WIDTH
-    return 1 if small or is_slow(config) else WIDTH
+    return 1 if small or hosted or is_slow(config) else WIDTH
 
 
 # Copies of an array that exist at once, as measured in compiled programs.

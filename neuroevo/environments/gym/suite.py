@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import inspect
 import math
+import sys
 import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -157,21 +158,39 @@ def adapt(value: Any) -> types.SimpleNamespace | None:
     """Return options that build an environment of Gymnasium made in Python.
 
     Args:
-        value: a function of no arguments that returns a ``gymnasium.Env`` or a
-            ``gymnasium.vector.VectorEnv``; or an environment of ``gymnasium.make``,
-            which is made again where it is needed.
+        value: an environment of ``gymnasium.make``, which is made again where it is
+            needed.
+
+    Raises:
+        UserError: if it cannot be made again.
     """
-    origins = {base.__module__.partition(".")[0] for base in type(value).__mro__}
-    if "gymnasium" in origins and getattr(value, "spec", None) is not None:
-        if hasattr(value, "num_envs"):
-            raise UserError(
-                "env: expected a function that returns the vector environment; got the "
-                "environment itself, which cannot be sent to another process"
-            )
-        spec = value.spec
-        make = functools.partial(_make, spec, {})
-        return _options(spec.id, make, spec.max_episode_steps)
-    return None
+    if not _is_ours(value):
+        return None
+    spec = value.spec
+    if spec is None or hasattr(value, "num_envs"):
+        raise UserError(
+            f"env: expected a function that makes the {type(value).__name__}, such as "
+            "lambda: MyEnv(); got the environment itself, which cannot be made again "
+            "in other processes"
+        )
+    make = functools.partial(_make, spec, {})
+    return _options(f"gym:{spec.id}", make, spec.max_episode_steps)
+
+
+def adapt_made(value: Any, make: Callable[[], Any]) -> types.SimpleNamespace | None:
+    """Return options for the environments that `make` makes; `value` is the first."""
+    if not _is_ours(value):
+        return None
+    value.close()
+    return from_function(make)
+
+
+def _is_ours(value: Any) -> bool:
+    """Return whether `value` is an environment of Gymnasium, of one or of several."""
+    gymnasium = sys.modules.get("gymnasium")  # who has one has imported it
+    if gymnasium is None:
+        return False
+    return isinstance(value, gymnasium.Env | gymnasium.vector.VectorEnv)
 
 
 def from_function(

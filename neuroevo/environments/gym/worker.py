@@ -272,7 +272,7 @@ class _Vector(_Rows):
                 "with a seed"
             )
         super().__init__(env.single_observation_space, env.single_action_space)
-        self._env, self._iterate = env, iterate
+        self._env, self._iterate, self._begun = env, iterate, False
         self.most = env.num_envs
         self.max_steps = env.spec and env.spec.max_episode_steps
         self._ended = np.ones(env.num_envs, bool)
@@ -284,8 +284,8 @@ class _Vector(_Rows):
         return self._actions[0]
 
     def _reset(self, rows: list[int], seeds: list[int]) -> Any:
-        mask = np.zeros(self._env.num_envs, bool)
-        mask[rows] = True
+        mask = np.full(self._env.num_envs, not self._begun)  # all of them at first
+        mask[rows] = self._begun = True
         every: list[int | None] = [0] * self._env.num_envs
         for row, seed in zip(rows, seeds, strict=True):
             every[row] = seed
