@@ -5,9 +5,11 @@
 #
 # The first call makes a virtual environment in .venv and installs into it. ARGS goes to
 # the command: make train ARGS="--seed 1", make test ARGS="-m slow". PYTHON names the
-# Python to use: make train PYTHON=/opt/python/bin/python3.12
+# Python to use: make train PYTHON=/opt/python/bin/python3.12. EXTRAS names the extras to
+# install: make test EXTRAS=dev,pgx,craftax
 
 ARGS =
+EXTRAS ?= dev
 PYTHON =
 VENV = .venv
 BIN = $(VENV)/bin
@@ -54,7 +56,7 @@ $(INSTALLED): pyproject.toml
 	echo "making a virtual environment in $(VENV) with $$chosen"; \
 	$$chosen -m venv $(VENV)
 	@echo "installing into $(VENV): about 1 GB, some minutes"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	@touch $(INSTALLED)
 
 .PHONY: train test lint docs

@@ -23,7 +23,9 @@ def blocks(text):
 SHORT = {"generations": 1, "population": 4, "final_policies": 0, "devices": 1}
 EXAMPLES = {
     f"{path.name}-{number}": block
-    for path in (DOCS / "extending.md", DOCS / "logging.md")
+    for path in (
+        DOCS / f"{name}.md" for name in ("extending", "environments", "logging")
+    )
     for number, block in enumerate(blocks(path.read_text()))
     if "neuroevo.evolve(" in block
 }
@@ -40,7 +42,10 @@ def test_an_example_runs(example, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(neuroevo, "evolve", shortly)
-    exec(EXAMPLES[example], {})
+    code = EXAMPLES[example]
+    for suite in re.findall(r"^import (pgx|xminigrid)$", code, re.MULTILINE):
+        pytest.importorskip(suite)
+    exec(code, {})
     assert runs and all(run.summary["generations"] == 1 for run in runs)
 
 

@@ -221,12 +221,16 @@ def declared() -> set[str]:
     }
 
 
+NAMED_OTHERWISE = {"mujoco_playground": "playground"}
+
+
 def test_every_import_is_declared():
     used = {m.partition(".")[0] for name in MODULES for m in imports(name)}
     foreign = {m for m in used if not is_standard(m)} - {*PACKAGES}
     distributions = importlib.metadata.packages_distributions()
     for module in sorted(foreign):
-        name = module.replace("_", "-")  # of an extra that is not installed
+        # An extra that is not installed has no distribution.
+        name = NAMED_OTHERWISE.get(module, module.replace("_", "-"))
         owners = {owner.lower() for owner in distributions.get(module, [name])}
         assert owners & declared(), f"{module} (of {owners}) is not declared"
 

@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import sys
 import types
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -55,12 +56,15 @@ def environment(raw: Raw) -> Environment:
     once = functools.partial(jax.jit, inline=True)
     observe = functools.partial(observations.flatten, counts=raw.counts, name=raw.name)
 
+    # Warnings about the code of a suite would not help a user. They come in tracing.
     @once
+    @_silently
     def reset(key):
         state, observation = raw.reset(key)
         return trees.strong(state), observe(observation)
 
     @once
+    @_silently
     def step(key, state, action):
         state, observation, reward, done = raw.step(key, state, action)
         reward = jnp.asarray(reward, jnp.float32)
@@ -69,6 +73,15 @@ def environment(raw: Raw) -> Environment:
     _, observation = jax.eval_shape(reset, jax.random.key(0))
     spec = Spec(observation.shape, raw.action)
     return Environment(spec, reset, step, raw.max_steps, raw.legal)
+
+
+def _silently(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def call(*args):
+        with warnings.catch_warnings(action="ignore"):
+            return function(*args)
+
+    return call
 
 
 def features(raw: Raw) -> tuple[str, ...] | None:
