@@ -2,7 +2,8 @@
 
 Decoding trains a freshly initialized policy on the pairs by imitation (behavior
 cloning). HaDES is the search for pairs that make it act well ("Behaviour Distillation",
-Lupu, Lu, Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042).
+Lupu, Lu, Liesen, Lange and Foerster, ICLR 2024, arXiv 2406.15042). A policy with memory
+is trained on sequences of pairs.
 """
 
 import dataclasses
@@ -33,12 +34,18 @@ RATES: Mapping[Learned, str] = {
 }
 
 
+_LENGTH = 8  # pairs in a sequence
+
+
 @dataclasses.dataclass(frozen=True)
 class _Pairs:
     """Options of the pairs; the options for training on them follow."""
 
     size: Annotated[int, Interval(ge=1, le=2**24)] | None = None
-    """Number of state-action pairs, D; none: two, or one per action if that is more."""
+    """Number of state-action pairs, D, or for a policy with memory of sequences of
+    pairs; none: two, or one per action if that is more."""
+    length: Annotated[int, Interval(ge=1, le=2**24)] | None = None
+    """For a policy with memory: number of pairs in each sequence, L; none: eight."""
     labels: Literal["fixed", "learned"] = "fixed"
     """Discrete actions: balanced fixed labels, or evolved label probabilities."""
     learn: tuple[Learned, ...] = ()
@@ -106,8 +113,10 @@ class Dataset(_Varied, imitation.Training, _Pairs):
         learn = tuple(
             name for name, gene in RATES.items() if name in self.learn or gene in held
         )
+        lead = _lead(arrays, spec)
+        length = lead[1] if lead[1:] else None
         return dataclasses.replace(
-            self, size=len(arrays["states"]), labels=labels, learn=learn
+            self, size=lead[0], length=length, labels=labels, learn=learn
         )
 
     def settled(self) -> "Dataset":
@@ -129,14 +138,15 @@ class Dataset(_Varied, imitation.Training, _Pairs):
         Args:
             policy: the policy to train, with one of its losses.
             spec: observations and actions.
-            labels: (D,) integer labels from a genome file, instead of balanced ones.
+            labels: integer labels from a genome file, instead of balanced ones.
             rows: what the pairs start from, with `init_from`.
 
         Raises:
             UserError: if an option does not fit the policy or the actions.
         """
         imitation.find_loss(policy, self.loss)  # an error now rather than in `decode`
-        pairs, constants = self._contents(spec, labels)
+        lead = self._shape(policy, spec)
+        pairs, constants = self._contents(spec, lead, labels)
         layers = self._layers(policy)
         for name in ("vary_learning_rate", "vary_steps"):
             low, high = getattr(self, name) or (1, 1)
@@ -160,6 +170,11 @@ class Dataset(_Varied, imitation.Training, _Pairs):
 
         init = noise
         if rows is not None:
+            if lead[1:]:
+                raise UserError(
+                    "encoding.init_from: expected a policy without memory; rows are no "
+                    "sequences"
+                )
             draw = examples.drawer(
                 self.init_from, rows, spec, pairs, constants.get("labels")
             )
@@ -179,7 +194,7 @@ class Dataset(_Varied, imitation.Training, _Pairs):
         def decode(genome: Genome, start: _Start) -> Params:
             params, noise_key, drawn = start
             # A file may hold images as flat rows.
-            states = genome["states"].reshape(-1, *spec.observation)
+            states = genome["states"].reshape(*lead, *spec.observation)
             targets = _targets({**genome, **constants})
             factors = _factors(genome, params)
 
@@ -232,26 +247,39 @@ class Dataset(_Varied, imitation.Training, _Pairs):
             if any(leaf.shape for leaf in jax.tree.leaves(part))
         )
 
-    def _contents(
-        self, spec: Spec, labels: np.ndarray | None
-    ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
-        """Return the shapes of the evolved arrays, and the constants beside them."""
+    def _shape(self, policy: Policy, spec: Spec) -> tuple[int, ...]:
+        """Return the first axes of all arrays: (D,) pairs, or sequences (D, L)."""
         action = spec.action
         default = max(2, *choices(action), 1)
         size = default if self.size is None else self.size
-        pairs = {"states": (size, *spec.observation)}
-        if isinstance(action, Box):
-            return pairs | {"actions": (size, *action.shape)}, {}
-        if self.labels == "learned":
-            return pairs | {"action_logits": (size, *outputs(spec))}, {}
-        if size < (most := max(choices(action))):
+        if policy.init_memory is not None:
+            return size, _LENGTH if self.length is None else self.length
+        if self.length is not None:
             raise UserError(
-                f"encoding.size {size} leaves some of the {most} actions "
+                f"encoding.length {self.length}: sequences are for a policy with "
+                "memory, such as --policy gru; this one has none"
+            )
+        return (size,)
+
+    def _contents(
+        self, spec: Spec, lead: tuple[int, ...], labels: np.ndarray | None
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+        """Return the shapes of the evolved arrays, and the constants beside them."""
+        action = spec.action
+        pairs = {"states": (*lead, *spec.observation)}
+        if isinstance(action, Box):
+            return pairs | {"actions": (*lead, *action.shape)}, {}
+        if self.labels == "learned":
+            return pairs | {"action_logits": (*lead, *outputs(spec))}, {}
+        if math.prod(lead) < (most := max(choices(action))):
+            raise UserError(
+                f"encoding.size {lead[0]} leaves some of the {most} actions "
                 f"without a pair: use --encoding.size {most} or "
                 "--encoding.labels learned"
             )
-        if labels is None:
-            labels = fixed_labels(size, action)
+        if labels is None:  # most sequences have the same label all along
+            labels = fixed_labels(math.prod(lead), action)
+            labels = labels.reshape(*lead, *labels.shape[1:])
         return pairs, {"labels": labels}
 
 
@@ -295,9 +323,21 @@ def _targets(arrays: Mapping[str, Array]) -> Target:
     return jnp.asarray(arrays["labels"])
 
 
+def _lead(arrays: Mapping[str, np.ndarray], spec: Spec | None) -> tuple[int, ...]:
+    """Return the first axes of the arrays in a file: (D,), or (D, L) for sequences."""
+    own = {"labels": 0, "action_logits": 1, "actions": 1}
+    if spec and not isinstance(spec.action, Discrete):
+        own["actions"] = len(spec.action.shape)
+    for name, axes in own.items():
+        if name in arrays and arrays[name].ndim == axes + 2:
+            return arrays[name].shape[:2]
+    return arrays["states"].shape[:1]
+
+
 def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
     """Yield the ways in which the arrays of a data set do not fit `spec`."""
-    shape = arrays["states"].shape[1:]
+    axes = len(_lead(arrays, spec))
+    shape = arrays["states"].shape[axes:]
     if math.prod(shape) != math.prod(spec.observation):
         yield (
             f"its states have shape {shape} each, but observations have shape "
@@ -312,9 +352,9 @@ def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
                 f"{n} discrete ones"
             )
         logits = arrays.get("action_logits")
-        if logits is not None and logits.shape[1:] != (n,):
+        if logits is not None and logits.shape[axes:] != (n,):
             yield (
-                f"its action_logits have shape {logits.shape[1:]} each, but the "
+                f"its action_logits have shape {logits.shape[axes:]} each, but the "
                 f"environment has {n} actions"
             )
     elif found := arrays.keys() & {"labels", "action_logits"}:
@@ -322,9 +362,9 @@ def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
             f"it holds {' and '.join(sorted(found))} of discrete actions, but the "
             f"environment has continuous ones of shape {action.shape}"
         )
-    elif "actions" in arrays and arrays["actions"].shape[1:] != action.shape:
+    elif "actions" in arrays and arrays["actions"].shape[axes:] != action.shape:
         yield (
-            f"its actions have shape {arrays['actions'].shape[1:]} each, but the "
+            f"its actions have shape {arrays['actions'].shape[axes:]} each, but the "
             f"environment's have shape {action.shape}"
         )
 

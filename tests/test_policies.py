@@ -10,20 +10,34 @@ from scipy import stats
 
 from neuroevo.config import ranges
 from neuroevo.errors import UserError
+from neuroevo.policies import imitation
 from neuroevo.policies.initializers import orthogonal
 from neuroevo.policies.networks import CNN, MLP
 from neuroevo.registry import policies
+from neuroevo.run.checks import check_policy
 from neuroevo.spaces import Box, Discrete, Spec
 
 OBSERVATIONS = {"vector": (5,), "image": (10, 10, 4)}
 ACTIONS = {"discrete": Discrete(3), "box": Box((2,)), "box2d": Box((2, 3))}
 SMALL = {"mlp": {"hidden": (8, 7)}, "cnn": {"channels": (4,), "hidden": (8,)}}
+MEMORY = {  # cheap to compile
+    "gru": {"units": 5, "kernel_init": "lecun"},
+    "lstm": {"units": 4, "hidden": (3,), "kernel_init": "lecun"},
+    "frames": {"frames": 3, "hidden": (6,), "kernel_init": "lecun"},
+    "plastic": {"hidden": (6,), "kernel_init": "lecun"},
+}
+SMALL |= MEMORY
 
 
 def _cases():
     for name, obs, action in itertools.product(policies.names(), OBSERVATIONS, ACTIONS):
         if name == "cnn" and obs == "vector" or action == "box2d" and obs == "image":
             continue
+        if name in MEMORY and (obs, action) not in (
+            ("vector", "discrete"),
+            ("image", "box"),
+        ):
+            continue  # what is behind the memory is that of the others
         yield pytest.param(name, obs, action, id=f"{name}-{obs}-{action}")
 
 
@@ -33,6 +47,8 @@ CASES = list(_cases())
 def make(name, obs, space, **options):
     spec = Spec(OBSERVATIONS[obs], ACTIONS[space])
     options = {**SMALL.get(name, {}), **options}
+    if name in MEMORY and obs == "image":
+        options = {"channels": (2,), **options}
     return policies.get(name)(**options).build(spec), spec
 
 
@@ -42,11 +58,23 @@ def initialized(name, obs, space):
     return policy, spec, jax.jit(policy.init)(jax.random.key(0))
 
 
+def outputs_of(policy, params, *observations):
+    """Return the outputs of a policy for the first observations of an episode."""
+    if policy.init_memory is None:
+        return [policy.apply(params, x) for x in observations]
+    memory, outputs = policy.init_memory(params), []
+    for x in observations:
+        output, memory = policy.apply(params, x, memory)
+        outputs.append(output)
+    return outputs
+
+
 @pytest.mark.parametrize("name, obs, action", CASES)
 def test_shapes_and_dtypes(name, obs, action):
     policy, spec, params = initialized(name, obs, action)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
-    output = policy.apply(params, jnp.ones(spec.observation))
+    check_policy(policy, spec)
+    (output,) = outputs_of(policy, params, jnp.ones(spec.observation))
     if isinstance(spec.action, Discrete):
         assert output.shape == (spec.action.n,)
     else:
@@ -68,7 +96,7 @@ def test_init_depends_on_its_key_only():
 def test_actions_are_valid(name, obs, action, choice):
     policy, spec = make(name, obs, action, action=choice)
     _, _, params = initialized(name, obs, action)
-    output = policy.apply(params, jnp.ones(spec.observation))
+    (output,) = outputs_of(policy, params, jnp.ones(spec.observation))
     keys = jax.random.split(jax.random.key(1), 64)
     actions = np.asarray(jax.vmap(policy.act, (None, 0))(output, keys))
     if isinstance(spec.action, Discrete):
@@ -172,7 +200,8 @@ def log_softmax(x):
 @pytest.mark.parametrize("name, obs, action", CASES)
 def test_losses_are_finite_and_differentiable(name, obs, action):
     policy, spec, params = initialized(name, obs, action)
-    observations = jax.random.normal(jax.random.key(1), (4, *spec.observation))
+    lead = (4,) if policy.init_memory is None else (2, 2)
+    observations = jax.random.normal(jax.random.key(1), (*lead, *spec.observation))
     if isinstance(spec.action, Discrete):
         target = jnp.arange(4) % spec.action.n
     else:
@@ -181,7 +210,7 @@ def test_losses_are_finite_and_differentiable(name, obs, action):
         value, grads = jax.jit(
             jax.value_and_grad(
                 lambda p, loss=loss: loss(
-                    jax.vmap(policy.apply, (None, 0))(p, observations), target
+                    imitation.respond(policy, p, observations), target
                 )
             )
         )(params)

@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Interval, Predicate
 from neuroevo.errors import unknown
 from neuroevo.policies import optimizers
 from neuroevo.policies.initializers import differentiated_twice
-from neuroevo.types import Array, Key, Loss, Params, Policy, Target
+from neuroevo.types import Array, Key, Loss, Memory, Output, Params, Policy, Target
 
 if TYPE_CHECKING:
     import optax
@@ -70,12 +70,17 @@ def train(
     The result can be differentiated, with memory for about twice the square root of the
     number of steps.
 
+    A policy with memory is trained on sequences of L pairs each, by backpropagation
+    through time (Werbos, "Backpropagation through time", Proc. IEEE 78, 1990). Each
+    sequence begins like an episode.
+
     Args:
         policy: the network and its losses.
         params: initial parameters.
-        states: (D, *observation) the states, as the policy sees them.
-        targets: D targets of the loss: labels (D,), probabilities (D, n) or actions
-            (D, *action).
+        states: (D, *observation) the states, as the policy sees them; (D, L,
+            *observation) for a policy with memory.
+        targets: targets of the loss, one for each state: labels (D,), probabilities
+            (D, n) or actions (D, *action); for a policy with memory (D, L, …).
         options: how to train.
         key: the key of the noise; unused without noise.
         factors: factors on the learning rate: one for all parameters, or a pytree that
@@ -99,6 +104,8 @@ def train(
         )
         return _train_members(each, params, key, factors)
     loss = find_loss(policy, options.loss)
+    if policy.init_memory is not None:
+        targets = _join(targets)
 
     traced = {"learning_rate": options.learning_rate}
     if isinstance(options.steps, jax.Array):
@@ -113,7 +120,7 @@ def train(
             if options.noise:
                 noise = jax.random.normal(jax.random.fold_in(key, step), states.shape)
                 inputs += options.noise * noise
-            return loss(jax.vmap(policy.apply, (None, 0))(params, inputs), targets)
+            return loss(respond(policy, params, inputs), targets)
 
         def update(step: Array, carry: tuple[Params, optax.OptState]):
             params, state = carry
@@ -135,6 +142,32 @@ def train(
 
     forward.defjvp(functools.partial(jax.jvp, checkpointed))
     return forward(params, states, targets, key, traced, factors)
+
+
+def respond(policy: Policy, params: Params, states: Array) -> Output:
+    """Return the outputs of a policy along a first axis.
+
+    Args:
+        policy: the network.
+        params: its parameters.
+        states: (D, *observation). For a policy with memory, D sequences (D, L,
+            *observation), whose outputs are joined along one axis (D * L, …).
+    """
+    if policy.init_memory is None:
+        return jax.vmap(policy.apply, (None, 0))(params, states)
+    memory = policy.init_memory(params)
+
+    def step(memory: Memory, state: Array) -> tuple[Memory, Output]:
+        output, memory = policy.apply(params, state, memory)
+        return memory, output
+
+    outputs = jax.vmap(lambda sequence: jax.lax.scan(step, memory, sequence)[1])(states)
+    return jax.tree.map(_join, outputs)
+
+
+def _join(x: Array) -> Array:
+    """Return D sequences (D, L, …) as one (D * L, …)."""
+    return x.reshape(-1, *x.shape[2:])
 
 
 def _train_members(

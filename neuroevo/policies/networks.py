@@ -8,44 +8,36 @@ entry-point group ``neuroevo.policies``; `head` provides its action head and los
 
 import dataclasses
 import functools
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, Interval, MinLen, Predicate
+from annotated_types import MinLen
 
 from neuroevo.errors import UserError
 from neuroevo.policies.ensembles import ensemble
-from neuroevo.policies.heads import ActionChoice, head
+from neuroevo.policies.heads import head
+from neuroevo.policies.options import (
+    Activation,
+    Convolutions,
+    Layers,
+    Width,
+    check_convolutions,
+)
 from neuroevo.spaces import Spec, pad
-from neuroevo.types import Array, Key, Output, Policy
+from neuroevo.types import Array, InitMemory, Key, Memory, Output, Policy
 
 if TYPE_CHECKING:
     from neuroevo.policies.flax_network import Network
 
-Activation = Literal["tanh", "relu", "gelu", "silu", "elu"]
-KernelInit = Literal["orthogonal", "lecun"]
-Width = Annotated[int, Ge(1)]  # units or filters of a layer
-
 
 @dataclasses.dataclass(frozen=True)
-class MLP:
+class MLP(Layers):
     """Fully connected network; flattens observations of any shape."""
 
     hidden: tuple[Width, ...] = (64, 64)
     """Width of each hidden layer; without any, the policy is linear."""
-    activation: Activation = "tanh"
-    """Nonlinearity of the hidden layers."""
-    kernel_init: KernelInit = "orthogonal"
-    """Initial weights: orthogonal (gain sqrt(2), output 0.01) or LeCun normal."""
-    action: ActionChoice = "sample"
-    """Draw actions from the policy's distribution, or take its mode."""
-    log_std_init: Annotated[float, Predicate(math.isfinite)] = 0.0
-    """Initial log standard deviation of continuous actions."""
-    ensemble: Annotated[int, Interval(ge=1, le=2**16)] = 1
-    """Number of networks whose outputs are averaged, each trained by itself."""
     vary_widths: tuple[Width, ...] = ()
     """In a search, each network's hidden layers have one of these widths."""
     vary_depths: tuple[Width, ...] = ()
@@ -56,7 +48,7 @@ class MLP:
     def build(self, spec: Spec) -> Policy:
         """Return the policy for the observations and actions of `spec`."""
         if self == self.settled():
-            return _build(self, spec, channels=())
+            return build(self, spec)
         return varied(self, spec)
 
     def settled(self) -> "MLP":
@@ -67,7 +59,7 @@ class MLP:
 
 
 @dataclasses.dataclass(frozen=True)
-class CNN:
+class CNN(Layers, Convolutions):
     """Convolutional network for images, sized for MinAtar's 10x10 (arXiv 1903.03176).
 
     Convolutions are 3x3 with stride 1 and, as in MinAtar's own networks, no padding.
@@ -75,21 +67,10 @@ class CNN:
 
     channels: Annotated[tuple[Width, ...], MinLen(1)] = (16,)
     """Number of filters of each convolution."""
-    padding: Literal["valid", "same"] = "valid"
-    """Convolutions without padding, or with zeros around an image, which keep its
-    size."""
     hidden: tuple[Width, ...] = (128,)
     """Width of each hidden layer after the convolutions."""
     activation: Activation = "relu"
     """Nonlinearity of the convolutions and hidden layers."""
-    kernel_init: KernelInit = "orthogonal"
-    """Initial weights: orthogonal (gain sqrt(2), output 0.01) or LeCun normal."""
-    action: ActionChoice = "sample"
-    """Draw actions from the policy's distribution, or take its mode."""
-    log_std_init: Annotated[float, Predicate(math.isfinite)] = 0.0
-    """Initial log standard deviation of continuous actions."""
-    ensemble: Annotated[int, Interval(ge=1, le=2**16)] = 1
-    """Number of networks whose outputs are averaged, each trained by itself."""
 
     def build(self, spec: Spec) -> Policy:
         """Return the policy for the images and actions of `spec`.
@@ -98,36 +79,39 @@ class CNN:
             UserError: if the observation is not an image (height, width, channels), or
                 if it is too small for the convolutions.
         """
-        shape = spec.observation
-        if len(shape) != 3:
-            raise UserError(
-                f"policy cnn needs image observations (height, width, channels), but "
-                f"this environment's have shape {shape}; use --policy mlp"
-            )
-        if self.padding == "valid" and min(shape[:2]) <= 2 * len(self.channels):
-            raise UserError(
-                f"policy.channels: an image of shape {shape} leaves room for "
-                f"{(min(shape[:2]) - 1) // 2} convolutions of 3x3, got "
-                f"{len(self.channels)}; use fewer, --policy.padding same or --policy "
-                "mlp"
-            )
-        return _build(self, spec, self.channels)
+        check_convolutions("cnn", self.channels, self.padding, spec.observation)
+        return build(self, spec)
 
 
-def _build(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> Policy:
+def build(
+    options: Layers,
+    spec: Spec,
+    kind: str = "Network",
+    init_memory: InitMemory | None = None,
+    **fields: Any,
+) -> Policy:
+    """Return the policy of a network for `spec`, or of an ensemble of them.
+
+    Args:
+        options: the layers.
+        spec: observations and actions.
+        kind: the network, a module of `flax_network`.
+        init_memory: for a network with memory, returns it at the start of an episode.
+        **fields: further fields of the module.
+    """
     import flax.linen as nn  # help does without flax
 
-    network = _network(options, spec, channels)
+    network = make_network(options, spec, kind, **fields)
     activation = getattr(nn, options.activation)
     act, losses = head(spec.action, options.action)
 
     def init(key: Key) -> Mapping[str, Any]:
         return network.init(key, jnp.zeros(spec.observation), activation)["params"]
 
-    def apply(params: Mapping[str, Any], observation: Array) -> Output:
-        return network.apply({"params": params}, observation, activation)
+    def apply(params: Mapping[str, Any], observation: Array, *memory: Memory) -> Any:
+        return network.apply({"params": params}, observation, activation, *memory)
 
-    policy = Policy(init, apply, act, losses)
+    policy = Policy(init, apply, act, losses, init_memory=init_memory)
     return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
 
@@ -144,8 +128,8 @@ def flexible(options: MLP, activations: Sequence[Activation], spec: Spec) -> Pol
     import flax.linen as nn
 
     single = dataclasses.replace(options, ensemble=1)
-    plain = _build(single, spec, channels=())
-    network = _network(single, spec, channels=())
+    plain = build(single, spec)
+    network = make_network(single, spec)
     functions = [getattr(nn, name) for name in activations]
 
     def init(key: Key) -> Mapping[str, Any]:
@@ -184,11 +168,11 @@ def varied(options: MLP, spec: Spec) -> Policy:
     plain = dataclasses.replace(options.settled(), ensemble=1)
     widest = dataclasses.replace(plain, hidden=max(kinds))
     policy = flexible(widest, activations, spec)
-    as_wide = _build(widest, spec, channels=()).init
+    as_wide = build(widest, spec).init
 
     def fresh(hidden: tuple[int, ...], key: Key) -> Mapping[str, Any]:
         like = jax.eval_shape(as_wide, key)
-        network = _build(dataclasses.replace(plain, hidden=hidden), spec, channels=())
+        network = build(dataclasses.replace(plain, hidden=hidden), spec)
         return jax.tree.map(lambda x, to: pad(x, to.shape), network.init(key), like)
 
     def init(key: Key) -> Mapping[str, Any]:
@@ -208,14 +192,18 @@ def varied(options: MLP, spec: Spec) -> Policy:
     return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
 
-def _network(options: MLP | CNN, spec: Spec, channels: tuple[int, ...]) -> "Network":
-    from neuroevo.policies.flax_network import Network
+def make_network(
+    options: Layers, spec: Spec, kind: str = "Network", **fields: Any
+) -> "Network":
+    """Return the flax module of a kind in `flax_network` for `options` and `spec`."""
+    from neuroevo.policies import flax_network
 
-    return Network(
+    return getattr(flax_network, kind)(
         action=spec.action,
-        channels=tuple(map(int, channels)),
+        channels=tuple(map(int, getattr(options, "channels", ()))),
         hidden=tuple(map(int, options.hidden)),
         kernel_init=options.kernel_init,
         log_std_init=options.log_std_init,
         padding=getattr(options, "padding", "valid"),
+        **fields,
     )

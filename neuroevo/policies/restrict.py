@@ -1,10 +1,12 @@
 """A policy for one spec, made from a network for a larger one."""
 
+from typing import Any
+
 import jax
 
 from neuroevo.errors import UserError
 from neuroevo.spaces import Spec, common_spec, cut, in_words, outputs, pad
-from neuroevo.types import Observation, Output, Params, Policy
+from neuroevo.types import Memory, Observation, Output, Params, Policy
 
 
 def restrict(policy: Policy, wide: Spec, own: Policy, spec: Spec) -> Policy:
@@ -24,8 +26,16 @@ def restrict(policy: Policy, wide: Spec, own: Policy, spec: Spec) -> Policy:
             f"{in_words(spec)} does not fit; expected one that is no larger"
         )
 
-    def apply(params: Params, observation: Observation) -> Output:
-        output = policy.apply(params, pad(observation, wide.observation))
+    def own_part(output: Output) -> Output:
         return jax.tree.map(lambda x: cut(x, outputs(spec)), output)
 
-    return Policy(policy.init, apply, own.act, own.losses)
+    def apply(params: Params, observation: Observation, *memory: Memory) -> Any:
+        padded = pad(observation, wide.observation)
+        if not memory:
+            return own_part(policy.apply(params, padded))
+        output, after = policy.apply(params, padded, *memory)
+        return own_part(output), after
+
+    return Policy(
+        policy.init, apply, own.act, own.losses, init_memory=policy.init_memory
+    )

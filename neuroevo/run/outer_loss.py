@@ -72,8 +72,13 @@ def make_outer_loss(
     """Return the loss for a strategy with `options`, given rows as policies see them.
 
     Raises:
-        UserError: if the policy has no such loss.
+        UserError: if the policy has no such loss, or a memory.
     """
+    if policy.init_memory is not None:
+        raise UserError(
+            "strategy gradients: expected a policy without memory, such as mlp; it "
+            "learns from single rows, which are no sequences"
+        )
     if not isinstance(spec.action, Box):
         default = "cross_entropy"
     else:  # the bounds of actions are no bounds of other numbers

@@ -5,6 +5,7 @@ Everything follows from the shapes of the parts; nothing is compiled.
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 from humanize import naturalsize
@@ -46,8 +47,11 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     that a run can be repeated.
     """
     parameters = count(shapes(parts.policy.init))
+    remembered = count(_memory(config, parts))
     automatic = {
-        "chunk": _chunk(config, parameters, hosted=parts.task.host is not None),
+        "chunk": _chunk(
+            config, parameters + remembered, hosted=parts.task.host is not None
+        ),
         "decode_chunk": _decode_chunk(parameters),
         "center_every": _center_every(config),
     }
@@ -58,6 +62,17 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     }
     settings = dataclasses.replace(config.settings, **numbers)
     return dataclasses.replace(config, settings=settings)
+
+
+def _memory(config: Config, parts: Parts) -> Any:
+    """Return the shapes of what a policy remembers in all of its episodes."""
+    if parts.policy.init_memory is None:
+        return ()
+    memory = jax.eval_shape(parts.policy.init_memory, shapes(parts.policy.init))
+    episodes = getattr(config.settings, "episodes", _FEWEST)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((episodes, *x.shape), x.dtype), memory
+    )
 
 
 # Episodes in a chunk on a CPU. With fewer, a processor is idle. With more, physics
@@ -168,7 +183,7 @@ def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
     genome = shapes(parts.encoding.init)
     state = jax.eval_shape(parts.strategy.init, key, genome)
     population, _ = jax.eval_shape(parts.strategy.ask, key, state)
-    policy = size(shapes(parts.policy.init))
+    policy = size(shapes(parts.policy.init)) + size(_memory(config, parts))
     start = size(jax.eval_shape(parts.encoding.start, key))
     trained = min(settings.chunk, settings.decode_chunk)
     return {
