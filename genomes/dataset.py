@@ -21,7 +21,15 @@ from genomes import examples
 from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.policies import imitation
-from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec, choices, outputs
+from neuroevo.spaces import (
+    Box,
+    Discrete,
+    MultiDiscrete,
+    Spec,
+    choices,
+    data_shape,
+    outputs,
+)
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Rows, Target
 
 Genome = Mapping[str, Any]  # arrays by name; log_rates: a mapping of them by layer
@@ -113,7 +121,7 @@ class Dataset(_Varied, imitation.Training, _Pairs):
         learn = tuple(
             name for name, gene in RATES.items() if name in self.learn or gene in held
         )
-        lead = _lead(arrays, spec)
+        lead = data_shape(arrays, spec and spec.action)
         length = lead[1] if lead[1:] else None
         return dataclasses.replace(
             self, size=lead[0], length=length, labels=labels, learn=learn
@@ -323,20 +331,9 @@ def _targets(arrays: Mapping[str, Array]) -> Target:
     return jnp.asarray(arrays["labels"])
 
 
-def _lead(arrays: Mapping[str, np.ndarray], spec: Spec | None) -> tuple[int, ...]:
-    """Return the first axes of the arrays in a file: (D,), or (D, L) for sequences."""
-    own = {"labels": 0, "action_logits": 1, "actions": 1}
-    if spec and not isinstance(spec.action, Discrete):
-        own["actions"] = len(spec.action.shape)
-    for name, axes in own.items():
-        if name in arrays and arrays[name].ndim == axes + 2:
-            return arrays[name].shape[:2]
-    return arrays["states"].shape[:1]
-
-
 def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
     """Yield the ways in which the arrays of a data set do not fit `spec`."""
-    axes = len(_lead(arrays, spec))
+    axes = len(data_shape(arrays, spec.action))
     shape = arrays["states"].shape[axes:]
     if math.prod(shape) != math.prod(spec.observation):
         yield (

@@ -7,7 +7,7 @@ Lupu et al., ICLR 2024, arXiv 2406.15042); nothing else distinguishes the enviro
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -128,6 +128,41 @@ def one_hot(values: Any, action: Discrete | MultiDiscrete) -> Any:
     numpy = jnp if isinstance(values, jax.Array) else np
     parts = [values[..., i, None] == np.arange(n) for i, n in enumerate(counts)]
     return numpy.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def data_shape(arrays: Mapping[str, Any], action: Any = None) -> Shape:
+    """Return the first axes of the arrays of a data set.
+
+    Args:
+        arrays: `states`, and targets by the names in `TARGETS`; arrays of numpy or JAX.
+        action: the action space. If it is unknown, it is taken for one choice or a
+            vector.
+
+    Returns:
+        ``(D,)`` for D pairs, ``(D, L)`` for D sequences of L pairs.
+
+    Example:
+        >>> states, labels = np.zeros((2, 8, 4)), np.zeros((2, 8), int)
+        >>> data_shape({"states": states, "labels": labels})
+        (2, 8)
+        >>> data_shape({"states": states, "labels": labels[:, 0]})
+        (2,)
+    """
+    own = {
+        "labels": int(isinstance(action, MultiDiscrete)),
+        "action_logits": 1,
+        "actions": len(action.shape) if isinstance(action, Box) else 1,
+    }
+    lead = arrays["states"].shape[:2]
+    sequences = any(
+        arrays[name].ndim == 2 + axes and arrays[name].shape[:2] == lead
+        for name, axes in own.items()
+        if name in arrays
+    )
+    return lead if sequences else lead[:1]
+
+
+TARGETS = ("labels", "action_logits", "actions")
 
 
 def common_shape(shapes: Sequence[Shape]) -> Shape:

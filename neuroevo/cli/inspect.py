@@ -104,6 +104,7 @@ def _show(arrays: Mapping[str, Any], found: "Pairs | None") -> None:
         features=found.features,
         actions=found.actions,
         counts=found.counts,
-        order=found.order.tolist(),
+        order=found.names,
+        title=found.title,
         units=known,
     )

@@ -140,8 +140,6 @@ def _resume(path: Path | None) -> str:
 
 def _show(run: "Run", resolved: "Config") -> None:
     """Show the results of a run, and its pairs if there are only a few."""
-    import numpy as np
-
     from neuroevo.spaces import choices
     from neuroevo.terminal import genomes, results
     from neuroevo.terminal.console import make_console
@@ -151,14 +149,17 @@ def _show(run: "Run", resolved: "Config") -> None:
     results.render_summary(run.summary, console)
     arrays = run.center.arrays()
     if "states" in arrays and len(arrays["states"]) <= 16:
-        arrays = {name: np.asarray(array) for name, array in arrays.items()}
         env = traits(EnvironmentTraits, resolved.parts["env"])
+        action = run.parts.environment.spec.action
+        rows = genomes.in_rows(arrays, action)
         genomes.render_dataset(
-            arrays,
+            rows.arrays,
             console,
+            order=rows.names,
+            title=rows.title,
             features=env.features,
             actions=env.actions,
-            counts=choices(run.parts.environment.spec.action),
+            counts=choices(action),
         )
 
 

@@ -163,6 +163,12 @@ def merge_files(
         for file in files
     ]
     own = list(map(loading.prepare, own_configs, files))
+    for file, each in zip(files, own, strict=True):
+        if each.parts.policy.init_memory is not None:
+            raise UserError(
+                f"{file.path}: policy {each.config.names['policy']} has a memory, and "
+                "sequences cannot be merged; expected data sets for policies without"
+            )
     names = _names([resolved.names["env"] for resolved in configs])
     specs = [each.parts.environment.spec for each in own]
     _check_specs(specs, names, configs[0].parts["policy"])

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -9,9 +10,47 @@ from rich.table import Table
 from rich.text import Text
 from scipy.special import softmax
 
-from neuroevo.spaces import by_choice
+from neuroevo.spaces import TARGETS, by_choice, data_shape
 from neuroevo.terminal.formatting import format_amount, format_array, format_signed
 from neuroevo.terminal.tables import Column, make_table, print_table
+
+
+class Rows(NamedTuple):
+    """A data set with a row for each pair.
+
+    Attributes:
+        arrays: those of the data set; the first axis counts pairs.
+        names: what each pair is called: its number, or in sequences of pairs the number
+            of its sequence and its own in it, such as ``1.0``.
+        title: how many there are, in words.
+        is_sequences: whether they are sequences.
+    """
+
+    arrays: dict[str, np.ndarray]
+    names: Sequence[str]
+    title: str
+    is_sequences: bool = False
+
+
+def in_rows(arrays: Mapping[str, Any], action: Any = None) -> Rows:
+    """Return the pairs of a data set one after the other, those of sequences, too.
+
+    Args:
+        arrays: `states` with `actions`, `labels` or `action_logits`, as in a file.
+        action: the action space, if known.
+    """
+    found = {name: np.asarray(array) for name, array in arrays.items()}
+    size, *lengths = data_shape(found, action)
+    if not lengths:
+        names = [str(i) for i in range(size)]
+        return Rows(found, names, format_amount(size, "state-action pair"))
+    (length,) = lengths
+    for name in {"states", *TARGETS} & found.keys():
+        found[name] = found[name].reshape(-1, *found[name].shape[2:])
+    names = [f"{i}.{j}" for i in range(size) for j in range(length)]
+    each = format_amount(length, "state-action pair")
+    title = f"{format_amount(size, 'sequence')} of {each}"
+    return Rows(found, names, title, is_sequences=True)
 
 
 def render_dataset(
@@ -23,7 +62,8 @@ def render_dataset(
     features: Sequence[str] | None = None,
     actions: Sequence[str] | None = None,
     counts: Sequence[int] = (),
-    order: Sequence[int] | None = None,
+    order: Sequence[str] | None = None,
+    title: str | None = None,
     units: bool = False,
 ) -> None:
     """Print evolved state-action pairs, one per row, and evolved learning rates.
@@ -38,6 +78,7 @@ def render_dataset(
         actions: what the actions are called, if that is known.
         counts: the number of values of each discrete choice, if there are several.
         order: what each pair is called, if not by its place.
+        title: how many pairs there are in words, if not by their number.
         units: whether states are in the environment's units, and not as the policy
             sees them.
     """
@@ -55,7 +96,8 @@ def render_dataset(
     cells = [[_number(value) for value in row] for row in states[:max_rows]]
     answers = answers[:max_rows]
     numbers = [str(i) for i in (range(pairs) if order is None else order)][:max_rows]
-    console.print(Text(f"{pairs} state-action pairs", "bold"))
+    title = title or format_amount(pairs, "state-action pair")
+    console.print(Text(title, "bold"))
     console.print(Text(f"states {kind}", "dim"))
     taken = 5 + sum(_columns(titles, answers))  # the pair's number, a space at the end
     most = len(names) if max_columns is None else max_columns

@@ -22,7 +22,7 @@ MOST = 64  # pairs that are drawn
 class Card(NamedTuple):
     """A pair: its number, its action, its numbers, and a PNG of the state."""
 
-    number: int
+    number: str
     title: str
     lines: Sequence[str]
     picture: bytes | None
@@ -40,7 +40,7 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
     """Return a matplotlib figure of the pairs, at most `MOST` of them."""
     values, scale = _shown(pairs)
     scene = _make_scene(solution, pairs, renderer)
-    titled, count = answers(pairs)[:MOST], len(pairs.order)
+    titled, count = answers(pairs)[:MOST], len(pairs.names)
     lines = [_lines(pairs, i, action, scene) for i, (_, action) in enumerate(titled)]
     width, height = scene.size
     text = 0.135 * max(map(len, lines))  # inches, as all sizes here
@@ -55,7 +55,7 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
         cell = cells[i].subgridspec(2, 1, height_ratios=[height, text + 1e-3])
         axes = figure.add_subplot(cell[0])
         scene.draw(axes, values[i], None)
-        title = f"{pairs.order[i]}   {title}"
+        title = f"{pairs.names[i]}   {title}"
         axes.set_title(title, fontsize="medium", weight="bold")
         below = figure.add_subplot(cell[1])
         below.set_axis_off()
@@ -66,7 +66,7 @@ def draw(solution: Solution, pairs: Pairs, *, renderer: str = "outlines") -> Any
         }
         below.text(0.5, 1, "\n".join(lines[i]), **place, family="monospace", size=7.5)
     first = f", the first {MOST} of them" if count > MOST else ""
-    title = f"{solution.config.names['env']}: {count} pairs{first}"
+    title = f"{solution.config.names['env']}: {pairs.title}{first}"
     figure.suptitle(f"{title}\n{_caption(pairs, scene, scale)}", fontsize="medium")
     if scene.legend:
         draw_legend(figure, scene.legend, loc="outside lower center", ncols=4)
@@ -88,7 +88,7 @@ def draw_cards(pairs: Pairs, solution: Solution | None = None) -> Cards:
     values, scale = _shown(pairs)
     cards = [
         Card(
-            int(pairs.order[i]),
+            pairs.names[i],
             title,
             _lines(pairs, i, action, scene),
             scene and _draw_state(scene, values[i]),

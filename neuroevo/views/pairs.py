@@ -10,14 +10,17 @@ from neuroevo.config.schema import Config
 from neuroevo.solution import Solution
 from neuroevo.spaces import Box, choices, cut, split
 from neuroevo.terminal.formatting import format_signed
+from neuroevo.terminal.genomes import Rows, in_rows
 from neuroevo.traits import EnvironmentTraits, NormalizationTraits, traits
 
 
 class Pairs(NamedTuple):
-    """The D pairs of a data set, sorted by action.
+    """The D pairs of a data set, sorted by action; those of sequences, in order.
 
     Attributes:
-        order: the number of each pair in the genome file, (D,).
+        names: the number of each pair in the genome file, or that of its sequence and
+            its own in it.
+        title: how many there are, in words.
         states: the states as the policy sees them, (D, *observation).
         observations: the states in the environment's units, or None if these are
         unknown
@@ -28,7 +31,8 @@ class Pairs(NamedTuple):
         counts: the number of values of each discrete choice, if there are several.
     """
 
-    order: np.ndarray
+    names: Sequence[str]
+    title: str
     states: np.ndarray
     observations: np.ndarray | None
     targets: Mapping[str, np.ndarray]
@@ -55,6 +59,8 @@ def read_pairs(solution: Solution) -> Pairs | None:
         return None
     own = solution.parts.environment.spec
     spec = solution.parts.network_spec
+    rows = in_rows(arrays, spec.action)
+    arrays = rows.arrays
     states = _cut(arrays["states"], spec.observation, own.observation)
     observations = denormalize(states, arrays, solution.config)
     found = arrays | {"states": states}
@@ -62,7 +68,7 @@ def read_pairs(solution: Solution) -> Pairs | None:
         kept = own.action.shape if isinstance(own.action, Box) else spec.action.shape
         found["actions"] = _cut(arrays["actions"], spec.action.shape, kept)
     named = traits(EnvironmentTraits, solution.config.parts["env"])
-    return _sorted(found, observations)._replace(
+    return _sorted(rows._replace(arrays=found), observations)._replace(
         features=named.features,
         actions=named.actions,
         counts=choices(spec.action),
@@ -74,20 +80,21 @@ def plain_pairs(arrays: Mapping[str, Any]) -> Pairs | None:
 
     Without the environment, only the states as the policy sees them are known.
     """
-    found = {name: np.asarray(array) for name, array in arrays.items()}
-    return _sorted(found, None) if "states" in found else None
+    return _sorted(in_rows(arrays), None) if "states" in arrays else None
 
 
-def _sorted(arrays: Mapping[str, np.ndarray], observations: np.ndarray | None) -> Pairs:
+def _sorted(rows: Rows, observations: np.ndarray | None) -> Pairs:
+    arrays = rows.arrays
     targets = {name: arrays[name] for name in _SORTED_BY if name in arrays}
     states = arrays["states"]
     order = np.arange(len(states))
-    if targets:
+    if targets and not rows.is_sequences:
         name, first = next(iter(targets.items()))
         key = _SORTED_BY[name](first)
         order = np.lexsort(key.reshape(len(states), -1).T[::-1])
     return Pairs(
-        order,
+        [rows.names[i] for i in order.tolist()],
+        rows.title,
         states[order],
         None if observations is None else observations[order],
         {name: array[order] for name, array in targets.items()},
@@ -115,9 +122,9 @@ def _cut(array: np.ndarray, shape: tuple[int, ...], own: tuple[int, ...]) -> np.
 def answers(pairs: Pairs) -> list[tuple[str, list[str]]]:
     """Return the action for each state: a title and further lines."""
     names = dict(enumerate(pairs.actions or ()))
-    kind, array = next(iter(pairs.targets.items()), ("none", pairs.order))
+    kind, array = next(iter(pairs.targets.items()), ("none", pairs.states))
     if kind == "none":
-        return [("", []) for _ in pairs.order]
+        return [("", []) for _ in pairs.names]
     if kind == "actions":
         rows = array.reshape(len(array), -1)
         if len(names) != rows.shape[1]:

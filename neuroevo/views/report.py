@@ -163,7 +163,7 @@ def _show_genome(genome: Solution | Arrays | None) -> dict[str, Any] | None:
         ]
         return {
             "cards": cards,
-            "count": format_amount(len(found.order), "state-action pair"),
+            "count": found.title,
             "caption": drawn.caption,
             "legend": drawn.legend,
         }
