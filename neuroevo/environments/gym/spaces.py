@@ -61,6 +61,12 @@ class Observer:
             )
         return found
 
+    def batch(self, observations: Any) -> np.ndarray:
+        """Return several observations (B, …) as arrays, those of a box at once."""
+        if self._is_box:
+            return np.asarray(observations).reshape(-1, *self.shape)
+        return np.stack([self(each) for each in observations])
+
 
 def _features(space: Any, name: str) -> list[str]:
     """Return a name for each number of a flattened observation."""

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from neuroevo.environments.gym import worker
+from neuroevo.environments.gym.rows import RESULT
 from neuroevo.errors import EnvironmentFailure, UserError
 
 _CODE = "from neuroevo.environments.gym import worker; worker.main()"
@@ -100,7 +101,7 @@ class Workers:
         self, rows: np.ndarray, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Take a step of the environments `rows`; see `types.Instances`."""
-        found, results = self._new(rows), np.empty(len(rows), worker.RESULT)
+        found, results = self._new(rows), np.empty(len(rows), RESULT)
         mine = self._deal(rows)
         for process, own in mine:
             count = struct.pack("=q", int(np.count_nonzero(own)))
@@ -110,8 +111,8 @@ class Workers:
         for process, own in mine:
             content = self._answer(process, "step")
             size = int(np.count_nonzero(own))
-            results[own] = np.frombuffer(content, worker.RESULT, size)
-            found[own] = self._observations(content, size * worker.RESULT.itemsize)
+            results[own] = np.frombuffer(content, RESULT, size)
+            found[own] = self._observations(content, size * RESULT.itemsize)
         return found, results["reward"], results["ended"]
 
     def render(self, row: int) -> np.ndarray | None:
