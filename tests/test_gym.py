@@ -17,7 +17,7 @@ import neuroevo
 from neuroevo.environments.gym import suite
 from neuroevo.errors import EnvironmentFailure, UserError
 from neuroevo.registry import envs
-from neuroevo.spaces import Box, Spec
+from neuroevo.spaces import Box, MultiDiscrete, Spec
 from neuroevo.views import recording
 from neuroevo.views.video import draw_frames
 
@@ -165,6 +165,8 @@ def fragile(how, marker, **options):
 def test_a_process_that_is_lost_is_reported(how, expected, tmp_path):
     environment = fragile(how, tmp_path / "mended", timeout=1).build()
     assert environment.spec == Spec((5,), Box((2,)))
+    names = ("at[0]", "at[1]", "kind=0", "kind=1", "kind=2")
+    assert fragile(how, "").features == names
     instances, row = environment.instances, np.array([0])
     instances.reset(row, row)
     with pytest.raises(EnvironmentFailure, match=expected):
@@ -222,6 +224,16 @@ def test_a_vector_environment_must_not_reset_by_itself():
     make = functools.partial(make_vector, AutoresetMode.NEXT_STEP)
     with pytest.raises(UserError, match=r"autoreset_mode is .*NEXT_STEP; expected"):
         suite.from_function(make).build()
+
+
+def test_several_choices_at_once(tmp_path):
+    space = gymnasium.spaces.MultiDiscrete([2, 3], start=[1, 5])
+    kind = type("Choices", (Fragile,), {"action_space": space})
+    make = functools.partial(kind, "never", str(tmp_path))
+    environment = suite.from_function(make).build()
+    assert environment.spec.action == MultiDiscrete((2, 3))
+    assert environment.convert(np.array([[1, 2]])).tolist() == [[2, 7]]
+    environment.instances.close()
 
 
 WRONG = {

@@ -80,6 +80,8 @@ def _features(space: Any, name: str) -> list[str]:
         return sum(parts, [])
     size = spaces.flatdim(space)
     name = name or "value"
+    if isinstance(space, spaces.Discrete):
+        return [f"{name}={int(space.start) + i}" for i in range(size)]
     return [name] if size == 1 else [f"{name}[{i}]" for i in range(size)]
 
 

@@ -11,27 +11,27 @@ import dataclasses
 import functools
 import importlib.util
 import inspect
-import math
 import sys
-import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from annotated_types import Gt
 
 from neuroevo import cgroups
-from neuroevo.environments.actions import scale_to
+from neuroevo.environments.gym.making import (
+    DEFAULT_LIMIT,
+    FEATURES,
+    Made,
+    from_function,
+    make_environment,
+    require_gymnasium,
+)
 from neuroevo.environments.gym.pools import MakePool
-from neuroevo.environments.gym.workers import Workers
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
 from neuroevo.errors import UserError, did_you_mean
-from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import HostEnvironment
 
 PREFIX_ONLY = True  # see `registry.Family`
-DEFAULT_LIMIT = 1000  # steps, of an environment without a time limit
-
 Seconds = Annotated[float, Gt(0)]
 
 _OPTIONS = {
@@ -77,18 +77,10 @@ def _is_jax(spec: Any) -> bool:
 
 
 def _registry() -> Mapping[str, Any]:
-    _require_gymnasium()
+    require_gymnasium()
     import gymnasium
 
     return gymnasium.registry
-
-
-def _require_gymnasium() -> None:
-    if importlib.util.find_spec("gymnasium") is None:
-        raise UserError(
-            "environments of Gymnasium need the package gymnasium: pip install "
-            "'neuroevo[gym]'"
-        )
 
 
 @functools.cache
@@ -106,6 +98,7 @@ def config(name: str) -> type:
         "__module__": __name__,
         "slow": True,
         "build": functools.partialmethod(_build, name),
+        "features": property(lambda options: FEATURES.get(f"gym:{name}")),
     }
     return make_options(name, {**_OPTIONS, **_arguments(spec)}, namespace)
 
@@ -161,7 +154,7 @@ def _arguments(spec: Any) -> dict[str, Option]:
     return {name: option for name, option in found.items() if option is not None}
 
 
-def adapt(value: Any) -> types.SimpleNamespace | None:
+def adapt(value: Any) -> Made | None:
     """Return options that build an environment of Gymnasium made in Python.
 
     Args:
@@ -181,10 +174,10 @@ def adapt(value: Any) -> types.SimpleNamespace | None:
             "in other processes"
         )
     make = functools.partial(_make, spec, {})
-    return _options(f"gym:{spec.id}", make, spec.max_episode_steps)
+    return Made(f"gym:{spec.id}", make, spec.max_episode_steps)
 
 
-def adapt_made(value: Any, make: Callable[[], Any]) -> types.SimpleNamespace | None:
+def adapt_made(value: Any, make: Callable[[], Any]) -> Made | None:
     """Return options for the environments that `make` makes; `value` is the first."""
     if not _is_ours(value):
         return None
@@ -198,46 +191,6 @@ def _is_ours(value: Any) -> bool:
     if gymnasium is None:
         return False
     return isinstance(value, gymnasium.Env | gymnasium.vector.VectorEnv)
-
-
-def from_function(
-    make: Callable[[], Any],
-    *,
-    max_steps: int | None = None,
-    workers: int | None = None,
-    timeout: float = 60.0,
-) -> types.SimpleNamespace:
-    """Return what can be passed as ``env`` for the environments that `make` returns.
-
-    Args:
-        make: returns a new ``gymnasium.Env``, or a ``gymnasium.vector.VectorEnv`` with
-            ``autoreset_mode`` DISABLED. If it has an argument ``render_mode``, videos
-            show what the environment renders.
-        max_steps: time limit in steps; None for the environment's own, or 1000.
-        workers: number of processes; None for one on each core.
-        timeout: time in which a process must have answered, in seconds.
-    """
-    name = getattr(make, "__name__", type(make).__name__)
-    return _options(name, make, max_steps, workers, timeout)
-
-
-def _options(
-    name: str,
-    make: Callable[[], Any],
-    max_steps: int | None = None,
-    workers: int | None = None,
-    timeout: float = 60.0,
-) -> types.SimpleNamespace:
-    _require_gymnasium()
-    build = functools.partial(
-        make_environment,
-        name,
-        make,
-        max_steps=max_steps,
-        workers=workers,
-        timeout=timeout,
-    )
-    return types.SimpleNamespace(name=name, slow=True, build=build)
 
 
 def _build(options: Any, name: str) -> HostEnvironment:
@@ -285,67 +238,3 @@ def _make(
     if render_mode is not None:
         given["render_mode"] = render_mode
     return gymnasium.make(spec, **given)
-
-
-def make_environment(
-    name: str,
-    make: Callable[..., Any],
-    *,
-    max_steps: int | None,
-    workers: int | None,
-    timeout: float,
-) -> HostEnvironment:
-    """Return an environment whose instances `make` makes in other processes.
-
-    Raises:
-        UserError: if one cannot be made, or if its spaces are not supported.
-    """
-    count = workers or cgroups.cores()
-    instances = Workers(name, make, count=count, timeout=timeout)
-    facts = instances.facts
-    action, convert = _actions(name, facts["action"])
-    own = facts["max_steps"] or DEFAULT_LIMIT
-    pictures: Callable[..., Any] = make
-    if isinstance(make, MakePool):
-        pictures = dataclasses.replace(make, render_mode="rgb_array")
-    elif "render_mode" in _parameters(make):
-        pictures = functools.partial(make, render_mode="rgb_array")
-    return HostEnvironment(
-        spec=Spec(tuple(facts["shape"]), action),
-        instances=instances,
-        max_steps=own if max_steps is None else max_steps,
-        convert=convert,
-        pictured=lambda: Workers(name, pictures, count=1, timeout=timeout),
-        most=facts["most"],
-    )
-
-
-def _parameters(make: Callable[..., Any]) -> Mapping[str, Any]:
-    try:
-        return inspect.signature(make).parameters
-    except (TypeError, ValueError):
-        return {}
-
-
-def _actions(name: str, facts: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
-    """Return the action space for policies, and what converts B of their actions."""
-    dtype, shape = np.dtype(facts["dtype"]), tuple(facts["shape"])
-    if facts["kind"] == "Discrete":
-        start = facts["start"]
-        return Discrete(facts["n"]), lambda actions: np.asarray(actions, dtype) + start
-    if facts["kind"] == "Box":
-        if math.prod(shape) < 1:
-            raise UserError(f"environment {name}: its actions are empty, {shape}")
-        scale: Callable[[Any], Any] = scale_to(
-            facts["low"], facts["high"], shape, dtype, name
-        )
-
-        def convert(actions: np.ndarray) -> np.ndarray:
-            each = np.asarray(actions, np.float32).reshape(-1, *shape)
-            return np.asarray(scale(each), dtype)
-
-        return Box(shape or (1,)), convert
-    raise UserError(
-        f"environment {name}: its action space is {facts['kind']}; expected Discrete "
-        "or Box"
-    )
