@@ -14,7 +14,7 @@ from neuroevo import registry
 from neuroevo.environments import jumanji, pgx, suites, xminigrid
 from neuroevo.environments.playground import MENAGERIE
 from neuroevo.errors import UserError
-from neuroevo.spaces import Discrete, Spec
+from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec, best, choices
 from neuroevo.tasks.normalization import NoNormalization
 from neuroevo.tasks.task import evaluate, make_task, random_act
 
@@ -60,9 +60,8 @@ def names_in_craftax():
 def names_in_jumanji():
     import jumanji as library
 
-    # Sokoban downloads its levels; the others have too many combinations of choices.
-    left_out = {"Sokoban-v0", "Connector-v3", "JobShop-v0", "MMST-v0"}
-    return set(library.registered_environments()) - left_out
+    # Sokoban downloads its levels.
+    return set(library.registered_environments()) - {"Sokoban-v0"}
 
 
 @pytest.mark.slow
@@ -135,11 +134,12 @@ def test_every_environment_takes_a_step(extra, name, monkeypatch):
     assert observation.shape == environment.spec.observation
     assert observation.dtype == jnp.float32 and np.isfinite(observation).all()
     action = environment.spec.action
-    chosen = jnp.int32(0) if isinstance(action, Discrete) else jnp.zeros(action.shape)
-    if environment.legal is not None:
-        legal = environment.legal(state)
-        assert legal.shape == (action.n,) and legal.dtype == bool and legal.any()
-        chosen = jnp.argmax(legal).astype(jnp.int32)
+    chosen = jnp.zeros(action.shape) if isinstance(action, Box) else None
+    if chosen is None:
+        outputs = (sum(choices(action)),)
+        legal = environment.legal(state) if environment.legal else jnp.ones(outputs)
+        assert legal.shape == outputs and legal.any()
+        chosen = best(legal, action).astype(jnp.int32)
     after, seen, reward, done = jax.jit(environment.step)(KEY, state, chosen)
     assert jax.tree.map(kind, after) == jax.tree.map(kind, state)
     assert kind(seen) == kind(observation) and np.isfinite(seen).all()
@@ -302,27 +302,30 @@ def test_craftax_has_its_shape_and_its_limit():
 # --- jumanji --------------------------------------------------------------------------
 
 
-def test_masks_of_several_choices_become_one():
-    rows = jnp.array([[True, False], [True, True], [False, True]])
-    joint = jumanji._joint(rows, 8)
-    expected = [a and b and c for a in (1, 0) for b in (1, 1) for c in (0, 1)]
-    assert joint.tolist() == [bool(x) for x in expected]
-    of_all = jnp.array([[True, False, True], [False, True, False]])
-    assert jumanji._joint(of_all, 6).tolist() == of_all.reshape(-1).tolist()
-
-
 @needs("jumanji")
 def test_combinations_become_choices_again():
     from jumanji import specs
 
     spec = specs.MultiDiscreteArray(jnp.array([2, 3, 4]), jnp.int32)
-    action, convert = jumanji._actions("Mine", spec)
+    action, convert = jumanji._actions("Mine", spec, jnp.ones((2, 3, 4), bool))
     assert action == Discrete(24)
     assert convert(jnp.int32(23)).tolist() == [1, 2, 3]
     assert convert(jnp.int32(6)).tolist() == [0, 1, 2]
-    large = specs.MultiDiscreteArray(jnp.full(10, 5), jnp.int32)
-    with pytest.raises(UserError, match="its 10 choices among 5, .*expected at most"):
-        jumanji._actions("Mine", large)
+    for mask in (None, jnp.ones((3, 4), bool)):
+        action, convert = jumanji._actions("Mine", spec, mask)
+        assert action == MultiDiscrete((2, 3, 4))
+        assert convert(jnp.array([1, 2, 3])).tolist() == [1, 2, 3]
+
+
+@needs("jumanji")
+def test_several_agents_have_choices_and_masks_of_their_own():
+    environment = SUITES["jumanji"].config("Connector-v3")().build()
+    assert environment.spec.action == MultiDiscrete((5,) * 10)
+    state, seen = jax.eval_shape(environment.reset, KEY)
+    assert jax.eval_shape(environment.legal, state).shape == (50,)
+    action = jax.ShapeDtypeStruct((10,), jnp.int32)
+    _, _, reward, done = jax.eval_shape(environment.step, KEY, state, action)
+    assert reward.shape == done.shape == ()
 
 
 @needs("jumanji")

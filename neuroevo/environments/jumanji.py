@@ -1,8 +1,8 @@
 """Environments of jumanji: puzzles, packing, routing and games.
 
-Several choices at once (a row, a column, a digit) become one choice among all their
-combinations, so that the legal ones can be told, unless there are too many. Rewards of
-several agents are summed. Sokoban is left out: it downloads its levels.
+Where jumanji says which combinations of several choices (a row, a column, a digit) are
+legal, they become one choice among all combinations. Rewards of several agents are
+summed. Sokoban is left out: it downloads its levels.
 """
 
 import math
@@ -16,22 +16,23 @@ import numpy as np
 from neuroevo.environments.actions import scale_to
 from neuroevo.environments.options import Option
 from neuroevo.environments.suites import Raw, Suite, limit
-from neuroevo.errors import UserError
-from neuroevo.spaces import Box, Discrete
-from neuroevo.types import Action, Array
+from neuroevo.spaces import Box, Discrete, MultiDiscrete
+from neuroevo.types import Action
 
-_MOST = 10_000  # combinations
 _GOALS = {  # with a limit that no episode reaches, or jumanji's own
     "BinPack-v2": ("Pack boxes of several sizes into a container.", 20),
     "Cleaner-v0": ("Clean a maze with several agents.", 100),
+    "Connector-v3": ("Connect pairs of points without crossing.", 50),
     "CVRP-v1": ("Serve customers with a vehicle of limited capacity.", 40),
     "FlatPack-v0": ("Cover a grid with blocks.", 25),
     "Game2048-v1": ("Slide and merge tiles; reward: what is merged.", 10_000),
     "GraphColoring-v1": ("Color a graph with as few colors as possible.", 20),
+    "JobShop-v0": ("Schedule the operations of jobs on machines.", 1000),
     "Knapsack-v1": ("Fill a knapsack with the most valuable items.", 50),
     "LevelBasedForaging-v0": ("Collect food together with another agent.", 100),
     "Maze-v0": ("Find the way to the goal of a random maze.", 100),
     "Minesweeper-v0": ("Uncover all fields without a mine.", 100),
+    "MMST-v0": ("Connect the nodes of each agent in a shared graph.", 70),
     "MultiCVRP-v0": ("Serve customers with several vehicles in time.", 1000),
     "PacMan-v1": ("Eat pellets and avoid ghosts.", 1000),
     "RobotWarehouse-v0": ("Bring shelves to where they are wanted.", 500),
@@ -51,38 +52,28 @@ def wrap(env: Any, max_steps: int) -> Raw:
     """Return an environment of jumanji as a `Raw` environment.
 
     Its state is jumanji's, and which actions are legal.
-
-    Raises:
-        UserError: if its actions are not supported.
     """
     name = type(env).__name__
-    action, convert = _actions(name, env.action_spec)
     _, first = jax.eval_shape(env.reset, jax.random.key(0))
-    masked = isinstance(action, Discrete) and hasattr(first.observation, "action_mask")
+    mask = getattr(first.observation, "action_mask", None)
+    action, convert = _actions(name, env.action_spec, mask)
+    masked = mask is not None and not isinstance(action, Box)
 
     def see(observation):
         seen = observation._asdict()
         return {k: v for k, v in seen.items() if not (masked and k == "action_mask")}
 
-    def legal(observation):
-        return _joint(observation.action_mask, action.n) if masked else jnp.bool_(True)
+    def after(state, timestep):
+        legal = timestep.observation.action_mask.reshape(-1) if masked else ()
+        return (state, legal), see(timestep.observation)
 
     def reset(key):
-        state, timestep = env.reset(key)
-        observation = timestep.observation
-        return (state, legal(observation)), see(observation)
+        return after(*env.reset(key))
 
     def step(key, state, action):
         del key  # the state has one
         state, timestep = env.step(state[0], convert(action))
-        observation = timestep.observation
-        done = timestep.last()
-        return (
-            (state, legal(observation)),
-            see(observation),
-            timestep.reward.sum(),
-            done,
-        )
+        return *after(state, timestep), timestep.reward.sum(), timestep.last()
 
     return Raw(
         name=name,
@@ -95,41 +86,30 @@ def wrap(env: Any, max_steps: int) -> Raw:
     )
 
 
-def _actions(name: str, spec: Any) -> tuple[Any, Callable[[Action], Any]]:
-    """Return the actions of policies, and a function from them to jumanji's."""
+def _actions(name: str, spec: Any, mask: Any) -> tuple[Any, Callable[[Action], Any]]:
+    """Return the actions of policies, and a function from them to jumanji's.
+
+    Args:
+        name: the name of the environment, for messages.
+        spec: jumanji's spec of an action.
+        mask: an array like the mask of legal actions, or None. It has a row for each
+            choice, or an axis.
+    """
     shape, dtype = tuple(spec.shape), spec.dtype
     if jnp.issubdtype(dtype, jnp.floating):
-        scale = scale_to(spec.minimum, spec.maximum, shape, dtype, name)
-        return Box(shape), scale
-    numbers = np.broadcast_to(np.asarray(spec.maximum) + 1, shape).reshape(-1)
-    values = tuple(map(int, numbers))
+        return Box(shape), scale_to(spec.minimum, spec.maximum, shape, dtype, name)
+    counts = np.broadcast_to(np.asarray(spec.maximum) + 1, shape).reshape(-1)
+    values = tuple(map(int, counts))
     if not shape:
         return Discrete(values[0]), lambda action: action
-    if math.prod(values) > _MOST:
-        raise UserError(
-            f"environment {name}: its {len(values)} choices among "
-            f"{', '.join(map(str, values))} have {math.prod(values):.1e} combinations; "
-            f"expected at most {_MOST}"
-        )
+    if mask is None or mask.shape != values:
+        return MultiDiscrete(values), lambda action: action.reshape(shape).astype(dtype)
 
     def convert(action):
         each = jnp.unravel_index(action, values)
         return jnp.stack(each).astype(dtype).reshape(shape)
 
     return Discrete(math.prod(values)), convert
-
-
-def _joint(mask: Array, n: int) -> Array:
-    """Return which of `n` combinations are legal.
-
-    The mask is that of all combinations, or has a row for each choice.
-    """
-    if mask.size == n:
-        return mask.reshape(-1)
-    joint = mask[0]
-    for row in mask[1:]:
-        joint = (joint[:, None] & row).reshape(-1)
-    return joint
 
 
 def _counts(spec: Any, seen: Any) -> Any:

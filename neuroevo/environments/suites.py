@@ -21,7 +21,7 @@ from neuroevo.core import trees
 from neuroevo.environments import observations
 from neuroevo.environments.options import AtLeastOne, Option, make_options
 from neuroevo.environments.problems import making
-from neuroevo.spaces import Box, Discrete, Spec
+from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec
 from neuroevo.traits import Bodies
 from neuroevo.types import Action, Array, Environment, EnvState, Key, Legal
 
@@ -43,7 +43,7 @@ class Raw(NamedTuple):
     name: str
     reset: Callable[[Key], tuple[EnvState, Any]]
     step: Callable[[Key, EnvState, Action], tuple[EnvState, Any, Array, Array]]
-    action: Discrete | Box
+    action: Discrete | MultiDiscrete | Box
     max_steps: int
     legal: Legal | None = None
     counts: Any = None
