@@ -10,8 +10,9 @@ import numpy as np
 class Role(enum.IntEnum):
     """What policies are evaluated for.
 
-    It makes no difference to an environment. With labeled data, each role has a split
-    of its own: for training, for validation and for the final test.
+    It makes no difference to an environment, except that the episodes of a search may
+    be shorter (`tasks.growth`). With labeled data, each role has a split of its own:
+    for training, for validation and for the final test.
     """
 
     SEARCH = 0  # the candidates of a generation, for the strategy

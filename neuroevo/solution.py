@@ -179,10 +179,11 @@ class Solution:
 
         Returns:
             The statistics of the returns from `neuroevo.returns.summarize`, and
-            ``env``, ``episode_length_mean`` (in steps), ``policies``, ``episodes`` and
-            ``seed``. For a run, also ``which`` center was measured; for ensembles, also
-            their size ``ensemble``. If an episode failed, also ``failures``: the number
-            of policies without a finite return.
+            ``env``, ``episode_length_mean`` (in steps), ``truncated`` (share of the
+            episodes that the time limit ended; the others ended by themselves),
+            ``policies``, ``episodes`` and ``seed``. For a run, also ``which`` center
+            was measured; for ensembles, also their size ``ensemble``. If an episode
+            failed, also ``failures``: the number of policies without a finite return.
 
         Raises:
             UserError: for arguments that are out of range.
@@ -201,11 +202,13 @@ class Solution:
             genomes, self.answer.task, policy_keys, episodes=episodes
         )
         failures = int((~np.isfinite(outcome.returns[0]).all(axis=1)).sum())
+        truncated = outcome.truncated
         return {
             "env": self.config.names["env"],
             **({"which": self.which} if self.which else {}),
             **summarize(outcome.returns[0]),
             "episode_length_mean": float(np.mean(outcome.lengths)),
+            **({} if truncated is None else {"truncated": float(truncated.mean())}),
             **({"ensemble": self.ensemble} if self.ensemble > 1 else {}),
             "policies": policies,
             "episodes": episodes,

@@ -431,6 +431,7 @@ class Outcome(NamedTuple):
     returns: Array  # (E,) undiscounted return of each episode
     lengths: Array  # (E,) int32 number of steps of each episode
     stats: Stats  # summable over policies, for `Task.update`
+    truncated: Any = None  # (E,) bool: ended by the time limit; None without episodes
 
 
 class Trajectory(NamedTuple):

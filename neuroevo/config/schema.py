@@ -75,6 +75,9 @@ class Search:
     worst: Share = 1.0
     """Share of a candidate's policies, the worst ones, whose mean return is its
     fitness; 1: all."""
+    episode_growth: tuple[Count, Count] | None = None
+    """STEPS GENERATIONS: let the candidates' episodes grow from this many steps to the
+    time limit, within this many generations; none: whole episodes from the start."""
     seed: Seed = 0
     """Seed of all randomness in the run."""
     rows: Path | None = None

@@ -89,6 +89,7 @@ class Report(NamedTuple):
     spread: Array  # standard deviation of the candidates
     loss: Array  # of the strategy's descent, else NaN
     diverged: Array  # bool: every candidate, or the new center, is not finite
+    truncated: Array  # share of the candidates' episodes that the time limit ended
 
 
 _DTYPES = Report(
@@ -101,6 +102,7 @@ _DTYPES = Report(
     spread=jnp.float32,
     loss=jnp.float32,
     diverged=jnp.bool_,
+    truncated=jnp.float32,
 )
 
 
@@ -389,6 +391,7 @@ def _tell(
         spread=spread(*candidates),
         loss=strategy.descent.loss(told) if strategy.descent else jnp.float32(jnp.nan),
         diverged=_has_diverged(candidates.population, fitness, strategy.center(told)),
+        truncated=_share(played.truncated),
     )
     improved = center_return >= state.best_return  # among equals the later one
     center = Answer(candidates.center, state.task)
@@ -433,6 +436,10 @@ def _fitness_fields(fitness: Array) -> dict[str, Any]:
         "fitness_max": jnp.max(fitness, where=finite, initial=-jnp.inf),
         "failures": jnp.sum(~finite),
     }
+
+
+def _share(truncated: Array | None) -> Array:
+    return jnp.float32(jnp.nan) if truncated is None else truncated.mean()
 
 
 def _has_diverged(population: Genome, fitness: Array, center: Genome) -> Array:

@@ -61,6 +61,8 @@ class Dynamics(NamedTuple):
             Episodes that have ended stay as they are.
         finish: returns the outcome.
         max_steps: the time limit in steps.
+        skipped: returns how many steps earlier than the time limit episodes end, given
+            their `Role`; None for whole episodes.
     """
 
     begin: Callable[[TaskState, Key], Episodes]
@@ -70,13 +72,14 @@ class Dynamics(NamedTuple):
     ]
     finish: Callable[[Episodes], Outcome]
     max_steps: int
+    skipped: Callable[[TaskState, Array], Array] | None = None
 
 
 class Slots(NamedTuple):
     """Groups of policies in play, one in each of S slots."""
 
     group: Array  # (S,) int32 number of the group; out of range for an empty slot
-    t: Array  # (S,) int32 steps taken
+    t: Array  # (S,) int32 steps taken or skipped
     params: Params  # (S, width, …)
     valid: Array  # (S, width) bool: the others get no return
     moves: Array  # (S, 2, E, …) the data of `Moves`
@@ -175,9 +178,12 @@ def _enter(
     width = loaded.valid.shape[1]
     episodes = jax.tree.map(lambda x: jnp.repeat(x[:, None], width, axis=1), episodes)
     memory = jax.vmap(jax.vmap(functools.partial(remember, actor)))
+    t: Array | int = 0
+    if dynamics.skipped is not None:
+        t = dynamics.skipped(state, jnp.broadcast_to(loaded.role, groups.shape))
     return Slots(
         group=groups,
-        t=jnp.where(groups < count, 0, dynamics.max_steps),
+        t=jnp.where(groups < count, t, dynamics.max_steps),
         params=loaded.params,
         valid=loaded.valid,
         moves=jnp.stack([jax.random.key_data(k) for k in drawn[1:]], axis=1),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from neuroevo.environments.options import Option, Share
 from neuroevo.environments.suites import Raw, Suite, environment, limit
+from neuroevo.environments.wrappers import own
 from neuroevo.spaces import Discrete
 from neuroevo.types import Action, Environment, EnvState, Key
 
@@ -123,7 +124,7 @@ def _make(name: str, options: Any) -> Raw:
     import pgx
 
     env = pgx.make(name)
-    given = dict(vars(options))
+    given = own(options)
     max_steps = given.pop("max_steps")
     return wrap(type(env)(**given) if given else env, max_steps)
 

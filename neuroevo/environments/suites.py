@@ -21,6 +21,7 @@ from neuroevo.core import trees
 from neuroevo.environments import observations
 from neuroevo.environments.options import AtLeastOne, Option, make_options
 from neuroevo.environments.problems import making
+from neuroevo.environments.wrappers import OPTIONS, wrapped
 from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec
 from neuroevo.traits import Bodies
 from neuroevo.types import Action, Array, Environment, EnvState, Key, Legal
@@ -135,14 +136,14 @@ class Suite:
         namespace = {
             "__doc__": self.goals[name],
             "__module__": __name__,
-            "build": lambda options: environment(self._raw(name, options)),
+            "build": wrapped(lambda options: environment(self._raw(name, options))),
             "features": property(lambda options: features(self._raw(name, options))),
             **self.traits,
         }
         if self.bodies is not None:
             bodies = self.bodies
             namespace["bodies"] = lambda options: bodies(name, options)
-        return make_options(name, self.options(name), namespace)
+        return make_options(name, {**self.options(name), **OPTIONS}, namespace)
 
     def adapt(self, value: Any) -> types.SimpleNamespace | None:
         """Return options that build `value`, if it is an environment of the suite."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from neuroevo.environments.options import AtLeastOne, Option
 from neuroevo.environments.suites import Raw, Suite
+from neuroevo.environments.wrappers import own
 from neuroevo.errors import UserError
 from neuroevo.spaces import Discrete
 
@@ -99,7 +100,7 @@ def _options(name: str) -> Mapping[str, Option]:
 def _make(name: str, options: Any) -> Raw:
     import xminigrid
 
-    given = {key: value for key, value in vars(options).items() if value is not None}
+    given = {key: value for key, value in own(options).items() if value is not None}
     env, params = xminigrid.make(name)
     if given:
         params = params.replace(**given)

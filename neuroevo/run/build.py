@@ -19,6 +19,7 @@ from neuroevo.run.parts import Parts, shapes
 from neuroevo.spaces import Spec
 from neuroevo.store import genome_file
 from neuroevo.store.genome_file import GenomeFile
+from neuroevo.tasks.growth import Growth
 from neuroevo.tasks.host import make_host_task
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.objective import make_objective_task
@@ -115,6 +116,12 @@ def _build_task(
     A constant normalization has the statistics of the genome file, or of the rows.
     """
     normalization, name = config.parts["normalization"], config.names["normalization"]
+    growth = getattr(config.settings, "episode_growth", None)
+    if growth and not isinstance(environment, Environment):
+        raise UserError(
+            f"episode_growth: expected an environment in JAX, and {config.names['env']}"
+            " is none"
+        )
     if isinstance(environment, Objective | Task):
         if name != "none":
             raise UserError(
@@ -136,7 +143,7 @@ def _build_task(
     checks.check_part("normalization", normalizer, Normalizer)
     if isinstance(environment, HostEnvironment):
         return make_host_task(environment, normalizer)
-    return make_task(environment, normalizer)
+    return make_task(environment, normalizer, Growth(*growth) if growth else None)
 
 
 def with_policy(parts: Parts, policy: Policy) -> Parts:

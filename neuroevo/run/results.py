@@ -66,6 +66,8 @@ def metrics(
         }
         if np.isfinite(log.loss[i]):  # of a strategy that has one
             row["loss"] = float(log.loss[i])
+        if np.isfinite(log.truncated[i]):  # of episodes
+            row["truncated"] = round(float(log.truncated[i]), 6)
         rows.append(jsonable(row))
     return rows
 

@@ -224,6 +224,7 @@ class Rollout:
                 lambda x: np.zeros((*shape[:2], *x.shape), x.dtype),
                 jax.eval_shape(programs.begin_stats, state),
             ),
+            self._zeros(shape, np.bool_),
         )
         self._instances.require(policies * self._rows)
 
@@ -364,6 +365,7 @@ class Rollout:
         at = (*np.divmod(self._policy[slots], self._width), self._episode[slots, rows])
         self.outcomes.returns[at] = self._sum[slots, rows]
         self.outcomes.lengths[at] = self._t[slots, rows]
+        self.outcomes.truncated[at] = self._t[slots, rows] >= self._limit
         for slot, row in zip(slots, rows, strict=True):
             more = self._next[slot] < self._seeds.shape[1]
             self._episode[slot, row] = self._next[slot] if more else -1

@@ -9,6 +9,7 @@ from neuroevo.core import acting, keys, rollout, trees
 from neuroevo.core.rollout import Dynamics, Episodes, Moves
 from neuroevo.progress import UNLIMITED, Group
 from neuroevo.spaces import Box, Discrete, Spec, best, choices, outputs
+from neuroevo.tasks.growth import Growth, grow
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.recording import make_collect, make_record
 from neuroevo.types import (
@@ -28,7 +29,9 @@ from neuroevo.types import (
 )
 
 
-def make_task(environment: Environment, normalizer: Normalizer) -> Task:
+def make_task(
+    environment: Environment, normalizer: Normalizer, growth: Growth | None = None
+) -> Task:
     """Combine an environment and an observation normalizer into a task.
 
     The key of an episode determines it: `evaluate` and `Task.record` give the same
@@ -38,6 +41,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
     Args:
         environment: the environment.
         normalizer: the normalization; see `neuroevo.tasks.normalization`.
+        growth: how the episodes of a search grow; None for whole episodes.
 
     Returns:
         The task.
@@ -50,7 +54,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
     def normalize(state: TaskState, observation: Observation) -> Observation:
         return normalizer.apply(state, normalizer.start(state), observation)
 
-    return Task(
+    task = Task(
         spec=environment.spec,
         init=init,
         begin=functools.partial(rollout.begin, dynamics),
@@ -61,6 +65,7 @@ def make_task(environment: Environment, normalizer: Normalizer) -> Task:
         normalize=None if normalizer.per_episode else normalize,
         constants=normalizer.constants,
     )
+    return task if growth is None else grow(task, dynamics, growth)
 
 
 def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
@@ -129,7 +134,10 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
         # A simulation that has broken down stays so, and may go on to reward.
         broken = ~_finite(end.observation) & (end.alive | is_vector)
         returns = jnp.where(broken, jnp.nan, end.returns)
-        return Outcome(returns, end.lengths, normalizer.stats(end.normalizer))
+        # An environment may report the time limit as an end of its own.
+        truncated = end.alive | (end.lengths >= environment.max_steps)
+        stats = normalizer.stats(end.normalizer)
+        return Outcome(returns, end.lengths, stats, truncated)
 
     return Dynamics(begin, advance, finish, environment.max_steps)
 

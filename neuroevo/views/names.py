@@ -15,5 +15,6 @@ METRICS = {  # that curves show
     "fitness_std": "standard deviation of fitness",
     "failures": "candidates without a finite fitness",
     "spread": "standard deviation of the candidates",
+    "truncated": "share of episodes that the time limit ended",
 }
 RENDERERS = ("outlines", "mujoco")  # of bodies

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from neuroevo.environments import observations
+from neuroevo.environments import observations, wrappers
 from neuroevo.environments.brax import bodies, registered, tables
 from neuroevo.environments.options import Option, make_options, option_of
 from neuroevo.environments.problems import making
@@ -48,13 +48,13 @@ def config(name: str) -> type:
         "__module__": __name__ if own is not None else _module_of(name),
         "suggests": _SUGGESTS,
         "slow": True,  # a physics engine is slow on a CPU
-        "build": functools.partialmethod(_build, name),
+        "build": wrappers.wrapped(lambda options: _build(options, name)),
         "features": property(functools.partial(bodies.features, name)),
         "actions": bodies.actions(name),
     }
     if tables.backends(name):
         namespace["bodies"] = functools.partialmethod(_bodies, name)
-    return make_options(name, options, namespace)
+    return make_options(name, {**options, **wrappers.OPTIONS}, namespace)
 
 
 def adapt(value: Any) -> SimpleNamespace | None:
@@ -139,7 +139,7 @@ def _construct(options: Any, name: str) -> Any:
         UserError: if brax refuses the options, or the constructor of a user's
             environment fails.
     """
-    given = dict(vars(options))
+    given = wrappers.own(options)
     del given["action_repeat"], given["episode_length"]
     with making(name), quiet():
         import brax.envs

@@ -8,24 +8,32 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import math
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from neuroevo.environments import observations
+from neuroevo.environments import observations, wrappers
 from neuroevo.environments.actions import scale_to
 from neuroevo.environments.gymnax import tables
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
 from neuroevo.environments.problems import making
-from neuroevo.errors import UserError
+from neuroevo.errors import UserError, unknown
 from neuroevo.spaces import Box, Discrete, Spec
-from neuroevo.types import Action, Environment
+from neuroevo.types import Action, Environment, Key
 
 _LIMIT = "max_steps_in_episode"
+_RANDOMIZE = {
+    "randomize": Option(
+        (),
+        "parameters that each episode draws anew, as NAME:LOW:HIGH (gravity:8:12)",
+        tuple[str, ...],
+    )
+}
 _OTHERS = ("craftax", "xminigrid")  # they resemble gymnax's, and have suites of ours
 
 
@@ -51,11 +59,14 @@ def config(name: str) -> type:
     namespace = {
         "__doc__": tables.ABOUT.get(name, f"{name}, registered with gymnax."),
         "__module__": __name__,
-        "build": functools.partialmethod(_build, name, frozenset(arguments)),
+        "build": wrappers.wrapped(
+            lambda options: _build(options, name, frozenset(arguments))
+        ),
         "features": property(functools.partial(_name_features, name=name)),
         "actions": property(functools.partial(_name_actions, name=name)),
     }
-    return make_options(name, {**arguments, **params}, namespace)
+    options = {**arguments, **params, **_RANDOMIZE, **wrappers.OPTIONS}
+    return make_options(name, options, namespace)
 
 
 def adapt(value: Any) -> types.SimpleNamespace | None:
@@ -75,7 +86,12 @@ def adapt(value: Any) -> types.SimpleNamespace | None:
     return types.SimpleNamespace(name=_name_of(env), build=lambda: wrap(env, params))
 
 
-def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
+def wrap(
+    env: Any,
+    params: Any,
+    max_steps: int | None = None,
+    draw: Callable[[Key], Any] | None = None,
+) -> Environment:
     """Return a gymnax environment as an `Environment`.
 
     Observations become one float32 array, in which discrete ones are one-hot; see
@@ -87,6 +103,8 @@ def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
             result of ``step_env`` is true at the end of an episode.
         params: its parameters.
         max_steps: the time limit in steps; by default the ``max_steps_in_episode`` of
+            `params`.
+        draw: returns the parameters of an episode, drawn with its key; None: always
             `params`.
 
     Raises:
@@ -113,10 +131,22 @@ def wrap(env: Any, params: Any, max_steps: int | None = None) -> Environment:
     action_spec, scale = _actions(name, env.action_space(params))
 
     def reset(key):
-        observation, state = env.reset_env(key, params)
-        return state, observe(observation)
+        if draw is None:
+            observation, state = env.reset_env(key, params)
+            return state, observe(observation)
+        key, of_params = jax.random.split(key)
+        drawn = draw(of_params)
+        observation, state = env.reset_env(key, drawn)
+        return (state, drawn), observe(observation)
 
     def step(key, state, action):
+        if draw is not None:
+            state, drawn = state
+            state, *results = advance(key, state, action, drawn)
+            return (state, drawn), *results
+        return advance(key, state, action, params)
+
+    def advance(key, state, action, params):
         observation, state, reward, terminated, _ = env.step_env(
             key, state, scale(action), params
         )
@@ -230,7 +260,51 @@ def _on_first_use(*names: str) -> Iterator[None]:
 
 def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
     """Make the environment `name` with `options`, a `config` dataclass."""
-    return wrap(*_make_with(options, name, arguments), vars(options).get(_LIMIT))
+    env, params = _make_with(options, name, arguments)
+    limit, draw = vars(options).get(_LIMIT), None
+    if options.randomize:
+        draw = functools.partial(_drawn, name, params, _ranges(name, options))
+    return wrap(env, params, limit, draw)
+
+
+def _ranges(name: str, options: Any) -> dict[str, tuple[float, float]]:
+    """Return the range of each parameter that episodes draw.
+
+    Raises:
+        UserError: for anything but the range of a number that the environment has.
+    """
+    known = [
+        key
+        for key, value in wrappers.own(options).items()
+        if isinstance(value, float) and key != _LIMIT
+    ]
+    found = {}
+    for text in options.randomize:
+        key, *ends = text.split(":")
+        if key not in known:
+            raise unknown("env.randomize", key, known)
+        try:
+            low, high = map(float, ends)
+        except ValueError:
+            low, high = math.nan, math.nan
+        if not low <= high or math.isinf(low) or math.isinf(high):
+            raise UserError(
+                f"env.randomize {text}: expected NAME:LOW:HIGH, such as {key}:0.5:1.5"
+            )
+        found[key] = low, high
+    return found
+
+
+def _drawn(
+    name: str, params: Any, ranges: Mapping[str, tuple[float, float]], key: Key
+) -> Any:
+    """Return parameters with those in `ranges` drawn evenly."""
+    each = zip(jax.random.split(key, len(ranges)), ranges.items(), strict=True)
+    changes = {
+        option: jax.random.uniform(own, minval=low, maxval=high)
+        for own, (option, (low, high)) in each
+    }
+    return _derived(name, dataclasses.replace(params, **changes))
 
 
 def _make_with(options: Any, name: str, arguments: frozenset[str]) -> tuple[Any, Any]:
@@ -244,11 +318,14 @@ def _make_with(options: Any, name: str, arguments: frozenset[str]) -> tuple[Any,
     }
     if changes:
         params = dataclasses.replace(params, **changes)
+    return env, _derived(name, params)
+
+
+def _derived(name: str, params: Any) -> Any:
+    """Return parameters with those that follow from others."""
     derived = tables.DERIVED.get(name, {})
     changes = {key: derive(params) for key, derive in derived.items()}
-    if changes:
-        params = dataclasses.replace(params, **changes)
-    return env, params
+    return dataclasses.replace(params, **changes) if changes else params
 
 
 def _name_features(options: Any, name: str) -> tuple[str, ...] | None:
