@@ -184,24 +184,26 @@ class Registry:
         For a part that cannot be loaded, the line is the reason; for a family that is
         not installed, it is what the family has, and how to install it.
         """
-        found: list[tuple[str, str]] = []
+        return [row for rows in self.groups().values() for row in rows]
+
+    def groups(self) -> dict[str, list[tuple[str, str]]]:
+        """Return the `summaries` of each family, and under "" those of other parts."""
+        groups: dict[str, list[tuple[str, str]]] = {"": []}
         for point in self._entry_points:
             try:
-                if self._needs_prefix(point):
-                    text = self._load(point).__doc__.partition("\n")[0]
-                    found.append((f"{point}:ID", text))
-                    continue
-                names = self._names_in(point)
-                command = self._missing(point)
+                rows = self._rows(point)
             except LoadError as error:
-                found.append((point, str(error)))
-                continue
-            if command is not None:
-                about = self._load(point).about
-                found.append((point, f"{about}; to install: {command}"))
-                continue
-            found.extend((name, self._summary(point, name)) for name in names)
-        return found
+                rows = [(point, str(error))]
+            groups.setdefault(point if len(rows) > 1 else "", []).extend(rows)
+        return groups
+
+    def _rows(self, point: str) -> list[tuple[str, str]]:
+        part = self._load(point)
+        if self._needs_prefix(point):
+            return [(f"{point}:ID", part.__doc__.partition("\n")[0])]
+        if command := self._missing(point):
+            return [(point, f"{part.about}; to install: {command}")]
+        return [(name, self._summary(point, name)) for name in self._names_in(point)]
 
     def _summary(self, point: str, name: str) -> str:
         try:

@@ -1,7 +1,7 @@
 """``neuroevo list``: the names to choose from."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import tyro
@@ -50,22 +50,26 @@ def run(line: Line) -> int:
         card = zoo.card(kind.removeprefix(zoo.PREFIX))
         listings.render_card(kind, card, make_console())
     elif kind in KINDS:
-        listings.render_list(kind, _rows(kind), make_console())
+        for title, rows in _groups(kind):
+            listings.render_list(title, rows, make_console())
     else:
         raise unknown("list", kind, KINDS)
     return 0
 
 
-def _rows(kind: str) -> Sequence[tuple[str, str]]:
-    """Return each name of a kind with a short description."""
+def _groups(kind: str) -> Iterator[tuple[str, Sequence[tuple[str, str]]]]:
+    """Return titles, each with names and a short description of each name."""
     if kind == "presets":
         from neuroevo.config.layers import describe_preset, presets
 
-        return [(name, describe_preset(name)) for name in presets()]
-    if kind == "zoo":
+        yield kind, [(name, describe_preset(name)) for name in presets()]
+    elif kind == "zoo":
         from neuroevo.store import zoo
 
-        return zoo.describe()
-    from neuroevo import registry
+        yield kind, zoo.describe()
+    else:
+        from neuroevo import registry
 
-    return getattr(registry, kind).summaries()
+        for family, rows in getattr(registry, kind).groups().items():
+            if rows:
+                yield f"{kind} of {family}" if family else kind, rows
