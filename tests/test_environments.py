@@ -13,11 +13,12 @@ from typing_extensions import Doc
 
 from neuroevo import registry
 from neuroevo.config import ranges
-from neuroevo.environments.actions import scale_to
+from neuroevo.environments.actions import Taker, join, scale_to
 from neuroevo.environments.brax import suite as brax
 from neuroevo.environments.brax import tables as brax_tables
 from neuroevo.environments.gymnax import tables
 from neuroevo.errors import UserError
+from neuroevo.spaces import Box, Discrete, MultiDiscrete
 
 # --- options, of every suite ----------------------------------------------------------
 
@@ -83,7 +84,6 @@ INF = float("inf")
     ("low", "high", "expected"),
     [
         (-INF, INF, "the low bound of action 0 is -inf, unbounded"),
-        (0.0, INF, "the high bound of action 0 is inf, unbounded"),
         (-3.4e38, 3.4e38, "the low bound of action 0 is -3.4e+38, unbounded"),
         (np.nan, 1.0, "the low bound of action 0 is not a number"),
         ([-1.0, -1.0], [1.0, np.nan], "the high bound of action 1 is not a number"),
@@ -109,6 +109,49 @@ def test_each_integer_of_a_box_has_an_equal_share():
         found, counts = np.unique(scaled[:, column], return_counts=True)
         assert tuple(found) == values
         assert np.ptp(counts) <= 2
+
+
+def test_a_number_with_one_bound_stays_on_its_side():
+    low, high = [0.0, -INF, -1.0, -3.4e38], [INF, 2.0, 1.0, 5.0]
+    scale = scale_to(low, high, (4,), np.float32, "Mine")
+    found = jax.jit(jax.vmap(scale))(jnp.linspace(-1, 1, 5)[:, None] * jnp.ones(4))
+    np.testing.assert_allclose(found[0], [0, -97, -1, -94], rtol=1e-5)
+    np.testing.assert_allclose(found[2], [1, 1, 0, 4], atol=1e-6)
+    np.testing.assert_allclose(found[4], [99, 2, 1, 5], rtol=1e-5)
+    assert (np.diff(found, axis=0) > 0).all()
+    with pytest.raises(UserError, match="the high bound of action is inf, unbounded"):
+        scale_to(0, INF, (), np.int32, "Mine")
+
+
+def same(action):
+    return action
+
+
+GEAR = Taker(Discrete(3), same)
+DIALS = Taker(MultiDiscrete((2, 4)), same)
+PEDALS = Taker(Box((2, 1)), scale_to(0.0, 10.0, (2, 1), float, "Mine"))
+
+
+def test_discrete_parts_are_several_choices():
+    joined = join([GEAR, DIALS, GEAR])
+    assert joined.space == MultiDiscrete((3, 2, 4, 3))
+    found = joined.convert(jnp.array([2, 1, 3, 0]))
+    assert [part.tolist() for part in found] == [2, [1, 3], 0]
+
+
+def test_boxes_are_one_box():
+    joined = join([PEDALS, PEDALS])
+    assert joined.space == Box((4,))
+    found = joined.convert(jnp.array([-1.0, 0.0, 1.0, 0.5]))
+    assert [part.tolist() for part in found] == [[[0], [5]], [[10], [7.5]]]
+
+
+def test_the_largest_number_chooses_where_there_are_boxes_too():
+    joined = join([GEAR, PEDALS, DIALS])
+    assert joined.space == Box((3 + 2 + 2 + 4,))
+    numbers = [0.1, -1, 0.3, -1, 1, 1, 0, 0, 0, 0.5, 0]
+    found = joined.convert(jnp.array(numbers))
+    assert [part.tolist() for part in found] == [2, [[0], [10]], [0, 2]]
 
 
 # --- processes ------------------------------------------------------------------------

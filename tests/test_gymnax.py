@@ -311,7 +311,8 @@ def without(name):
     ("env", "expected"),
     [
         (without("step_env"), "environment Lacking: it has no step_env; expected"),
-        (Mine(action_space=spaces.Tuple([])), "its action space is a Tuple; expected"),
+        (Mine(action_space=spaces.Tuple([])), "its action space is empty; expected"),
+        (Mine(action_space=spaces.Space()), "its action space is a Space; expected"),
         (Mine(action_space=spaces.Box(-np.inf, 1.0, (1,))), "low bound of action 0 is"),
         (
             type("Seeing", (Mine,), {"reset_env": lambda *_: ({"a": "x"}, 0)})(),
@@ -356,6 +357,29 @@ def test_dicts_and_tuples_become_one_array_with_names(register):
     names = ("at.0", "at.1=0", "at.1=1", "at.1=2", "at.1=3", "lit")
     assert options.features == names
     assert registry.envs.get("CartPole-v1")().features == tables.FEATURES["CartPole-v1"]
+
+
+class Driving(Mine):
+    """It takes a dict of a gear, and of what the feet do."""
+
+    def step_env(self, key, state, action, params):
+        gear, (pedal, brake) = action["gear"], action["feet"]
+        x = 100.0 * gear + pedal.sum() - brake
+        return x[None], MineState(x, state.time + 1), x, False, {}
+
+    def action_space(self, params):
+        feet = spaces.Tuple([spaces.Box(0.0, 1.0, (1,)), spaces.Box(0.0, 9.0, ())])
+        return spaces.Dict({"gear": spaces.Discrete(3), "feet": feet})
+
+
+def test_an_action_may_be_a_dict():
+    environment = gymnax.wrap(Driving(), MineParams())
+    assert environment.spec.action == Box((5,))
+    state, _ = environment.reset(KEYS[0])
+    action = jnp.array([0.0, 0.2, 0.1, 1.0, -1.0])
+    _, observation, reward, _ = environment.step(KEYS[0], state, action)
+    assert observation.tolist() == [101]
+    assert reward == 101
 
 
 def test_an_observation_that_is_not_as_declared():

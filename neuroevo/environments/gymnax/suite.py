@@ -11,14 +11,14 @@ import importlib
 import math
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from neuroevo.environments import observations, wrappers
-from neuroevo.environments.actions import scale_to
+from neuroevo.environments.actions import Taker, join, scale_to
 from neuroevo.environments.gymnax import tables
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
 from neuroevo.environments.problems import making
@@ -128,7 +128,7 @@ def wrap(
     observe = functools.partial(
         observations.flatten, counts=_counts(env.observation_space(params)), name=name
     )
-    action_spec, scale = _actions(name, env.action_space(params))
+    action_spec, scale = _taker(name, env.action_space(params))
 
     def reset(key):
         if draw is None:
@@ -179,19 +179,34 @@ def _counts(space: Any) -> Any:
     return int(space.n) if isinstance(space, spaces.Discrete) else 0
 
 
-def _actions(name: str, space: Any):
-    """Return the action space for policies, and a function from it to gymnax's."""
+def _taker(name: str, space: Any) -> Taker:
+    """Return the actions of policies, and how they become gymnax's."""
     from gymnax.environments import spaces
 
     if isinstance(space, spaces.Discrete):
-        return Discrete(int(space.n)), _same
+        return Taker(Discrete(int(space.n)), _same)
     if isinstance(space, spaces.Box):
         shape = tuple(space.shape)
-        return Box(shape), scale_to(space.low, space.high, shape, space.dtype, name)
+        scale = scale_to(space.low, space.high, shape, space.dtype, name)
+        return Taker(Box(shape), scale)
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        named = isinstance(space, spaces.Dict)
+        parts = space.spaces.values() if named else space.spaces
+        if not len(parts):
+            raise UserError(
+                f"environment {name}: its action space is empty; expected an action"
+            )
+        joined = join([_taker(name, part) for part in parts])
+        kind = functools.partial(_named, tuple(space.spaces)) if named else tuple
+        return Taker(joined.space, lambda action: kind(joined.convert(action)))
     raise UserError(
         f"environment {name}: its action space is a {type(space).__name__}; expected "
-        "gymnax.environments.spaces.Discrete or Box"
+        "gymnax.environments.spaces.Discrete, Box, Dict or Tuple"
     )
+
+
+def _named(names: tuple[str, ...], parts: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(names, parts, strict=True))
 
 
 def _same(action: Action) -> Action:
