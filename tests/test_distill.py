@@ -304,7 +304,8 @@ def test_a_checkpoint_of_brax(tmp_path):
     observation = jnp.array([0.3, -0.2])
     label = teacher.label(observation)
     assert label.shape == (2,)
-    np.testing.assert_allclose(label, teacher.act(observation, None), atol=1e-6)
+    action, _ = teacher.actor.act((), (), observation, None, None)
+    np.testing.assert_allclose(label, action, atol=1e-6)
     with pytest.raises(UserError, match="takes 2 numbers and returns 2"):
         teaching.read(path, Spec((3,), Box((2,))))
 

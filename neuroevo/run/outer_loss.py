@@ -66,6 +66,15 @@ def seen(rows: Rows, task: Task, state: TaskState | None = None) -> Rows:
     return rows._replace(observations=np.asarray(observations))
 
 
+def check_memory(policy: Policy) -> None:
+    """Raise a `UserError` if a policy has a memory, and cannot learn from rows."""
+    if policy.init_memory is not None:
+        raise UserError(
+            "strategy gradients: expected a policy without memory, such as mlp; it "
+            "learns from single rows, which are no sequences"
+        )
+
+
 def make_outer_loss(
     options: Any, encoding: Encoding, policy: Policy, spec: Spec, rows: Rows | None
 ) -> OuterLoss:
@@ -74,11 +83,7 @@ def make_outer_loss(
     Raises:
         UserError: if the policy has no such loss, or a memory.
     """
-    if policy.init_memory is not None:
-        raise UserError(
-            "strategy gradients: expected a policy without memory, such as mlp; it "
-            "learns from single rows, which are no sequences"
-        )
+    check_memory(policy)
     if not isinstance(spec.action, Box):
         default = "cross_entropy"
     else:  # the bounds of actions are no bounds of other numbers

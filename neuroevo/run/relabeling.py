@@ -61,6 +61,16 @@ class Relabeling:
         return new, len(found.episodes)
 
 
+def check_teacher(config: Config, teacher: Teacher | None) -> None:
+    """Raise a `UserError` if a teacher with memory is to label what students see."""
+    every = getattr(config.parts["strategy"], "relabel_every", 0)
+    if every and teacher and teacher.label is None:
+        raise UserError(
+            "the teacher has a memory, and cannot label what students see; expected "
+            "--strategy.relabel-every 0, or a teacher without memory"
+        )
+
+
 def make_relabeling(
     config: Config, parts: Parts, teacher: Teacher | None
 ) -> Relabeling | None:
@@ -84,4 +94,5 @@ def make_relabeling(
             f"{config.names['env']} is none"
         )
     teacher = teacher or teaching.read(path, parts.environment.spec)
+    check_teacher(config, teacher)
     return Relabeling(options, parts, teacher, config.settings.seed)

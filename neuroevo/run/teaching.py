@@ -34,11 +34,14 @@ from neuroevo.tasks.normalization import NoNormalization
 from neuroevo.tasks.task import make_task
 from neuroevo.types import (
     Action,
+    Actor,
     Array,
     Collected,
     Environment,
     Key,
+    Memory,
     Observation,
+    Params,
     Rows,
 )
 
@@ -51,13 +54,14 @@ class Teacher(NamedTuple):
     """A policy to learn from, which sees observations as the environment gives them.
 
     Attributes:
-        act: returns an action for an observation and a key.
-        label: returns what to do, without chance: an action for a `Box`, and log
-            probabilities for `Discrete` actions.
+        actor: how it acts; it takes no parameters.
+        label: returns what to do for an observation, without chance: an action for a
+            `Box`, and log probabilities for discrete actions. None if it remembers what
+            it saw, so that a single observation does not say what it would do.
     """
 
-    act: Callable[[Observation, Key], Action]
-    label: Callable[[Observation], Array]
+    actor: Actor
+    label: Callable[[Observation], Array] | None
 
 
 def read(path: Path, spec: Spec) -> Teacher:
@@ -114,11 +118,6 @@ def of_solution(solution: Solution, seed: int = 0) -> Teacher:
         UserError: if what it sees depends on the episode so far.
     """
     task, policy = solution.parts.task, solution.parts.policy
-    if policy.init_memory is not None:
-        raise UserError(
-            f"a teacher with memory (policy {solution.config.names['policy']}) cannot "
-            "label single rows; expected one without, such as mlp"
-        )
     if task.normalize is None:
         raise UserError(
             "a teacher with --normalization episode cannot label single rows; expected "
@@ -140,7 +139,15 @@ def of_solution(solution: Solution, seed: int = 0) -> Teacher:
             return _chosen(best(found, action), action)
         return by_choice(jax.nn.log_softmax, found, choices(action))
 
-    return Teacher(lambda observation, key: policy.act(output(observation), key), label)
+    own = act_with(policy)
+
+    def act(
+        _: Params, memory: Memory, observation: Observation, legal: Any, key: Key
+    ) -> tuple[Action, Memory]:
+        return own.act(params, memory, normalize(state, observation), legal, key)
+
+    actor = Actor(act, lambda _: own.init_memory(params))
+    return Teacher(actor, label if policy.init_memory is None else None)
 
 
 def of_function(act: Callable[[Observation, Key], Action], spec: Spec) -> Teacher:
@@ -168,7 +175,8 @@ def of_function(act: Callable[[Observation, Key], Action], spec: Spec) -> Teache
             return jnp.clip(action, -1, 1)
         return _chosen(action, actions)
 
-    return Teacher(act, label)
+    actor = reactive(lambda _, observation, key: act(observation, key))
+    return Teacher(actor, label)
 
 
 def of_brax(path: Path, spec: Spec) -> Teacher:
@@ -240,15 +248,14 @@ class Lesson(NamedTuple):
 def demonstrate(
     teacher: Teacher, environment: Environment, episodes: int, seed: int
 ) -> Lesson:
-    """Let a teacher play, and label what it saw."""
+    """Let a teacher play, and label what it saw.
 
-    def act(_: Any, observation: Observation, key: Key) -> Action:
-        return teacher.act(observation, key)
-
+    The label of a teacher with memory is what it did.
+    """
     task = make_task(environment, NoNormalization().build(()))
     drawn = keys.episode_keys(keys.collection(seed), episodes)[None]
     assert task.collect  # it is that of an environment
-    found = task.collect(reactive(act), jnp.zeros(1), (), drawn)
+    found = task.collect(teacher.actor, jnp.zeros(1), (), drawn)
     return Lesson(labeled(teacher, found, task.spec), found.returns[0])
 
 
@@ -256,17 +263,18 @@ def labeled(teacher: Teacher, found: Collected, spec: Spec) -> dict[str, np.ndar
     """Return collected steps as the arrays of a file of rows, labeled by a teacher."""
     sane = np.isfinite(found.observations.reshape(len(found.observations), -1)).all(1)
     observations = found.observations[sane]
+    shown = {OBSERVATIONS: observations, EPISODE: found.episodes[sane]}
+    if teacher.label is None:
+        return {**shown, ACTIONS: found.actions[sane]}
     name = ACTIONS if isinstance(spec.action, Box) else LOGITS
-    return {
-        OBSERVATIONS: observations,
-        name: labels(teacher, observations),
-        EPISODE: found.episodes[sane],
-    }
+    return {**shown, name: labels(teacher.label, observations)}
 
 
-def labels(teacher: Teacher, observations: np.ndarray) -> np.ndarray:
-    """Return what the teacher would do, for many observations."""
-    label = _compiled(teacher.label)
+def labels(
+    label: Callable[[Observation], Array], observations: np.ndarray
+) -> np.ndarray:
+    """Return what a teacher would do, for many observations."""
+    label = _compiled(label)
     short = -len(observations) % _BATCH
     padded = np.concatenate([observations, np.repeat(observations[:1], short, axis=0)])
     parts = [label(part) for part in padded.reshape(-1, _BATCH, *padded.shape[1:])]

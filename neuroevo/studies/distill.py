@@ -21,7 +21,7 @@ from neuroevo.config.layers import Layer, nested
 from neuroevo.config.schema import Config
 from neuroevo.errors import UserError
 from neuroevo.loading import Source
-from neuroevo.run import build
+from neuroevo.run import build, outer_loss, relabeling
 from neuroevo.run.run import Run
 from neuroevo.run.teaching import Lesson, Teacher
 from neuroevo.spaces import Box
@@ -113,6 +113,7 @@ def prepared(
         config = _with(config, **files)
         lessons = lessons._replace(teacher=files["teacher"])
         teacher, lesson = read_teacher(lessons, environment.spec), None
+        relabeling.check_teacher(config, teacher)
         if files["rows"] is None and teacher:
             seed = config.settings.seed
             lesson = demonstrate(config, teacher, environment, episodes, seed)
@@ -223,6 +224,7 @@ def configure(
         )
     build.set_up_jax(found)
     environment = build.build_environment(found.parts["env"])
+    outer_loss.check_memory(found.parts["policy"].build(environment.spec))
     schedule: dict[str, Any] = {
         "name": "gradients",
         "generations": found.settings.generations or _DEFAULTS["generations"],
