@@ -122,6 +122,9 @@ class Registry:
                 be loaded, with the reason.
         """
         prefix, colon, rest = name.rpartition(":")
+        first, _, others = name.partition(":")
+        if first in self._entry_points and self._needs_prefix(first):
+            prefix, rest = first, others
         if colon and prefix not in self._entry_points:
             raise unknown(f"{self.kind} family", prefix, self._entry_points)
         broken = []

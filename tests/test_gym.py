@@ -58,6 +58,20 @@ def test_an_unknown_id_has_a_nearest_one():
         envs.get("LunarLander-v3")
 
 
+def test_an_id_may_name_its_module(tmp_path, monkeypatch):
+    text = """import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+gymnasium.register("Mine-v0", entry_point="mine:CartPoleEnv", max_episode_steps=7)
+"""
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    environment = envs.get("gym:mine:Mine-v0")().build()
+    assert environment.max_steps == 7
+    environment.instances.close()
+    with pytest.raises(UserError, match="its module nowhere cannot be imported"):
+        envs.get("gym:nowhere:Mine-v0")
+
+
 def test_options_are_scalar_arguments_of_the_constructor():
     fields = suite.config("CartPole-v1").__dataclass_fields__
     assert fields["sutton_barto_reward"].default is False
