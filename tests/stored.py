@@ -21,10 +21,12 @@ TINY = {
     "devices": 1,
     "checkpoint": {"every_generations": 1, "keep": 2},
 }
+WEIGHTS = ("subspace", "cosine", "hypernetwork", "lowrank")
 SEARCHES = {
     "dataset-SNES": {"encoding": {"name": "dataset", "steps": 3}, "strategy": "SNES"},
     "direct-DE": {"encoding": "direct", "strategy": "DifferentialEvolution"},
     "running": {"encoding": "direct", "normalization": "running"},
+    **{name: {"encoding": name, "strategy": "SNES"} for name in WEIGHTS},
 }
 
 

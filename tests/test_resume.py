@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stored import SEARCHES, TINY, assert_same_run, evolve, rewind
+from stored import SEARCHES, TINY, WEIGHTS, assert_same_run, evolve, rewind
 
 import neuroevo
 from neuroevo.config.resolve import resolve
@@ -13,6 +13,8 @@ from neuroevo.loading import start_layers
 from neuroevo.registry import encodings
 from neuroevo.store import genome_file
 from neuroevo.store.directory import RunDirectory, check_new
+
+SLOW = {"running", *WEIGHTS}
 
 
 def test_exact_resume_is_tested_for_every_encoding():
@@ -24,7 +26,7 @@ def test_exact_resume_is_tested_for_every_encoding():
 @pytest.mark.parametrize(
     "search",  # all others of this file have running statistics
     [
-        pytest.param(name, marks=pytest.mark.slow if name == "running" else [])
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else [])
         for name in SEARCHES
     ],
 )

@@ -1,0 +1,34 @@
+"""What encodings of weights share: the sizes of weights, and a fixed network."""
+
+import math
+
+import jax
+
+from neuroevo.core import keys
+from neuroevo.types import Key, Params, Policy
+
+_VECTOR = 0.1  # of biases, which start at zero
+
+
+def scale(shape: tuple[int, ...]) -> float:
+    """Return a size of weights with which a layer keeps the size of what it gets.
+
+    Args:
+        shape: of the weights, outputs last; vectors are biases.
+
+    Example:
+        >>> scale((4, 64)), scale((64,))
+        (0.5, 0.1)
+    """
+    return 1 / math.sqrt(math.prod(shape[:-1])) if len(shape) > 1 else _VECTOR
+
+
+def fixed(policy: Policy, seed: int) -> tuple[Params, Key]:
+    """Return the parameters of a network that never changes, and a key beside it."""
+    network, other = jax.random.split(keys.initial_policy(seed))
+    return policy.init(network), other
+
+
+def name_of(path: tuple) -> str:
+    """Return the name of an array of parameters by its path: ``hidden_0/kernel``."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
