@@ -52,14 +52,14 @@ def test_an_example_runs(example, tmp_path, monkeypatch):
 def test_the_contributed_encoding_decodes():
     """What CONTRIBUTING.md calls a complete encoding is one."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    code = next(b for b in blocks(text) if "class Cosine" in b)
-    module: dict[str, object] = {"__name__": "cosine"}
+    code = next(b for b in blocks(text) if "class Gains" in b)
+    module: dict[str, object] = {"__name__": "gains"}
     exec(code, module)
     spec = Spec((3,), Discrete(2))
     policy = MLP(hidden=(4,)).build(spec)
-    encoding = module["Cosine"](2).build(policy, spec)
+    encoding = module["Gains"](2).build(policy, spec)
     genome = encoding.init(jax.random.key(0))
-    params = encoding.decode(genome, jax.random.key(1))
+    params = encoding.decode(genome, encoding.start(jax.random.key(1)))
     expected = jax.eval_shape(policy.init, jax.random.key(0))
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(lambda x: x.shape, expected)
 
