@@ -69,8 +69,7 @@ class LowRank:
             return genome
 
         def start(key: Key) -> Params:
-            del key  # every policy starts from the same network
-            return weights.fixed(policy, self.seed)[0]
+            return weights.fixed(policy, self.seed, key)[0]
 
         def decode(genome: _Genome, start: Params) -> Params:
             def moved(path: tuple, origin: Array) -> Array:

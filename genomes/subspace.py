@@ -55,8 +55,8 @@ class Subspace:
             return jnp.zeros(self.size)
 
         def start(key: Key) -> _Start:
-            del key  # every policy has the same subspace
-            origin, drawing = weights.fixed(policy, self.seed)
+            # Every policy has the same subspace.
+            origin, drawing = weights.fixed(policy, self.seed, key)
             leaves, structure = jax.tree.flatten(origin)
             drawn = [
                 self._draw(jax.random.fold_in(drawing, i), leaf.shape)

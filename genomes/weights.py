@@ -23,9 +23,21 @@ def scale(shape: tuple[int, ...]) -> float:
     return 1 / math.sqrt(math.prod(shape[:-1])) if len(shape) > 1 else _VECTOR
 
 
-def fixed(policy: Policy, seed: int) -> tuple[Params, Key]:
-    """Return the parameters of a network that never changes, and a key beside it."""
-    network, other = jax.random.split(keys.initial_policy(seed))
+def fixed(policy: Policy, seed: int, key: Key) -> tuple[Params, Key]:
+    """Return the parameters of a network that never changes, and a key beside it.
+
+    Args:
+        policy: the policy.
+        seed: the seed of the network.
+        key: any key, best an argument of the program.
+    """
+    # XLA would compute what depends on a constant alone, and slowly, while it compiles.
+    # Of all keys, one in 2^64 would make another network.
+    given = jax.random.key_data(key)
+    never = (~given == 0).all().astype(given.dtype)
+    data = jax.random.key_data(keys.initial_policy(seed)) ^ never
+    own = jax.random.wrap_key_data(data, impl=keys.IMPLEMENTATION)
+    network, other = jax.random.split(own)
     return policy.init(network), other
 
 

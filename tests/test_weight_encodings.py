@@ -16,6 +16,7 @@ from neuroevo.policies.networks import CNN, MLP
 from neuroevo.registry import encodings
 from neuroevo.spaces import Box, Discrete, Spec
 
+KEY = jax.random.key(7)
 SPEC = Spec((4,), Discrete(3))
 MADE = ("subspace", "cosine", "hypernetwork", "lowrank")
 
@@ -78,8 +79,8 @@ def test_large_networks_need_fewer_numbers(name):
 def test_a_search_starts_at_the_fixed_network(name):
     policy = mlp()
     part = encodings.get(name)
-    origin, _ = jax.jit(lambda: weights.fixed(policy, 0))()
-    other, _ = jax.jit(lambda: weights.fixed(policy, 1))()
+    origin, _ = jax.jit(lambda key: weights.fixed(policy, 0, key))(KEY)
+    other, _ = jax.jit(lambda key: weights.fixed(policy, 1, key))(KEY)
     for seed in (0, 1):  # whatever the seed of the run
         params = decoded(part().build(policy, SPEC), seed=seed)
         jax.tree.map(assert_close, params, origin)
