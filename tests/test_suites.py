@@ -311,9 +311,9 @@ def test_combinations_become_choices_again():
     assert action == Discrete(24)
     assert convert(jnp.int32(23)).tolist() == [1, 2, 3]
     assert convert(jnp.int32(6)).tolist() == [0, 1, 2]
-    for mask in (None, jnp.ones((3, 4), bool)):
+    for mask, counts in (None, (2, 3, 4)), (jnp.ones((3, 4), bool), (4, 4, 4)):
         action, convert = jumanji._actions("Mine", spec, mask)
-        assert action == MultiDiscrete((2, 3, 4))
+        assert action == MultiDiscrete(counts)
         assert convert(jnp.array([1, 2, 3])).tolist() == [1, 2, 3]
 
 

@@ -103,6 +103,8 @@ def _actions(name: str, spec: Any, mask: Any) -> tuple[Any, Callable[[Action], A
     if not shape:
         return Discrete(values[0]), lambda action: action
     if mask is None or mask.shape != values:
+        if mask is not None:  # the bounds of MultiCVRP's actions are too wide
+            values = mask.shape[-1:] * len(values)
         return MultiDiscrete(values), lambda action: action.reshape(shape).astype(dtype)
 
     def convert(action):

@@ -5,9 +5,11 @@ names are known here, so that a wrong name is told the nearest one of every suit
 package is imported when one of its environments is built.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
+import io
 import sys
 import types
 import warnings
@@ -165,5 +167,6 @@ class Suite:
         Raises:
             UserError: if the suite cannot make it, with the reason.
         """
-        with making(name):
+        # Craftax, for one, prints that it prepares its pictures.
+        with making(name), contextlib.redirect_stdout(io.StringIO()):
             return self.make(name, options)
