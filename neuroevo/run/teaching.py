@@ -30,14 +30,15 @@ from neuroevo.spaces import (
 )
 from neuroevo.store import genome_file
 from neuroevo.store.rows_file import ACTIONS, EPISODE, LOGITS, OBSERVATIONS
+from neuroevo.tasks.host import task_in
 from neuroevo.tasks.normalization import NoNormalization
-from neuroevo.tasks.task import make_task
 from neuroevo.types import (
     Action,
     Actor,
     Array,
     Collected,
     Environment,
+    HostEnvironment,
     Key,
     Memory,
     Observation,
@@ -246,13 +247,16 @@ class Lesson(NamedTuple):
 
 
 def demonstrate(
-    teacher: Teacher, environment: Environment, episodes: int, seed: int
+    teacher: Teacher,
+    environment: Environment | HostEnvironment,
+    episodes: int,
+    seed: int,
 ) -> Lesson:
     """Let a teacher play, and label what it saw.
 
     The label of a teacher with memory is what it did.
     """
-    task = make_task(environment, NoNormalization().build(()))
+    task = task_in(environment, NoNormalization().build(()))
     drawn = keys.episode_keys(keys.collection(seed), episodes)[None]
     assert task.collect  # it is that of an environment
     found = task.collect(teacher.actor, jnp.zeros(1), (), drawn)

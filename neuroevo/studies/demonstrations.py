@@ -19,7 +19,7 @@ from neuroevo.spaces import Spec
 from neuroevo.store import rows_file
 from neuroevo.studies.lessons import TEACHER, Lessons, environment_of, opened
 from neuroevo.terminal.formatting import format_range, format_value
-from neuroevo.types import Environment
+from neuroevo.types import Environment, HostEnvironment
 
 
 def collect(
@@ -93,7 +93,7 @@ def demonstrate(
     Raises:
         UserError: if the part `env` of `config` is not an environment.
     """
-    if not isinstance(environment, Environment):
+    if not isinstance(environment, Environment | HostEnvironment):
         raise UserError(
             f"env {config.names['env']}: expected an environment in which a policy can "
             "act"

@@ -12,11 +12,12 @@ from neuroevo.progress import Group
 from neuroevo.tasks.host_rollout import Programs, Rollout, Taken, make_programs
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.recording import Kept
-from neuroevo.tasks.task import random_act
+from neuroevo.tasks.task import make_task, random_act
 from neuroevo.types import (
     Actor,
     Collect,
     Collected,
+    Environment,
     Host,
     HostEnvironment,
     Instances,
@@ -31,6 +32,13 @@ from neuroevo.types import (
     TaskState,
     Trajectory,
 )
+
+
+def task_in(environment: Environment | HostEnvironment, normalizer: Normalizer) -> Task:
+    """Return the task in an environment, compiled or on the host."""
+    if isinstance(environment, HostEnvironment):
+        return make_host_task(environment, normalizer)
+    return make_task(environment, normalizer)
 
 
 def make_host_task(environment: HostEnvironment, normalizer: Normalizer) -> Task:
