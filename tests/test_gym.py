@@ -261,7 +261,7 @@ WRONG = {
     ),
     "unbounded": (
         {"action_space": gymnasium.spaces.Box(-np.inf, np.inf, (2,))},
-        "the low bound of action 0 is -inf, unbounded; expected finite bounds",
+        "the low bound of action 0 is -inf, unbounded; expected a finite bound",
     ),
     "text": (
         {"action_space": gymnasium.spaces.Text(3)},

@@ -30,16 +30,15 @@ def require_gymnasium() -> None:
         )
 
 
-@dataclasses.dataclass(frozen=True)
 class Made:
     """Options of the environments that a function makes; see `from_function`."""
 
-    name: str
-    make: Callable[[], Any]
-    max_steps: int | None = None
-    workers: int | None = None
-    timeout: float = 60.0
     slow: ClassVar[bool] = True
+
+    def __init__(self, name: str, make: Callable[[], Any], **options: Any) -> None:
+        """Take the name, the function, and options of `make_environment`."""
+        self.name = name
+        self._make, self._options = make, options
 
     @property
     def features(self) -> tuple[str, ...] | None:
@@ -49,13 +48,7 @@ class Made:
     def build(self) -> HostEnvironment:
         """Start a process with the environment."""
         require_gymnasium()
-        return make_environment(
-            self.name,
-            self.make,
-            max_steps=self.max_steps,
-            workers=self.workers,
-            timeout=self.timeout,
-        )
+        return make_environment(self.name, self._make, **self._options)
 
 
 # Of the environments that have been built, by name; known when one has been made.
@@ -80,16 +73,17 @@ def from_function(
         timeout: time in which a process must have answered, in seconds.
     """
     name = getattr(make, "__name__", type(make).__name__)
-    return Made(name, make, max_steps, workers, timeout)
+    options = {"max_steps": max_steps, "workers": workers, "timeout": timeout}
+    return Made(name, make, **options)
 
 
 def make_environment(
     name: str,
     make: Callable[..., Any],
     *,
-    max_steps: int | None,
-    workers: int | None,
-    timeout: float,
+    max_steps: int | None = None,
+    workers: int | None = None,
+    timeout: float = 60.0,
 ) -> HostEnvironment:
     """Return an environment whose instances `make` makes in other processes.
 
@@ -100,7 +94,11 @@ def make_environment(
     instances = Workers(name, make, count=count, timeout=timeout)
     facts = instances.facts
     FEATURES[name] = facts["features"] and tuple(facts["features"])
-    action, convert = _actions(name, facts["action"])
+    try:
+        action, convert = _actions(name, facts["action"])
+    except UserError:
+        instances.close()
+        raise
     own = facts["max_steps"] or DEFAULT_LIMIT
     pictures: Callable[..., Any] = make
     if isinstance(make, MakePool):

@@ -174,7 +174,7 @@ def adapt(value: Any) -> Made | None:
             "in other processes"
         )
     make = functools.partial(_make, spec, {})
-    return Made(f"gym:{spec.id}", make, spec.max_episode_steps)
+    return Made(f"gym:{spec.id}", make, max_steps=spec.max_episode_steps)
 
 
 def adapt_made(value: Any, make: Callable[[], Any]) -> Made | None:
