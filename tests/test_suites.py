@@ -253,21 +253,21 @@ def test_options_of_minatar_reach_pgx():
 @needs("xminigrid")
 def test_cells_are_one_hot_and_time_is_no_end():
     options = SUITES["xminigrid"].config("MiniGrid-Empty-5x5")
-    environment = options(max_steps=2, view_size=3).build()
+    environment = options(max_steps=7, view_size=3).build()
     assert environment.spec == Spec((3, 3, 25), Discrete(6))
-    assert environment.max_steps == 2 and options().build().max_steps == 100
-    state, seen = environment.reset(KEY)
+    assert environment.max_steps == 7 and options().build().max_steps == 100
+    start, seen = environment.reset(KEY)  # at the top left, looking to the right
     np.testing.assert_array_equal(seen.sum(-1), 2)  # a tile and a color
-    for _ in range(2):
+    state = start
+    for _ in range(7):
         state, seen, reward, done = environment.step(KEY, state, jnp.int32(1))
         assert not done and reward == 0
-    environment = options().build()
-    state, _ = environment.reset(KEY)  # at the top left, looking to the right
+    state = start
     for action in (0, 0, 1, 0, 0):
         assert not done
         state, _, reward, done = environment.step(KEY, state, jnp.int32(action))
     assert done
-    np.testing.assert_allclose(reward, 1 - 0.9 * 5 / 100, rtol=1e-6)
+    np.testing.assert_allclose(reward, 1 - 0.9 * 5 / 7, rtol=1e-6)
 
 
 @needs("xminigrid")
