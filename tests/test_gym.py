@@ -3,6 +3,8 @@
 import functools
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import gymnasium
@@ -282,3 +284,30 @@ def test_a_wrong_environment_is_one_line(what, tmp_path):
     with pytest.raises(UserError, match=expected):
         suite.from_function(make).build()
     assert not workers()
+
+
+ALONE = """
+import time
+import psutil
+from neuroevo.registry import envs
+environment = envs.get("gym:CartPole-v1")(workers=1).build()
+print(*(child.pid for child in psutil.Process().children()), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_the_one_that_started_them(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", ALONE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        (worker,) = (
+            psutil.Process(int(pid)) for pid in process.stdout.readline().split()
+        )
+        process.send_signal(number)
+        process.wait(20)
+        _, alive = psutil.wait_procs([worker], timeout=20)
+    assert all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
