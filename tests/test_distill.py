@@ -285,7 +285,7 @@ def test_a_teacher_whose_normalization_follows_the_episode(tmp_path):
     with pytest.raises(UserError, match="cannot label single rows"):
         teaching.of_solution(run.best)
     teacher = teaching.of_solution(solution)
-    assert teaching.labels(teacher, np.ones((2, 2), np.float32)).shape == (2, 2)
+    assert teaching.labels(teacher.label, np.ones((2, 2), np.float32)).shape == (2, 2)
 
 
 def test_a_checkpoint_of_brax(tmp_path):
