@@ -15,6 +15,7 @@ import numpy as np
 from annotated_types import Interval
 
 from genomes import weights
+from neuroevo.core import keys
 from neuroevo.spaces import Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Start
 
@@ -37,7 +38,7 @@ class Cosine:
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding for the parameters of `policy`."""
         del spec
-        like = jax.eval_shape(policy.init, jax.random.key(0))
+        like = jax.eval_shape(policy.init, keys.abstract())
 
         def init(key: Key) -> Params:
             del key

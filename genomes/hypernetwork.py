@@ -18,6 +18,7 @@ import numpy as np
 from annotated_types import Ge
 
 from genomes import weights
+from neuroevo.core import keys
 from neuroevo.spaces import Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Start
 
@@ -44,7 +45,7 @@ class Hypernetwork:
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding for the parameters of `policy`."""
         del spec
-        like = jax.eval_shape(policy.init, jax.random.key(0))
+        like = jax.eval_shape(policy.init, keys.abstract())
         leaves, structure = jax.tree.flatten(like)
         places = [_places(i, leaf.shape, len(leaves)) for i, leaf in enumerate(leaves)]
         activation = getattr(jnp, self.activation)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from annotated_types import Ge, Interval
 
 from genomes import weights
+from neuroevo.core import keys
 from neuroevo.errors import UserError
 from neuroevo.spaces import Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy
@@ -45,7 +46,7 @@ class LowRank:
             UserError: if no matrix is large enough for the rank.
         """
         del spec
-        like = jax.eval_shape(policy.init, jax.random.key(0))
+        like = jax.eval_shape(policy.init, keys.abstract())
         leaves = jax.tree_util.tree_leaves_with_path(like)
         shapes = {weights.name_of(path): leaf.shape for path, leaf in leaves}
         sides = {name: _sides(shape) for name, shape in shapes.items()}

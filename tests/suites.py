@@ -7,7 +7,14 @@ import textwrap
 
 import jax
 
-from neuroevo.environments import craftax, jumanji, pgx, playground, xminigrid
+from neuroevo.environments import (
+    craftax,
+    jumanji,
+    pgx,
+    playground,
+    wrappers,
+    xminigrid,
+)
 
 SUITES = {
     suite.extra: suite
@@ -21,7 +28,10 @@ KEYS = jax.random.split(jax.random.key(1), 16)
 
 
 def defaults_of(options: type) -> dict[str, object]:
-    return {field.name: field.default for field in dataclasses.fields(options)}
+    """Return the defaults of what an environment itself has as options."""
+    added = {*wrappers.OPTIONS, "randomize"}
+    fields = dataclasses.fields(options)
+    return {field.name: field.default for field in fields if field.name not in added}
 
 
 def run(code, cwd=None):

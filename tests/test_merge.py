@@ -481,7 +481,7 @@ MISTAKES = {
         "merged.npz: already merged; expected the genomes that it was merged from"
     ),
     f"merge {CART} Pendulum-v1.npz {OUT}": (
-        "discrete and continuous actions cannot be merged: CartPole-v1 has "
+        "actions of different kinds cannot be merged: CartPole-v1 has "
         "observations of shape (4,) and 2 discrete actions, and Pendulum-v1 has "
         "observations of shape (3,) and continuous actions of shape (1,)"
     ),
@@ -496,11 +496,11 @@ MISTAKES = {
         "cross_entropy_per_class"
     ),
     f"merge {CART} {ACRO} {OUT} --encoding.stps 3": (
-        "unknown option --encoding.stps: expected --encoding.size, --encoding.labels, "
-        "--encoding.learn, --encoding.init-from, --encoding.init-scale, "
+        "unknown option --encoding.stps: expected --encoding.size, "
+        "--encoding.length, --encoding.labels, --encoding.learn, --encoding.init-from, --encoding.init-scale, "
         "--encoding.init, --encoding.init-seed, --encoding.steps, --encoding.loss, "
-        "--encoding.optimizer, --encoding.learning-rate, --encoding.schedule, …; did "
-        "you mean '--encoding.steps'?"
+        "--encoding.optimizer, --encoding.learning-rate, …; did you mean "
+        "'--encoding.steps'?"
     ),
     f"merge {CART} {ACRO} {OUT} --policies 0": (
         "policies: expected an integer from 1 to 2^31 - 1, got 0"

@@ -108,7 +108,7 @@ NAMES = {
     "--env brax:CartPole-v1": ["unknown environment 'brax:CartPole-v1'"],
     "--env swimmer": ["unknown environment 'swimmer'"],
     "--strategy snes": ["unknown strategy 'snes'", "did you mean 'SNES'?"],
-    "--policy lstm": ["unknown policy 'lstm': expected one of cnn, mlp"],
+    "--policy lsmt": ["unknown policy 'lsmt': expected one of cnn,", "mean 'lstm'?"],
     "--normalization runing": ["unknown normalization", "did you mean 'running'?"],
     "--preset hades-brex": ["unknown preset", "did you mean 'hades-brax'?"],
     "--config nofile.yaml": ["nofile.yaml: no such file; expected a YAML"],
@@ -133,7 +133,7 @@ NAMES = {
     # Parts are installed, or made in Python; no name leads to a file or a module.
     "--env env.py:Maze": ["unknown environment family 'env.py': expected one of brax,"],
     "--env /tmp/env.py": ["unknown environment '/tmp/env.py'"],
-    "--encoding os:system": ["unknown encoding family 'os': expected one of dataset,"],
+    "--encoding os:system": ["unknown encoding family 'os': expected one of cosine,"],
     "--strategy ./SNES": ["unknown strategy './SNES'", "did you mean 'SNES'?"],
     "--config 'mein Übel.yaml'": ["mein Übel.yaml: no such file; expected a YAML"],
     "--start 'kein Genom 🧬.npz'": ["kein Genom 🧬.npz: no such file; expected a g"],

@@ -141,7 +141,7 @@ def test_groups_are_measured_as_policies_alone(slots, count):
         calls += 1
         assert int(spent.entries) == 1  # no more is affordable
     assert calls == -(-count // min(slots, 5))
-    returns, lengths, _ = progress.outcomes
+    returns, lengths, *_ = progress.outcomes
     data = np.array([1, 10, 100])[groups.role]
     drawn = jax.vmap(jax.vmap(jax.random.uniform))(groups.keys)
     drawn = np.where(groups.role[:, None] == 0, drawn, 0)

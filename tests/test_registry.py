@@ -64,7 +64,8 @@ def test_a_name_like_none_gets_no_suggestion():
     with pytest.raises(UserError) as error:
         registry.encodings.get("xyzzy")
     assert str(error.value) == (
-        "unknown encoding 'xyzzy': expected one of dataset, direct"
+        "unknown encoding 'xyzzy': expected one of cosine, dataset, direct, "
+        "hypernetwork, lowrank, subspace"
     )
 
 

@@ -67,6 +67,12 @@ def sticky(environment: Environment, probability: float) -> Environment:
         probability: that of a repetition, at each step but the first.
 
     Example:
+        >>> chooser = neuroevo.Environment(
+        ...     spec=neuroevo.Spec(observation=(1,), action=neuroevo.Discrete(2)),
+        ...     reset=lambda key: (jnp.zeros(()), jnp.ones(1)),
+        ...     step=lambda key, state, action: (state, jnp.ones(1), action, False),
+        ...     max_steps=10,
+        ... )
         >>> stuck = sticky(chooser, 1.0)
         >>> state, _ = stuck.reset(jax.random.key(0))
         >>> state, *_ = stuck.step(jax.random.key(1), state, jnp.int32(1))
@@ -105,7 +111,13 @@ def noisy(environment: Environment, std: float) -> Environment:
         std: standard deviation, in the units of the observation.
 
     Example:
-        >>> state, observation = noisy(chooser, 0.1).reset(jax.random.key(0))
+        >>> still = neuroevo.Environment(
+        ...     spec=neuroevo.Spec(observation=(1,), action=neuroevo.Discrete(2)),
+        ...     reset=lambda key: (jnp.zeros(()), jnp.ones(1)),
+        ...     step=lambda key, state, action: (state, jnp.ones(1), 0.0, False),
+        ...     max_steps=10,
+        ... )
+        >>> state, observation = noisy(still, 0.1).reset(jax.random.key(0))
         >>> float(abs(observation - 1).max()) < 1
         True
     """

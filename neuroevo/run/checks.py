@@ -123,7 +123,7 @@ def check_spec(spec: Spec) -> None:
         _check_shape("env.spec.action: Box", action.shape)
     else:
         kind = f"{type(action).__module__}.{type(action).__qualname__}"
-        expected = "neuroevo.Discrete(n), MultiDiscrete(counts) or Box(shape)"
+        expected = "neuroevo.Discrete(n), neuroevo.MultiDiscrete or neuroevo.Box(shape)"
         _fail("env.spec.action", expected, kind)
 
 
