@@ -223,6 +223,7 @@ def make_vector(mode=AutoresetMode.DISABLED):
     return gymnasium.vector.SyncVectorEnv(makers, autoreset_mode=mode)
 
 
+@pytest.mark.slow
 def test_a_vector_environment_gives_the_same_episodes():
     def single():
         return gymnasium.make("CartPole-v1", max_episode_steps=30)

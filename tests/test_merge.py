@@ -497,8 +497,9 @@ MISTAKES = {
     ),
     f"merge {CART} {ACRO} {OUT} --encoding.stps 3": (
         "unknown option --encoding.stps: expected --encoding.size, "
-        "--encoding.length, --encoding.labels, --encoding.learn, --encoding.init-from, --encoding.init-scale, "
-        "--encoding.init, --encoding.init-seed, --encoding.steps, --encoding.loss, "
+        "--encoding.length, --encoding.labels, --encoding.learn, "
+        "--encoding.init-from, --encoding.init-scale, --encoding.init, "
+        "--encoding.init-seed, --encoding.steps, --encoding.loss, "
         "--encoding.optimizer, --encoding.learning-rate, …; did you mean "
         "'--encoding.steps'?"
     ),

@@ -99,8 +99,11 @@ def test_fixed_labels_combine_all_values():
 
 @pytest.mark.parametrize(
     "encoding",
-    ["direct", {"name": "dataset"}, {"name": "dataset", "labels": "learned"}],
-    ids=["direct", "fixed labels", "learned labels"],
+    [
+        pytest.param("direct", id="direct", marks=pytest.mark.slow),
+        pytest.param({"name": "dataset"}, id="fixed labels", marks=pytest.mark.slow),
+        pytest.param({"name": "dataset", "labels": "learned"}, id="learned labels"),
+    ],
 )
 def test_every_encoding_learns_several_choices(encoding, tmp_path):
     if isinstance(encoding, dict):
@@ -113,6 +116,7 @@ def test_every_encoding_learns_several_choices(encoding, tmp_path):
     assert result["return_mean"] == run.best.evaluate(2, 4, seed=1)["return_mean"]
 
 
+@pytest.mark.slow
 def test_rows_and_distillation(tmp_path):
     def teacher(observation, key):
         return observation.astype(jnp.int32)

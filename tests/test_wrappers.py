@@ -177,6 +177,7 @@ def test_only_candidates_play_short_episodes(tmp_path):
     assert result["truncated"] == 1.0
 
 
+@pytest.mark.slow
 def test_growth_resumes_where_it_was(tmp_path):
     growing = {**CARTPOLE, "episode_growth": (2, 4), "center_every": 1}
     whole = neuroevo.evolve(**growing | {"generations": 4})
