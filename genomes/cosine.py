@@ -27,13 +27,7 @@ class Cosine:
     coefficients: Annotated[int, Interval(ge=1, le=2**16)] = 8
     """Most coefficients along each axis of an array of weights."""
 
-    suggests: ClassVar[Mapping[str, object]] = {
-        "strategy": "SNES",
-        "strategy.std": 1.0,
-        "population": 256,
-        "policies": 1,
-        "episodes": 4,
-    }
+    suggests: ClassVar[Mapping[str, object]] = weights.suggestions(std=1.0)
 
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding for the parameters of `policy`."""

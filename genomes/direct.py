@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 
+from genomes import weights
 from neuroevo.spaces import Spec
 from neuroevo.types import Encoding, Key, Params, Policy, Start
 
@@ -22,15 +23,8 @@ class Direct:
     init: Literal["policy", "zeros"] = "policy"
     """Start of the search: the policy's initial parameters, or all zeros."""
 
-    # CartPole-v1 in about 40 generations. Decoding is deterministic, so a second policy
-    # would repeat the first.
-    suggests: ClassVar[Mapping[str, object]] = {
-        "strategy": "SNES",
-        "strategy.std": 0.2,
-        "population": 256,
-        "policies": 1,
-        "episodes": 4,
-    }
+    # CartPole-v1 in about 40 generations.
+    suggests: ClassVar[Mapping[str, object]] = weights.suggestions(std=0.2)
 
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding of the parameters of `policy`."""

@@ -34,13 +34,7 @@ class Hypernetwork:
     activation: Literal["sin", "tanh"] = "sin"
     """Its nonlinearity."""
 
-    suggests: ClassVar[Mapping[str, object]] = {
-        "strategy": "SNES",
-        "strategy.std": 0.5,
-        "population": 256,
-        "policies": 1,
-        "episodes": 4,
-    }
+    suggests: ClassVar[Mapping[str, object]] = weights.suggestions(std=0.5)
 
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding for the parameters of `policy`."""

@@ -31,13 +31,7 @@ class LowRank:
     seed: Annotated[int, Interval(ge=0, le=2**32 - 1)] = 0
     """Seed of the fixed network."""
 
-    suggests: ClassVar[Mapping[str, object]] = {
-        "strategy": "SNES",
-        "strategy.std": 0.5,
-        "population": 256,
-        "policies": 1,
-        "episodes": 4,
-    }
+    suggests: ClassVar[Mapping[str, object]] = weights.suggestions(std=0.5)
 
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding for the parameters of `policy`.

@@ -22,8 +22,8 @@ class _Start(NamedTuple):
     """The fixed network, and where each number of a genome moves it."""
 
     origin: Params
-    directions: Params  # dense: (size, *leaf); sparse: keys are not needed
-    owner: Params | None = None  # sparse: which number moves a weight
+    directions: Params  # dense: (size, *leaf); sparse: the move of each weight
+    owner: Params | None = None  # sparse: which number of the genome moves a weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +38,7 @@ class Subspace:
     seed: Annotated[int, Interval(ge=0, le=2**32 - 1)] = 0
     """Seed of the fixed network and of the directions."""
 
-    suggests: ClassVar[Mapping[str, object]] = {
-        "strategy": "SNES",
-        "strategy.std": 1.0,
-        "population": 256,
-        "policies": 1,
-        "episodes": 4,
-    }
+    suggests: ClassVar[Mapping[str, object]] = weights.suggestions(std=1.0)
 
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding for the parameters of `policy`."""

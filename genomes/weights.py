@@ -1,6 +1,7 @@
-"""What encodings of weights share: the sizes of weights, and a fixed network."""
+"""What encodings of weights share: a search, sizes of weights, and a fixed network."""
 
 import math
+from collections.abc import Mapping
 
 import jax
 
@@ -8,6 +9,17 @@ from neuroevo.core import keys
 from neuroevo.types import Key, Params, Policy
 
 _VECTOR = 0.1  # of biases, which start at zero
+
+
+def suggestions(std: float) -> Mapping[str, object]:
+    """Return the search that suits an encoding of weights, with its first step size."""
+    return {
+        "strategy": "SNES",
+        "strategy.std": std,
+        "population": 256,
+        "policies": 1,  # decoding is deterministic: a second would repeat the first
+        "episodes": 4,
+    }
 
 
 def scale(shape: tuple[int, ...]) -> float:
