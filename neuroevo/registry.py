@@ -72,7 +72,9 @@ class Registry:
 
     @functools.cached_property
     def _entry_points(self) -> Mapping[str, "EntryPoint"]:
-        found = {point.name: point for point in entry_points(group=self.group)}
+        # Sorted, since the order of what is installed depends on the installer.
+        points = sorted(entry_points(group=self.group), key=lambda point: point.name)
+        found = {point.name: point for point in points}
         if not found:
             raise UserError(
                 f"no {self.kind} is registered: install the package first "
