@@ -39,14 +39,15 @@ def test_instances_are_those_of_gymnasium():
     seeds = np.array([5, 6, 7])
     instances, rows = environment.instances, np.arange(3)
     instances.require(3)
-    seen = instances.reset(rows, seeds)
+    seen, legal = instances.reset(rows, seeds)
+    assert legal is None
     for row, seed in zip(rows, seeds, strict=True):
         np.testing.assert_array_equal(seen[row], plain.reset(seed=int(seed))[0])
     for action in (1, 0, 1, 1):
         expected, reward, ended, _, _ = plain.step(action)
         actions = environment.convert(np.array([action], np.int32))
         seen, rewards, ends = instances.step(rows[2:], actions)
-        np.testing.assert_array_equal(seen[0], expected)
+        np.testing.assert_array_equal(seen.observations[0], expected)
         assert (rewards[0], ends[0]) == (reward, ended)
     assert len(workers()) == 2
     instances.close()

@@ -9,7 +9,8 @@ import numpy as np
 
 from neuroevo.core import keys
 from neuroevo.progress import Group
-from neuroevo.tasks.host_rollout import Programs, Rollout, Taken, make_programs
+from neuroevo.tasks.host_programs import Programs, make_programs
+from neuroevo.tasks.host_rollout import Rollout, Taken
 from neuroevo.tasks.normalization import Normalizer
 from neuroevo.tasks.recording import Kept
 from neuroevo.tasks.task import make_task, random_act

@@ -5,50 +5,28 @@ quarter of the slots are free, the next groups enter. The actions of all episode
 from one compiled call. Environments take no steps after the end of an episode.
 """
 
-import functools
 import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import keys, rollout, trees
 from neuroevo.errors import UserError
-from neuroevo.progress import Group
-from neuroevo.spaces import Box
-from neuroevo.tasks.normalization import Normalizer
+from neuroevo.tasks.host_programs import Programs
 from neuroevo.types import (
     Actor,
     Array,
-    HostEnvironment,
     Instances,
     LoadGroups,
     Memory,
     Outcome,
-    Params,
+    Shown,
     TaskState,
 )
 
 _AT_ONCE = 256  # episodes of a policy; more of them follow one another
-
-
-class Slots(NamedTuple):
-    """What the policies in S slots have on the device."""
-
-    params: Params  # (S, …)
-    carry: Any  # (S, …) what the normalizer has gathered
-    memory: Memory  # (S, R, …)
-
-
-class Entered(NamedTuple):
-    """What the host must know about B policies that have entered."""
-
-    seeds: Any  # (B, E) of their episodes
-    moves: Any  # (B, E, 2) data of the keys of their actions
-    valid: Any  # (B,) bool
 
 
 class Taken(NamedTuple):
@@ -61,101 +39,6 @@ class Taken(NamedTuple):
     actions: Any  # as policies chose them
     rewards: Any
     states: Any = ()
-
-
-class Programs(NamedTuple):
-    """An environment, and what is compiled for it.
-
-    Attributes:
-        environment: the environment.
-        per_episode: whether normalization needs all episodes of a policy together.
-        empty: ``(actor, rows, state, group, size) -> Slots`` of zeros.
-        enter: ``(actor, rows, state, slots, group, free) -> (Slots, Entered)``.
-        act: ``(actor, state, slots, observations, t, alive, moves) -> (actions,
-            carry, memory)``.
-        stats: ``carry -> stats`` of each slot.
-        begin_stats: ``state -> stats`` of a policy before its first step.
-    """
-
-    environment: HostEnvironment
-    per_episode: bool
-    empty: Callable[..., Slots]
-    enter: Callable[..., tuple[Slots, Entered]]
-    act: Callable[..., tuple[Array, Any, Memory]]
-    stats: Callable[..., Any]
-    begin_stats: Callable[[TaskState], Any]
-
-
-def make_programs(environment: HostEnvironment, normalizer: Normalizer) -> Programs:
-    """Compile, when they are used, what the rollouts of a task need."""
-    is_box = isinstance(environment.spec.action, Box)
-    shape = environment.spec.observation
-
-    def loaded(actor: Actor, state: TaskState, group: Group, rows: int) -> Slots:
-        params = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), group.params)
-        count = group.valid.size
-
-        def repeat(x: Any, *sizes: int) -> Array:
-            return jnp.broadcast_to(x, (*sizes, *jnp.shape(x)))
-
-        carry = jax.tree.map(lambda x: repeat(x, count), normalizer.start(state))
-        memory = jax.vmap(actor.init_memory, axis_size=count)(params)
-        memory = jax.tree.map(
-            lambda x: jnp.repeat(x[:, None], rows, axis=1), trees.strong(memory)
-        )
-        return Slots(params, trees.strong(carry), memory)
-
-    def enter(
-        actor: Actor,
-        rows: int,
-        state: TaskState,
-        slots: Slots,
-        group: Group,
-        free: Array,
-    ) -> tuple[Slots, Entered]:
-        width = group.valid.shape[1]
-        drawn = rollout.split(group.keys)
-        seeds = jax.vmap(jax.vmap(keys.host_seed))(drawn.reset)
-        found = Entered(
-            jnp.repeat(seeds, width, axis=0),
-            jnp.repeat(jax.random.key_data(drawn.act), width, axis=0),
-            group.valid.reshape(-1),
-        )
-        new = loaded(actor, state, group, rows)
-        slots = jax.tree.map(lambda x, y: x.at[free].set(y, mode="drop"), slots, new)
-        return slots, found
-
-    def empty(actor: Actor, rows: int, state: TaskState, group: Group, size: int):
-        like = jax.eval_shape(functools.partial(loaded, actor, rows=rows), state, group)
-        return trees.zeros(size, like)
-
-    def act_in_slot(actor, state, slots, observations, t, alive, moves):
-        observations = observations.astype(jnp.float32).reshape(-1, *shape)
-        seen = normalizer.observe(state, slots.carry, observations, alive)
-        observations = normalizer.apply(state, seen, observations)
-        each = jax.random.wrap_key_data(moves, impl=keys.IMPLEMENTATION)
-        drawn = jax.vmap(keys.at_step)(each, t)
-        begun = actor.init_memory(slots.params)
-        memory = jax.vmap(lambda t, x: trees.where(t == 0, begun, x))(t, slots.memory)
-        act = jax.vmap(functools.partial(actor.act, slots.params), (0, 0, None, 0))
-        actions, memory = act(memory, observations, None, drawn)
-        if is_box:
-            actions = jnp.clip(actions, -1.0, 1.0)
-        return actions, seen, trees.strong(memory)
-
-    def act(actor, state, slots, observations, t, alive, moves):
-        each = jax.vmap(functools.partial(act_in_slot, actor, state))
-        return each(slots, observations, t, alive, moves)
-
-    return Programs(
-        environment,
-        normalizer.per_episode,
-        empty,
-        jax.jit(enter, static_argnums=(0, 1), donate_argnums=3),
-        jax.jit(act, static_argnums=0),
-        jax.jit(jax.vmap(normalizer.stats)),
-        lambda state: normalizer.stats(normalizer.start(state)),
-    )
 
 
 class Rollout:
@@ -216,7 +99,7 @@ class Rollout:
         self._episode = np.full(row, -1)  # that each row plays; -1: none
         self._t, self._sum = np.zeros(row, np.int32), np.zeros(row)
         self._on_device: Any = None  # `Slots`, once a group has been loaded
-        self._seen: Any = None  # (policies, rows, *observation)
+        self._seen: Any = None  # `Shown`: (policies, rows, …)
         self.outcomes = Outcome(
             self._zeros(shape, np.float32),
             self._zeros(shape, np.int32),
@@ -304,10 +187,18 @@ class Rollout:
         seeds = self._seeds[slots, self._episode[slots, rows]]
         seen = self._instances.reset(slots * self._rows + rows, seeds)
         if self._seen is None:
-            shape = (*self._episode.shape, *seen.shape[1:])
-            self._seen = np.zeros(shape, seen.dtype)
-        self._seen[slots, rows] = seen
+            row = self._episode.shape
+            self._seen = jax.tree.map(
+                lambda x: np.zeros((*row, *x.shape[1:]), x.dtype), seen
+            )
+        self._see(slots, rows, seen)
         self._t[slots, rows], self._sum[slots, rows] = 0, 0.0
+
+    def _see(self, slots: np.ndarray, rows: np.ndarray, shown: Shown) -> None:
+        """Remember what the environments of some rows show."""
+        self._seen.observations[slots, rows] = shown.observations
+        if shown.legal is not None:
+            self._seen.legal[slots, rows] = shown.legal
 
     def _fail(self, slots: np.ndarray) -> None:
         """End policies whose parameters are not finite."""
@@ -324,7 +215,7 @@ class Rollout:
         found, carry, memory = self._act()
         self._on_device = self._on_device._replace(carry=carry, memory=memory)
         actions = np.asarray(found)[slots, rows]
-        before = self._seen[slots, rows]
+        before = self._seen.observations[slots, rows]
         sane = _finite(before) & _finite(actions)
         going = np.flatnonzero(sane)  # others have failed: they get no further
         rewards, ended = np.full(len(slots), np.nan), ~sane
@@ -334,8 +225,9 @@ class Rollout:
                 (slots * self._rows + rows)[going],
                 self._programs.environment.convert(actions[going]),
             )
-            self._seen[slots[going], rows[going]] = seen
-            rewards[going[~_finite(seen) & ~ended[going]]] = np.nan
+            self._see(slots[going], rows[going], seen)
+            broken = ~_finite(seen.observations)
+            rewards[going[broken & ~ended[going]]] = np.nan
         if self._take:
             policies, episodes = self._policy[slots], self._episode[slots, rows]
             t = self._t[slots, rows]
@@ -354,7 +246,7 @@ class Rollout:
             self._actor,
             self._state,
             self._on_device,
-            self._seen,
+            *self._seen,
             self._t,
             self._episode >= 0,
             moves,

@@ -33,6 +33,7 @@ from neuroevo.types.environments import HostEnvironment as HostEnvironment
 from neuroevo.types.environments import Instances as Instances
 from neuroevo.types.environments import Legal as Legal
 from neuroevo.types.environments import Reset as Reset
+from neuroevo.types.environments import Shown as Shown
 from neuroevo.types.environments import Step as Step
 from neuroevo.types.objectives import DrawFrom as DrawFrom
 from neuroevo.types.objectives import Measure as Measure

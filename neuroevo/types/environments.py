@@ -69,6 +69,19 @@ class Environment(NamedTuple):
     legal: Legal | None = None
 
 
+class Shown(NamedTuple):
+    """What B environments outside of JAX show, of numpy.
+
+    Attributes:
+        observations: (B, …).
+        legal: (B, n) bool, which discrete actions are legal, for all choices side by
+            side; where none of a choice is, all are. None if all are legal.
+    """
+
+    observations: Any
+    legal: Any = None
+
+
 class Instances(Protocol):
     """Many environments alike, numbered from 0, whose steps are not compiled.
 
@@ -79,14 +92,14 @@ class Instances(Protocol):
     def require(self, count: int, /) -> None:
         """Prepare for `count` environments."""
 
-    def reset(self, rows: Any, seeds: Any, /) -> Any:
-        """Begin new episodes with `seeds`, (B,); return observations (B, …).
+    def reset(self, rows: Any, seeds: Any, /) -> Shown:
+        """Begin new episodes with `seeds`, (B,); return what they show.
 
         A seed, an integer below 2^31, determines all randomness of its episode.
         """
 
-    def step(self, rows: Any, actions: Any, /) -> tuple[Any, Any, Any]:
-        """Return observations (B, …), rewards (B,), and which episodes are over (B,).
+    def step(self, rows: Any, actions: Any, /) -> tuple[Shown, Any, Any]:
+        """Return what they show, rewards (B,), and which episodes are over (B,).
 
         The actions, (B, …), come from `HostEnvironment.convert`.
         """

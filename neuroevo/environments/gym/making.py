@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from neuroevo import cgroups
-from neuroevo.environments.actions import scale_to
+from neuroevo.environments.actions import Taker, join, scale_to
+from neuroevo.environments.gym.actions import type_of
 from neuroevo.environments.gym.pools import MakePool
 from neuroevo.environments.gym.workers import Workers
 from neuroevo.errors import UserError
@@ -95,7 +96,7 @@ def make_environment(
     facts = instances.facts
     FEATURES[name] = facts["features"] and tuple(facts["features"])
     try:
-        action, convert = _actions(name, facts["action"])
+        action, convert = _taker(name, facts["action"])
     except UserError:
         instances.close()
         raise
@@ -122,12 +123,26 @@ def _parameters(make: Callable[..., Any]) -> Mapping[str, Any]:
         return {}
 
 
-def _actions(name: str, facts: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any]]:
-    """Return the action space for policies, and what converts B of their actions."""
-    dtype, shape = np.dtype(facts["dtype"]), tuple(facts["shape"])
+def _taker(name: str, facts: Mapping[str, Any]) -> Taker:
+    """Return the actions of policies, and what converts B of them for Gymnasium."""
+    dtype, shape = type_of(facts)
+    if "parts" in facts:
+        joined = join([_taker(name, part) for part in facts["parts"]])
+
+        def pack(actions: Any) -> np.ndarray:
+            records = np.empty(len(actions), dtype)
+            for field, part in zip(
+                dtype.names or (), joined.convert(actions), strict=True
+            ):
+                records[field] = part
+            return records
+
+        return Taker(joined.space, pack)
     if facts["kind"] == "Discrete":
         start = facts["start"]
-        return Discrete(facts["n"]), lambda actions: np.asarray(actions, dtype) + start
+        return Taker(
+            Discrete(facts["n"]), lambda actions: np.asarray(actions, dtype) + start
+        )
     if facts["kind"] == "Box":
         if math.prod(shape) < 1:
             raise UserError(f"environment {name}: its actions are empty, {shape}")
@@ -135,12 +150,13 @@ def _actions(name: str, facts: Mapping[str, Any]) -> tuple[Any, Callable[[Any], 
             facts["low"], facts["high"], shape, dtype, name
         )
 
-        def convert(actions: np.ndarray) -> np.ndarray:
+        def convert(actions: Any) -> np.ndarray:
             each = np.asarray(actions, np.float32).reshape(-1, *shape)
             return np.asarray(scale(each), dtype)
 
-        return Box(shape or (1,)), convert
+        return Taker(Box(shape or (1,)), convert)
     starts = np.array(facts["start"], dtype)
-    return MultiDiscrete(tuple(facts["n"])), lambda actions: (
-        np.asarray(actions, dtype) + starts
-    ).reshape(-1, *shape)
+    return Taker(
+        MultiDiscrete(tuple(facts["n"])),
+        lambda actions: (np.asarray(actions, dtype) + starts).reshape(-1, *shape),
+    )

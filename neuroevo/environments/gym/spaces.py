@@ -1,4 +1,4 @@
-"""What Gymnasium's spaces mean for a policy; it imports no JAX."""
+"""What observations of Gymnasium's spaces mean for a policy; it imports no JAX."""
 
 from collections.abc import Callable
 from typing import Any
@@ -87,52 +87,3 @@ def _features(space: Any, name: str) -> list[str]:
 
 def _join(name: str, key: Any) -> str:
     return f"{name}.{key}" if name else str(key)
-
-
-def describe_action(space: Any) -> dict[str, Any]:
-    """Return the kind of an action space, and its numbers, as plain data.
-
-    Raises:
-        TypeError: for a space whose actions policies do not have.
-    """
-    from gymnasium import spaces
-
-    if isinstance(space, spaces.Discrete):
-        n, start = int(space.n), int(space.start)
-        return {
-            "kind": "Discrete",
-            "n": n,
-            "start": start,
-            "shape": (),
-            "dtype": "int64",
-        }
-    if isinstance(space, spaces.MultiDiscrete):
-        return {
-            "kind": "MultiDiscrete",
-            "n": np.ravel(space.nvec).tolist(),
-            "start": np.ravel(space.start).tolist(),
-            "shape": space.shape,
-            "dtype": np.dtype(space.dtype).name,
-        }
-    if isinstance(space, spaces.MultiBinary):
-        shape = tuple(np.atleast_1d(space.shape).tolist())
-        count = int(np.prod(shape))
-        return {
-            "kind": "MultiDiscrete",
-            "n": [2] * count,
-            "start": [0] * count,
-            "shape": shape,
-            "dtype": "int8",
-        }
-    if isinstance(space, spaces.Box):
-        return {
-            "kind": "Box",
-            "low": space.low.tolist(),
-            "high": space.high.tolist(),
-            "shape": space.shape,
-            "dtype": np.dtype(space.dtype).name,
-        }
-    raise TypeError(
-        f"its action space is a {type(space).__name__}; expected Discrete, Box, "
-        "MultiDiscrete or MultiBinary"
-    )

@@ -135,19 +135,20 @@ class _Worker:
         return (json.dumps(self.rows.describe()).encode(),)
 
     def reset(self, content: bytearray) -> tuple[Any, ...]:
-        """Begin the episodes of some environments with seeds; return observations."""
+        """Begin the episodes of some environments with seeds; return what they show."""
         rows, seeds = np.frombuffer(content, np.int64).reshape(2, -1)
-        return (self.rows.reset(rows.tolist(), seeds.tolist()),)
+        observations = self.rows.reset(rows.tolist(), seeds.tolist())
+        return observations, self.rows.legal.tobytes()
 
     def step(self, content: bytearray) -> tuple[Any, ...]:
-        """Take a step of some environments; return results and observations."""
+        """Take a step of some environments; return results, and what they show."""
         (count,) = struct.unpack_from("=q", content)
         rows = np.frombuffer(content, np.int64, count, 8)
         actions = np.frombuffer(content, self.rows.action_type, offset=8 + 8 * count)
         actions = actions.reshape(count, *self.rows.action_shape)
         results = np.zeros(count, RESULT)
         observations = self.rows.step(rows.tolist(), actions, results)
-        return results.tobytes(), observations
+        return results.tobytes(), observations, self.rows.legal.tobytes()
 
     def render(self, content: bytearray) -> tuple[Any, ...]:
         """Return the picture (height, width, 3) of an environment, or nothing."""

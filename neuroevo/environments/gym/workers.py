@@ -8,6 +8,7 @@ does, in whatever way.
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ import numpy as np
 from neuroevo.environments.gym import worker
 from neuroevo.environments.gym.rows import RESULT
 from neuroevo.errors import EnvironmentFailure, UserError
+from neuroevo.types import Shown
 
 _CODE = "from neuroevo.environments.gym import worker; worker.main()"
 _PATIENCE = 120  # seconds in which a process must have made its first environment
@@ -86,22 +88,21 @@ class Workers:
             self._answer(process, "make", _PATIENCE)
         self._processes += started
 
-    def reset(self, rows: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """Begin new episodes of the environments `rows`; return observations."""
-        found = self._new(rows)
+    def reset(self, rows: np.ndarray, seeds: np.ndarray) -> Shown:
+        """Begin new episodes of the environments `rows`; return what they show."""
+        shown = self._new(rows)
         mine = self._deal(rows)
         for process, own in mine:
             self._ask(process, worker.RESET, _ints(rows[own]), _ints(seeds[own]))
         for process, own in mine:
-            content = self._answer(process, "reset")
-            found[own] = self._observations(content, 0)
-        return found
+            self._read(shown, own, self._answer(process, "reset"), 0)
+        return shown
 
     def step(
         self, rows: np.ndarray, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[Shown, np.ndarray, np.ndarray]:
         """Take a step of the environments `rows`; see `types.Instances`."""
-        found, results = self._new(rows), np.empty(len(rows), RESULT)
+        shown, results = self._new(rows), np.empty(len(rows), RESULT)
         mine = self._deal(rows)
         for process, own in mine:
             count = struct.pack("=q", int(np.count_nonzero(own)))
@@ -112,8 +113,8 @@ class Workers:
             content = self._answer(process, "step")
             size = int(np.count_nonzero(own))
             results[own] = np.frombuffer(content, RESULT, size)
-            found[own] = self._observations(content, size * RESULT.itemsize)
-        return found, results["reward"], results["ended"]
+            self._read(shown, own, content, size * RESULT.itemsize)
+        return shown, results["reward"], results["ended"]
 
     def render(self, row: int) -> np.ndarray | None:
         """Return a picture of the environment `row`, if it has one."""
@@ -151,12 +152,25 @@ class Workers:
         pairs = zip(self._processes, masks, strict=True)
         return [(process, mask) for process, mask in pairs if mask.any()]
 
-    def _new(self, rows: np.ndarray) -> np.ndarray:
-        return np.empty((len(rows), *self._shape), self._dtype)
+    def _new(self, rows: np.ndarray) -> Shown:
+        """Return room for what the environments `rows` show."""
+        choices = self.facts["choices"]
+        return Shown(
+            np.empty((len(rows), *self._shape), self._dtype),
+            np.empty((len(rows), choices), np.bool_) if choices else None,
+        )
 
-    def _observations(self, content: bytearray, offset: int) -> np.ndarray:
-        found = np.frombuffer(content, self._dtype, offset=offset)
-        return found.reshape(-1, *self._shape)
+    def _read(
+        self, shown: Shown, own: np.ndarray, content: bytearray, offset: int
+    ) -> None:
+        """Fill in what some environments show: `content`, from `offset` on."""
+        size, choices = int(np.count_nonzero(own)), self.facts["choices"]
+        count = size * math.prod(self._shape)
+        seen = np.frombuffer(content, self._dtype, count, offset)
+        shown.observations[own] = seen.reshape(-1, *self._shape)
+        if choices:
+            legal = np.frombuffer(content, np.bool_, offset=offset + seen.nbytes)
+            shown.legal[own] = legal.reshape(-1, choices)
 
     def _ask(self, process: "_Process", kind: bytes, *parts: bytes) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
