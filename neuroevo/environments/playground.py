@@ -5,14 +5,16 @@ robots, which Playground would clone; here the user names it.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 
+from neuroevo.environments import physics
 from neuroevo.environments.options import AtLeastOne, Option
 from neuroevo.environments.quiet import quiet
+from neuroevo.environments.randomization import undrawn
 from neuroevo.environments.suites import Raw, Suite
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box
@@ -85,13 +87,20 @@ _ROBOTS = {  # with the time limit and the action repeat
 }
 
 
-def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Raw:
+def wrap(
+    env: Any,
+    episode_length: int = 1000,
+    action_repeat: int = 1,
+    randomize: Sequence[str] = (),
+) -> Raw:
     """Return an environment of Playground as a `Raw` environment.
 
     Args:
         env: a ``mujoco_playground.MjxEnv``, made with ``impl`` "jax" on a CPU.
         episode_length: the time limit in environment steps, including repeated ones.
         action_repeat: environment steps per action; their rewards are summed.
+        randomize: factors that each episode draws anew, as NAME:LOW:HIGH; see
+            `neuroevo.environments.physics`.
     """
 
     def reset(key):
@@ -107,6 +116,8 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Raw:
             done |= state.done > 0
         return state, state.obs, total, done
 
+    if randomize:
+        reset, step = physics.randomized(env, "_mjx_model", randomize, reset, step)
     return Raw(
         name=type(env).__name__,
         reset=reset,
@@ -127,6 +138,7 @@ def _options(name: str) -> Mapping[str, Option]:
         "action_repeat": Option(
             repeat, "environment steps per action; their rewards are summed", AtLeastOne
         ),
+        **physics.OPTION,
     }
     if name in _ROBOTS:
         options["menagerie"] = Option(
@@ -139,7 +151,8 @@ def _options(name: str) -> Mapping[str, Option]:
 
 
 def _make(name: str, options: Any) -> Raw:
-    return wrap(_load(name, options), options.episode_length, options.action_repeat)
+    env, steps = _load(name, options), options.episode_length
+    return wrap(env, steps, options.action_repeat, options.randomize)
 
 
 def _load(name: str, options: Any) -> Any:
@@ -170,7 +183,11 @@ def _menagerie(name: str, options: Any) -> Path:
 
 def _bodies(name: str, options: Any) -> Bodies:
     env = _load(name, options)
-    return Bodies(env.mj_model, lambda state: state.data.qpos, None, float(env.dt))
+
+    def coordinates(state):
+        return undrawn(state).data.qpos
+
+    return Bodies(env.mj_model, coordinates, None, float(env.dt))
 
 
 def _recognize(value: Any) -> Raw | None:

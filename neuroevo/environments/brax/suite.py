@@ -8,13 +8,14 @@ print on import and construction does not reach the terminal.
 import functools
 import inspect
 import sys
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from neuroevo.environments import observations, wrappers
+from neuroevo.environments import observations, physics, wrappers
 from neuroevo.environments.brax import bodies, registered, tables
 from neuroevo.environments.options import Option, make_options, option_of
 from neuroevo.environments.problems import making
@@ -54,6 +55,7 @@ def config(name: str) -> type:
     }
     if tables.backends(name):
         namespace["bodies"] = functools.partialmethod(_bodies, name)
+        options |= physics.OPTION
     return make_options(name, {**options, **wrappers.OPTIONS}, namespace)
 
 
@@ -78,13 +80,23 @@ def adapt(value: Any) -> SimpleNamespace | None:
     )
 
 
-def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Environment:
+def wrap(
+    env: Any,
+    episode_length: int = 1000,
+    action_repeat: int = 1,
+    randomize: Sequence[str] = (),
+) -> Environment:
     """Return a brax environment as an `Environment`.
 
     Args:
         env: a ``brax.envs.Env``, without wrappers.
         episode_length: the time limit in environment steps, including repeated ones.
         action_repeat: environment steps per action; their rewards are summed.
+        randomize: factors that each episode draws anew, as NAME:LOW:HIGH; see
+            `neuroevo.environments.physics`.
+
+    Raises:
+        UserError: if `randomize` is wrong.
 
     Example:
         >>> config("fast")(episode_length=10, action_repeat=2).build().max_steps
@@ -95,12 +107,10 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
     once = functools.partial(jax.jit, inline=True)
     observe = functools.partial(observations.flatten, name=type(env).__name__)
 
-    @once
     def reset(key):
         state = env.reset(key)
         return state, observe(state.obs)
 
-    @once
     def step(key, state, action):
         del key  # brax is deterministic
         total, done = state.reward * 0, False
@@ -110,6 +120,9 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
             done |= state.done > 0
         return state, observe(state.obs), total, done
 
+    if randomize:
+        reset, step = physics.randomized(env, "sys", randomize, reset, step)
+    reset, step = once(reset), once(step)
     with quiet():
         # `env.observation_size` would run a reset, op by op, for up to 25 s.
         _, observation = jax.eval_shape(reset, jax.random.key(0))
@@ -124,7 +137,8 @@ def wrap(env: Any, episode_length: int = 1000, action_repeat: int = 1) -> Enviro
 def _build(options: Any, name: str) -> Environment:
     """Make the environment `name` with `options`, a `config` dataclass."""
     env = _construct(options, name)
-    return wrap(env, options.episode_length, options.action_repeat)
+    randomize = vars(options).get("randomize", ())
+    return wrap(env, options.episode_length, options.action_repeat, randomize)
 
 
 def _bodies(options: Any, name: str) -> Bodies:
@@ -140,7 +154,8 @@ def _construct(options: Any, name: str) -> Any:
             environment fails.
     """
     given = wrappers.own(options)
-    del given["action_repeat"], given["episode_length"]
+    for ours in ("action_repeat", "episode_length", "randomize"):
+        given.pop(ours, None)
     with making(name), quiet():
         import brax.envs
 

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib
-import math
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,23 +16,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from neuroevo.environments import observations, wrappers
+from neuroevo.environments import observations, randomization, wrappers
 from neuroevo.environments.actions import Taker, join, scale_to
 from neuroevo.environments.gymnax import tables
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
 from neuroevo.environments.problems import making
-from neuroevo.errors import UserError, unknown
+from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Action, Environment, Key
 
 _LIMIT = "max_steps_in_episode"
-_RANDOMIZE = {
-    "randomize": Option(
-        (),
-        "parameters that each episode draws anew, as NAME:LOW:HIGH (gravity:8:12)",
-        tuple[str, ...],
-    )
-}
+_RANDOMIZE = randomization.option(
+    "parameters that each episode draws anew, as NAME:LOW:HIGH (gravity:8:12)"
+)
 _OTHERS = ("craftax", "xminigrid")  # they resemble gymnax's, and have suites of ours
 
 
@@ -130,23 +125,11 @@ def wrap(
     )
     action_spec, scale = _taker(name, env.action_space(params))
 
-    def reset(key):
-        if draw is None:
-            observation, state = env.reset_env(key, params)
-            return state, observe(observation)
-        key, of_params = jax.random.split(key)
-        drawn = draw(of_params)
-        observation, state = env.reset_env(key, drawn)
-        return (state, drawn), observe(observation)
+    def begin(params, key):
+        observation, state = env.reset_env(key, params)
+        return state, observe(observation)
 
-    def step(key, state, action):
-        if draw is not None:
-            state, drawn = state
-            state, *results = advance(key, state, action, drawn)
-            return (state, drawn), *results
-        return advance(key, state, action, params)
-
-    def advance(key, state, action, params):
+    def advance(params, key, state, action):
         observation, state, reward, terminated, _ = env.step_env(
             key, state, scale(action), params
         )
@@ -154,6 +137,10 @@ def wrap(
             terminated = jnp.logical_or(terminated, env.is_truncated(state, params))
         return state, observe(observation), jnp.asarray(reward, jnp.float32), terminated
 
+    reset: Callable = functools.partial(begin, params)
+    step: Callable = functools.partial(advance, params)
+    if draw is not None:
+        reset, step = randomization.drawing(draw, begin, advance)
     _, observation = jax.eval_shape(reset, jax.random.key(0))
     return Environment(Spec(observation.shape, action_spec), reset, step, max_steps)
 
@@ -278,47 +265,18 @@ def _build(options: Any, name: str, arguments: frozenset[str]) -> Environment:
     env, params = _make_with(options, name, arguments)
     limit, draw = vars(options).get(_LIMIT), None
     if options.randomize:
-        draw = functools.partial(_drawn, name, params, _ranges(name, options))
+        given = wrappers.own(options).items()
+        known = [k for k, x in given if isinstance(x, float) and k != _LIMIT]
+        ranges = randomization.ranges(options.randomize, known)
+        draw = functools.partial(_drawn, name, params, ranges)
     return wrap(env, params, limit, draw)
 
 
-def _ranges(name: str, options: Any) -> dict[str, tuple[float, float]]:
-    """Return the range of each parameter that episodes draw.
-
-    Raises:
-        UserError: for anything but the range of a number that the environment has.
-    """
-    known = [
-        key
-        for key, value in wrappers.own(options).items()
-        if isinstance(value, float) and key != _LIMIT
-    ]
-    found = {}
-    for text in options.randomize:
-        key, *ends = text.split(":")
-        if key not in known:
-            raise unknown("env.randomize", key, known)
-        try:
-            low, high = map(float, ends)
-        except ValueError:
-            low, high = math.nan, math.nan
-        if not low <= high or math.isinf(low) or math.isinf(high):
-            raise UserError(
-                f"env.randomize {text}: expected NAME:LOW:HIGH, such as {key}:0.5:1.5"
-            )
-        found[key] = low, high
-    return found
-
-
 def _drawn(
-    name: str, params: Any, ranges: Mapping[str, tuple[float, float]], key: Key
+    name: str, params: Any, ranges: Mapping[str, randomization.Range], key: Key
 ) -> Any:
     """Return parameters with those in `ranges` drawn evenly."""
-    each = zip(jax.random.split(key, len(ranges)), ranges.items(), strict=True)
-    changes = {
-        option: jax.random.uniform(own, minval=low, maxval=high)
-        for own, (option, (low, high)) in each
-    }
+    changes = randomization.evenly(ranges, key)
     return _derived(name, dataclasses.replace(params, **changes))
 
 
