@@ -251,12 +251,14 @@ def _meet(devices: tuple[jax.Device, ...]) -> None:
     """Connect the processes that have `devices`, all at the same time.
 
     Without this, a process connects in its first compiled call and waits only 30 s for
-    the others, which may still be compiling.
+    the others, which may still be compiling. It also says on the standard output how
+    many there are, even of devices of this process alone.
     """
     ours = local(devices)
-    if len(ours) == len(devices):
+    if jax.process_count() == 1:
         return
-    multihost.agree(lambda _: None)
+    if len(ours) < len(devices):
+        multihost.agree(lambda _: None)
     gather = jax.pmap(
         lambda x: jax.lax.all_gather(x, AXIS),
         axis_name=AXIS,

@@ -25,6 +25,7 @@ from neuroevo.store.metrics import read_metrics
 NEUROEVO = [sys.executable, "-m", "neuroevo"]
 CARTPOLE = ["--env.max-steps-in-episode", "30"]
 SLOW = ["--env", "slow-toy"]  # a generation takes several calls
+HOST = ["--env", "gym:CartPole-v1", "--env.max-steps", "30", "--env.workers", "1"]
 TRAIN = [
     *("train", "--devices", "1", "--policy.hidden", "4"),
     *("--encoding.steps", "3", "--population", "6", "--center-every", "2"),
@@ -83,15 +84,18 @@ def returns(path):
     return {key: value for key, value in summary.items() if "return" in key}
 
 
-def check_same_as_one(start, path, processes, devices, *options, env=CARTPOLE):
-    options = [*env, *options, "--generations", 25, "--run-dir"]
+def check_same_as_one(
+    start, path, processes, devices, *options, env=CARTPOLE, generations=25
+):
+    options = [*env, *options, "--generations", generations, "--run-dir"]
     one = [*TRAIN, "--devices", processes * devices, *options, path / "one"]
     several = [*TRAIN, "--devices", devices, *options, path / "several"]
     (alone,) = finish(start(one, 1))
     assert alone.code == 0, alone.err
     first, *others = finish(start(several, processes))
     assert first.code == 0, first.err
-    assert "generation 25/25" in first.err and first.out == ""
+    count = f"generation {generations}/{generations}"
+    assert count in first.err and first.out == ""
     assert others == [Said(0, "", "")] * (processes - 1)
     assert_same_run(path / "one", path / "several")
     assert returns(path / "one") == returns(path / "several")
@@ -108,6 +112,13 @@ def check_same_as_one(start, path, processes, devices, *options, env=CARTPOLE):
 )
 def test_two_processes_do_what_one_does(start, tmp_path, env):
     check_same_as_one(start, tmp_path, 2, 1, env=env)
+
+
+@pytest.mark.slow
+def test_processes_share_the_episodes_outside_of_jax(start, tmp_path):
+    """Each process steps its share in one process of environments of its own."""
+    options = ["--population", 5, "--policies", 1, "--chunk", 2, "--final-policies", 3]
+    check_same_as_one(start, tmp_path, 2, 1, *options, env=HOST, generations=4)
 
 
 @pytest.mark.slow
