@@ -40,4 +40,4 @@ class Direct:
             del start
             return genome
 
-        return Encoding(init, decode)
+        return Encoding(init, decode, identity=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neuroevo.strategies import evosax as strategies
+from neuroevo.strategies import fitness
 
 
 @pytest.mark.parametrize("name", ["SNES", "SimpleGA"])
@@ -57,17 +58,17 @@ def test_is_evosax_with_the_sign_changed(name):
 def test_failures_rank_strictly_last():
     inf = jnp.inf
     for values in ([0.0, jnp.nan, 1.0], [-3e38, inf, 2.0], [1e-37, -inf, 5.0]):
-        ranked = strategies._finite(jnp.array(values))
+        ranked = fitness.bounded(jnp.array(values))
         assert np.isfinite(ranked).all()
         assert (ranked[1] < ranked[jnp.array([0, 2])]).all()
-    failures = strategies._finite(jnp.array([jnp.nan, inf]))
+    failures = fitness.bounded(jnp.array([jnp.nan, inf]))
     assert failures[0] == failures[1]
 
 
 def test_ties_are_broken_at_random_and_by_very_little():
     values = jnp.array([0.0, -0.0, 0.0, -200.0, -200.0, 1e-39, 3.0, -1e-37, 1e15])
     values = jnp.concatenate([values, 7.0 + jnp.arange(20.0)])
-    break_ties = jax.jit(jax.vmap(strategies._break_ties, (0, None)))
+    break_ties = jax.jit(jax.vmap(fitness.break_ties, (0, None)))
     keys = jax.random.split(jax.random.key(0), 400)
     broken = np.asarray(break_ties(keys, values))
     for each in broken:

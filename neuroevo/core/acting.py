@@ -1,5 +1,6 @@
 """How policies act: with their memory, and only what is legal."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from neuroevo.types import (
     Action,
     Actor,
     Array,
+    Difference,
     Key,
     Memory,
     Observation,
@@ -33,6 +35,23 @@ def act_with(policy: Policy) -> Actor:
         return policy.act(only_legal(output, legal), key), memory
 
     return Actor(act) if init_memory is None else Actor(act, init_memory)
+
+
+def near(policy: Policy, shared: Params) -> Policy:
+    """Return `policy` with differences to the parameters `shared` in place of its own.
+
+    It must have a function `apply_near`.
+    """
+    assert policy.apply_near is not None
+    apply, init_memory = policy.apply_near, policy.init_memory
+
+    def init_memory_of(difference: Difference) -> Memory:
+        return init_memory and init_memory(shared)
+
+    return policy._replace(
+        apply=functools.partial(apply, shared),
+        init_memory=init_memory and init_memory_of,
+    )
 
 
 def only_legal(output: Output, legal: Array | None) -> Output:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices
-from neuroevo.core import evaluation, keys, steps, trees
-from neuroevo.core.evaluation import Evaluator, Given, Played, Trial
+from neuroevo.core import differences, evaluation, keys, steps, trees
+from neuroevo.core.evaluation import Evaluator, Given, Played, Sizes, Trial
 from neuroevo.core.hosted import Player
 from neuroevo.core.keys import SearchKeys
 from neuroevo.core.layout import Block
@@ -24,6 +24,7 @@ from neuroevo.core.steps import Steps
 from neuroevo.progress import UNLIMITED, Allowance, Progress, Role
 from neuroevo.types import (
     Array,
+    Difference,
     Genome,
     Key,
     Outcome,
@@ -147,7 +148,7 @@ class _Candidates(NamedTuple):
     the strategy never receives it.
     """
 
-    population: Genome  # (N, …)
+    population: Genome | Difference  # (N, …)
     center: Genome
 
 
@@ -164,19 +165,30 @@ def make_engine(
     strategy: Strategy,
     plan: Plan,
     on: Sequence[jax.Device],
+    sharing: Sizes | None = None,
 ) -> Engine:
     """Compose the parts into an engine that runs on the devices `on`.
 
     The results do not depend on the number of devices.
+
+    Args:
+        evaluator: the parts that turn genomes into outcomes.
+        strategy: the search.
+        plan: what a generation evaluates.
+        on: the devices.
+        sharing: if not None, candidates are differences of parameters, and share those
+            of their center; the batch sizes with which they are evaluated.
     """
-    search = _Search(evaluator, strategy, plan, _trial(plan))
     placed = evaluation.place(evaluator, on)
+    searching = placed._replace(sizes=sharing or placed.sizes)
+    shares = sharing is not None
+    search = _Search(evaluator, strategy, plan, _trial(plan, strategy, shares))
 
     def distribute(function: Callable, **options: bool) -> Callable:
         def run(evaluator, *args):
             return function(search._replace(evaluator=evaluator), *args)
 
-        return evaluation.distribute(run, placed, on, **options)
+        return evaluation.distribute(run, searching, on, **options)
 
     def finish(search, _, *args):
         return _finish(search, *args)
@@ -210,20 +222,29 @@ def make_engine(
     )
 
 
-def _trial(plan: Plan) -> Trial:
+def _trial(plan: Plan, strategy: Strategy, shares: bool) -> Trial:
     """Return what a generation evaluates: the population, then the center."""
 
-    def pick(candidates: _Candidates, index: Array) -> Genome:
+    def pick(candidates: _Candidates, index: Array) -> Genome | Difference:
         """Return a candidate, or the center by the index that follows them."""
-        return jax.tree.map(
-            lambda xs, x: jnp.where(index < plan.population, xs[index], x), *candidates
+        population, center = candidates
+        if not strategy.differences:
+            return jax.tree.map(
+                lambda xs, x: jnp.where(index < plan.population, xs[index], x),
+                population,
+                center,
+            )
+        difference = jax.tree.map(
+            lambda xs: jnp.where(index < plan.population, xs[index], 0), population
         )
+        return difference if shares else differences.add(center, difference)
 
     blocks = [
         Block(np.arange(plan.population), plan.policies),
         Block(np.array([plan.population]), plan.center_policies, Role.CENTER),
     ]
-    return Trial(blocks, pick, plan.episodes)
+    shared = (lambda candidates: candidates.center) if shares else None
+    return Trial(blocks, pick, plan.episodes, shared)
 
 
 def _make_init(search: _Search) -> Callable[..., State]:
@@ -388,7 +409,7 @@ def _tell(
         steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
         **_fitness_fields(fitness),
         center_return=center_return,
-        spread=spread(*candidates),
+        spread=spread(*candidates, differences=strategy.differences),
         loss=strategy.descent.loss(told) if strategy.descent else jnp.float32(jnp.nan),
         diverged=_has_diverged(candidates.population, fitness, strategy.center(told)),
         truncated=_share(played.truncated),

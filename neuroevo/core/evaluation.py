@@ -10,10 +10,11 @@ import numpy as np
 
 from neuroevo import devices
 from neuroevo.core import keys, trees
-from neuroevo.core.acting import act_with
+from neuroevo.core.acting import act_with, near
 from neuroevo.core.layout import Block, Layout, lay_out
 from neuroevo.progress import Allowance, Group, Progress, Spent
 from neuroevo.types import (
+    Actor,
     Array,
     Encoding,
     Genome,
@@ -63,6 +64,8 @@ class Trial(NamedTuple):
     blocks: Sequence[Block]  # the genomes, with the number of policies of each
     pick: Pick  # returns one of the genomes by its index in a block
     episodes: int  # of each policy
+    # Returns parameters that all policies share, if `pick` returns differences to them.
+    shared: Callable[[Any], Params] | None = None
 
 
 class Given(NamedTuple):
@@ -155,7 +158,7 @@ def begin(evaluator: Evaluator, trial: Trial, given: Given, task: TaskState) -> 
     load, items, _ = _share(evaluator, trial, given)
     width = _lay_out(evaluator, trial).width
     slots = max(1, evaluator.sizes.chunk // width)
-    actor = act_with(evaluator.policy)
+    actor = _actor(evaluator, trial, given)
     return evaluator.task.begin(actor, load, task, len(items), slots)
 
 
@@ -172,7 +175,7 @@ def play(
     How often this is called does not affect the outcomes.
     """
     load, _, count = _share(evaluator, trial, given)
-    actor = act_with(evaluator.policy)
+    actor = _actor(evaluator, trial, given)
     progress, spent = evaluator.task.play(
         actor, load, task, count, progress, allowance, evaluator.sizes.stride
     )
@@ -193,6 +196,14 @@ def outcomes(
     else:
         found = devices.gather(progress.outcomes, len(layout.keys))
     return [jax.tree.map(part, found) for part in layout.parts]
+
+
+def _actor(evaluator: Evaluator, trial: Trial, given: Given) -> Actor:
+    """Return how policies act, given what `_load` returns of them."""
+    policy = evaluator.policy
+    if trial.shared is not None:
+        policy = near(policy, trial.shared(given.genomes))
+    return act_with(policy)
 
 
 def _lay_out(evaluator: Evaluator, trial: Trial) -> Layout:
@@ -231,8 +242,11 @@ def _load(
     genome_of, key_of = jnp.asarray(layout.genomes), jnp.asarray(layout.keys)
 
     def decode(i: Array) -> Params:
+        genome = trial.pick(given.genomes, genome_of[i])
+        if trial.shared is not None:
+            return genome
         start = trees.take(given.starts, key_of[i // width])
-        return evaluator.encoding.decode(trial.pick(given.genomes, genome_of[i]), start)
+        return evaluator.encoding.decode(genome, start)
 
     policies = (groups[:, None] * width + jnp.arange(width)).reshape(-1)
     params = trees.map_batches(decode, policies, evaluator.sizes.decode_chunk)

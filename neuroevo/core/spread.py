@@ -4,13 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.types import Array, Genome
+from neuroevo.core.differences import is_factors
+from neuroevo.types import Array, Difference, Factors, Genome
 
 _MOST_CANDIDATES = 32  # enough for two digits, however large the population
 COLLAPSED = 1e-6  # of the initial spread
 
 
-def spread(population: Genome, center: Genome) -> Array:
+def spread(
+    population: Genome | Difference, center: Genome, *, differences: bool = False
+) -> Array:
     """Return the standard deviation of the candidates, over all numbers of a genome.
 
     It is estimated from at most 32 candidates. In a leaf where it is smaller than the
@@ -19,6 +22,7 @@ def spread(population: Genome, center: Genome) -> Array:
     Args:
         population: genomes, with a leading axis.
         center: the genome that they surround.
+        differences: whether the population consists of differences to the center.
 
     Returns:
         A float32 scalar: the root of the mean variance.
@@ -29,17 +33,27 @@ def spread(population: Genome, center: Genome) -> Array:
     >>> float(spread(population, {"w": jnp.array([1e7, 2e7])}))
     0.0
     """
-    leaves = jax.tree.leaves(population)
-    count = leaves[0].shape[0]
+    count = jax.tree.leaves(population)[0].shape[0]
     rows = np.linspace(0, count - 1, min(count, _MOST_CANDIDATES)).round().astype(int)
+    some = jax.tree.map(lambda x: x[rows].astype(jnp.float32), population)
     total, size = jnp.float32(0), 0
+    leaves = jax.tree.leaves(some, is_leaf=is_factors)
     for leaf, middle in zip(leaves, jax.tree.leaves(center), strict=True):
-        variance = jnp.var(leaf[rows].astype(jnp.float32), axis=0)
+        variance = _square(leaf) if differences else jnp.sum(jnp.var(leaf, axis=0))
         magnitude = jnp.mean(jnp.square(middle.astype(jnp.float32)))
         smallest = jnp.finfo(middle.dtype).eps ** 2 * magnitude
-        total += jnp.where(jnp.mean(variance) > smallest, jnp.sum(variance), 0)
+        total += jnp.where(variance / middle.size > smallest, variance, 0)
         size += middle.size
     return jnp.sqrt(total / size)
+
+
+def _square(differences: Array | Factors) -> Array:
+    """Return the mean, over the candidates, of the sum of a difference's squares."""
+    if not isinstance(differences, Factors):
+        return jnp.sum(jnp.mean(jnp.square(differences), axis=0))
+    # The squared norm of a product, from the inner products of its factors' rows.
+    left, right = (jnp.einsum("nri,nsi->nrs", x, x) for x in differences)
+    return jnp.mean(jnp.sum(left * right, axis=(1, 2)))
 
 
 def has_collapsed(spread: float, initial: float) -> bool:

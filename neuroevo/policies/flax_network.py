@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -25,6 +25,13 @@ class Network(nn.Module):
     kernel_init: str
     log_std_init: float
     padding: str = "valid"
+
+    # Whether all kernels are those of layers of flax, see `policies.near`.
+    layered: ClassVar[bool] = True
+
+    def unfused(self) -> "Network":
+        """Return the network with the same parameters, each kernel in its own layer."""
+        return self
 
     @nn.compact
     def __call__(
@@ -103,6 +110,10 @@ class Recurrent(Network):
     cell: str = "GRUCell"  # of flax
     units: int = 1
 
+    def unfused(self) -> "Recurrent":
+        """Return the network with the same parameters, each kernel in its own layer."""
+        return self.clone(cell=self.cell.removeprefix("Optimized"))
+
     @nn.compact
     def __call__(  # type: ignore[override]
         self, x: Array, activation: Nonlinearity, memory: Any = None
@@ -127,6 +138,8 @@ def blank(cell: str, units: int) -> Any:
 
 class Plastic(Network):
     """A network whose hidden and output layers are plastic."""
+
+    layered: ClassVar[bool] = False
 
     @nn.compact
     def __call__(  # type: ignore[override]

@@ -4,7 +4,8 @@ All of them take the torso of `networks.MLP`, or with `channels` that of `networ
 """
 
 import dataclasses
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 from annotated_types import Interval
@@ -18,7 +19,7 @@ from neuroevo.policies.options import (
     check_convolutions,
 )
 from neuroevo.spaces import Spec
-from neuroevo.types import Memory, Observation, Output, Params, Policy
+from neuroevo.types import Memory, Output, Params, Policy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,17 +96,25 @@ class Frames(Layers, Convolutions, _Stack):
         single = dataclasses.replace(self, ensemble=1)
         seeing = networks.build(single, spec._replace(observation=wide))
 
-        def apply(
-            params: Params, observation: Observation, memory: Memory
-        ) -> tuple[Output, Memory]:
-            stack = [*memory, observation.reshape(shape)]
-            output = seeing.apply(params, jnp.concatenate(stack, axis=-1))
-            return output, jnp.stack(stack[1:])
+        def stacking(network: Callable[..., Output] | None) -> Any:
+            assert network is not None  # of layers
+
+            def apply(*args: Any) -> tuple[Output, Memory]:
+                *params, observation, memory = args
+                stack = [*memory, observation.reshape(shape)]
+                output = network(*params, jnp.concatenate(stack, axis=-1))
+                return output, jnp.stack(stack[1:])
+
+            return apply
 
         def init_memory(params: Params) -> Memory:
             return jnp.zeros((count - 1, *shape))
 
-        policy = seeing._replace(apply=apply, init_memory=init_memory)
+        policy = seeing._replace(
+            apply=stacking(seeing.apply),
+            apply_near=stacking(seeing.apply_near),
+            init_memory=init_memory,
+        )
         return policy if self.ensemble == 1 else ensemble(policy, self.ensemble)
 
 

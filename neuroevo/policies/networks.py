@@ -26,7 +26,16 @@ from neuroevo.policies.options import (
     check_convolutions,
 )
 from neuroevo.spaces import Spec, pad
-from neuroevo.types import Array, InitMemory, Key, Memory, Output, Policy
+from neuroevo.types import (
+    Array,
+    Difference,
+    InitMemory,
+    Key,
+    Memory,
+    Output,
+    Params,
+    Policy,
+)
 
 if TYPE_CHECKING:
     from neuroevo.policies.flax_network import Network
@@ -111,7 +120,21 @@ def build(
     def apply(params: Mapping[str, Any], observation: Array, *memory: Memory) -> Any:
         return network.apply({"params": params}, observation, activation, *memory)
 
-    policy = Policy(init, apply, act, losses, init_memory=init_memory)
+    def near(params: Params, difference: Difference, *args: Any) -> Any:
+        from neuroevo.policies.near import apply_near
+
+        observation, *memory = args
+        unfused = network.unfused()
+        return apply_near(unfused, params, difference, observation, activation, *memory)
+
+    policy = Policy(
+        init,
+        apply,
+        act,
+        losses,
+        init_memory=init_memory,
+        apply_near=near if network.layered else None,
+    )
     return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
 
@@ -145,7 +168,7 @@ def flexible(options: MLP, activations: Sequence[Activation], spec: Spec) -> Pol
 
         return network.apply({"params": own}, observation, activation, params["depth"])
 
-    policy = plain._replace(init=init, apply=apply)
+    policy = plain._replace(init=init, apply=apply, apply_near=None)
     return policy if options.ensemble == 1 else ensemble(policy, options.ensemble)
 
 

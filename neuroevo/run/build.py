@@ -290,9 +290,13 @@ def build_engine(
         tuning.group_width(config, hosted=parts.task.host is not None),
         tuning.stride(),
     )
+    sharing = None
+    if parts.shares:
+        sharing, sizes = sizes, tuning.of_whole_policies(sizes, config, parts)
     evaluator = evaluation.Evaluator(parts.encoding, parts.policy, parts.task, sizes)
     strategy = cast(Strategy, parts.strategy)  # only a search asks for it
-    return engine.make_engine(evaluator, strategy, engine.Plan(**fields), where)
+    plan = engine.Plan(**fields)
+    return engine.make_engine(evaluator, strategy, plan, where, sharing)
 
 
 def answer(parts: Parts, genome: Genome) -> engine.Answer:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import keys
+from neuroevo.core import differences, keys
 from neuroevo.core.acting import act_with
 from neuroevo.errors import UserError, type_in_words, with_fields
 from neuroevo.progress import UNLIMITED, Group
@@ -303,6 +303,10 @@ def check_strategy(strategy: Strategy, genome: Shapes, population: int) -> None:
         lambda x: jax.ShapeDtypeStruct((population, *x.shape), x.dtype), genome
     )
     what = f"{population} genomes along a leading axis"
+    if strategy.differences:
+        what = f"{population} differences of genomes along a leading axis"
+        added = jax.vmap(differences.add, in_axes=(None, 0))
+        candidates = _trace("strategy.ask", added, genome, candidates)
     _check_like("strategy.ask", what, expected, candidates)
     fitness = jax.ShapeDtypeStruct((population,), jnp.float32)
     told = _trace("strategy.tell", strategy.tell, key, candidates, fitness, asked)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import engine, keys, trees
+from neuroevo.core import differences, engine, keys, trees
 from neuroevo.core.acting import act_with
 from neuroevo.run.parts import Parts
 from neuroevo.tasks.task import evaluate
@@ -61,12 +61,17 @@ def _subjects(settings: Any, parts: Parts, state: engine.State) -> Iterator[_Sub
     count = settings.policies + settings.center_policies
     policies = keys.policy_keys(drawn.evaluation, count)
     population, _ = jax.jit(strategy.ask)(drawn.ask, state.strategy)
-    take = jax.jit(trees.take)
+    center = functools.partial(jax.jit(strategy.center), state.strategy)
+
+    @jax.jit
+    def take(population: Genome, i: int, center: Genome) -> Genome:
+        own = trees.take(population, i)
+        return differences.add(center, own) if strategy.differences else own
+
     for i in range(settings.population):
-        candidate = functools.partial(take, population, i)
+        candidate = functools.partial(take, population, i, center())
         yield _Subject(f"candidate {i}", candidate, policies[: settings.policies])
     if int(state.generation) % settings.center_every == 0:
-        center = functools.partial(jax.jit(strategy.center), state.strategy)
         yield _Subject("the center", center, policies[settings.policies :])
 
 

@@ -36,6 +36,19 @@ class Parts(NamedTuple):
         """What networks are made for."""
         return self.spec or self.environment.spec
 
+    @property
+    def shares(self) -> bool:
+        """Whether the candidates of a search share the weights of their center."""
+        # Episodes outside of JAX, and objectives, take parameters as a whole.
+        episodes = isinstance(self.environment, Environment)
+        return (
+            self.strategy is not None
+            and self.strategy.differences
+            and self.encoding.identity
+            and self.policy.apply_near is not None
+            and episodes
+        )
+
 
 def shapes(init: Callable) -> Any:
     """Return the shapes of the result of ``init(key)``, without computing it.

@@ -12,7 +12,8 @@ from humanize import naturalsize
 
 from neuroevo import devices
 from neuroevo.config.schema import Config, Search
-from neuroevo.core import keys
+from neuroevo.core import keys, trees
+from neuroevo.core.evaluation import Sizes
 from neuroevo.core.layout import WIDTH
 from neuroevo.errors import OutOfMemory
 from neuroevo.progress import Role
@@ -47,11 +48,8 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     that a run can be repeated.
     """
     parameters = count(shapes(parts.policy.init))
-    remembered = count(_memory(config, parts))
     automatic = {
-        "chunk": _chunk(
-            config, parameters + remembered, hosted=parts.task.host is not None
-        ),
+        "chunk": _chunk(config, parts, count(_held(parts))),
         "decode_chunk": _decode_chunk(parameters),
         "center_every": _center_every(config),
     }
@@ -80,18 +78,47 @@ def _memory(config: Config, parts: Parts) -> Any:
 _FEWEST, _MOST = 8, 32
 
 
-def _chunk(config: Config, parameters: int, *, hosted: bool) -> int:
+def of_whole_policies(sizes: Sizes, config: Config, parts: Parts) -> Sizes:
+    """Return the batch sizes for policies that share no parameters.
+
+    They are at most `sizes`, those for policies that share some.
+    """
+    parameters = count(shapes(parts.policy.init))
+    chunk = min(sizes.chunk, _chunk(config, parts, parameters))
+    settings = dataclasses.replace(config.settings, chunk=chunk)
+    width = group_width(dataclasses.replace(config, settings=settings))
+    return sizes._replace(chunk=chunk, width=width)
+
+
+def _held(parts: Parts) -> Any:
+    """Return the shapes of the parameters that a policy of a search has for itself."""
+    if not parts.shares:
+        return shapes(parts.policy.init)
+    return jax.eval_shape(lambda population: trees.take(population, 0), _asked(parts))
+
+
+def _asked(parts: Parts) -> Any:
+    """Return the shapes of a population."""
+    assert parts.strategy is not None
+    key = keys.abstract()
+    state = jax.eval_shape(parts.strategy.init, key, shapes(parts.encoding.init))
+    return jax.eval_shape(parts.strategy.ask, key, state)[0]
+
+
+def _chunk(config: Config, parts: Parts, parameters: int) -> int:
     """Return how many policies to roll out together.
 
-    If their episodes are played on the host (`hosted`), enough for every process to
-    have many steps to take between two actions.
+    If their episodes are played on the host, enough for every process to have many
+    steps to take between two actions.
 
-    On a CPU, as many as fit into its cache with their `parameters`. On an accelerator,
-    many more, to hide latency, but at most one device's share of a generation.
+    On a CPU, as many as fit into its cache with their `parameters` and memory. On an
+    accelerator, many more, to hide latency, but at most one device's share of a
+    generation.
     """
     settings = config.settings
     episodes = getattr(settings, "episodes", _FEWEST)
-    if hosted:
+    parameters += count(_memory(config, parts))
+    if parts.task.host is not None:
         return max(1, _HOSTED // episodes)
     if devices.is_cpu():
         most = max(1, _MOST // episodes) if is_slow(config) else 64
@@ -182,13 +209,12 @@ def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
     key = keys.abstract()
     genome = shapes(parts.encoding.init)
     state = jax.eval_shape(parts.strategy.init, key, genome)
-    population, _ = jax.eval_shape(parts.strategy.ask, key, state)
-    policy = size(shapes(parts.policy.init)) + size(_memory(config, parts))
+    policy = size(_held(parts)) + size(_memory(config, parts))
     start = size(jax.eval_shape(parts.encoding.start, key))
     trained = min(settings.chunk, settings.decode_chunk)
     return {
         "strategy": _STATE * size(state),
-        "population": _POPULATION * size(population),
+        "population": _POPULATION * size(_asked(parts)),
         "chunk": policy * math.ceil(settings.chunk * _ENTERING + _TRAINED * trained)
         + start * (settings.policies + settings.center_policies),
         "data": size(parts.task.data),

@@ -34,6 +34,7 @@ from neuroevo.core import trees
 from neuroevo.errors import unknown
 from neuroevo.strategies import evosax_algorithms, evosax_options
 from neuroevo.strategies.evosax_options import POPULATION_BASED, Options
+from neuroevo.strategies.fitness import bounded, break_ties
 from neuroevo.types import Array, Genome, Key, Strategy, StrategyState
 
 _RELATIVE = {"RandomSearch", "DiffusionEvolution"}  # they search around the origin
@@ -45,8 +46,6 @@ _CHANGED_BY_ASK = {
     "PSO": ("velocity",),
     "SAMR_GA": ("std",),
 }
-_MOST_FITNESS = 1e15  # in magnitude
-_SUBNORMAL = 2**23 - 1  # float32: the number of positive subnormal values
 
 
 def names() -> list[str]:
@@ -160,11 +159,11 @@ class _Search:
         decay = self.options.weight_decay
         if decay:  # relative to size, unlike evosax's, so that it suits any genome
             fitness = fitness - decay * jnp.mean(flat**2, axis=-1)
-        fitness = _finite(fitness)
+        fitness = bounded(fitness)
         informative = jnp.min(fitness) < jnp.max(fitness)
         if self.ranks:
             tie_key, key = jax.random.split(key)
-            fitness = _break_ties(tie_key, fitness)
+            fitness = break_ties(tie_key, fitness)
         if self.relative:
             flat = flat - self._flatten(state.start)
 
@@ -229,47 +228,6 @@ class _Search:
         start = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), state.start)
         origin, unravel = ravel_pytree(start)
         return _like(unravel(origin + flat if self.relative else flat), state.start)
-
-
-def _finite(fitness: Array) -> Array:
-    """Return the fitness with non-finite values just below the finite ones.
-
-    Finite ones are bounded, so that the sum of their squares is finite, too.
-    """
-    fitness = fitness.astype(jnp.float32)
-    finite = jnp.isfinite(fitness)
-    fitness = jnp.clip(fitness, -_MOST_FITNESS, _MOST_FITNESS)
-    worst = jnp.min(fitness, where=finite, initial=_MOST_FITNESS)
-    return jnp.where(finite, fitness, _from_level(_level(worst) - 1))
-
-
-def _break_ties(key: Key, fitness: Array) -> Array:
-    """Put equal values in random order, by the smallest possible steps.
-
-    Different values keep their order.
-    """
-    levels = _level(fitness)
-    order = jnp.lexsort((jax.random.bits(key, fitness.shape), levels))
-    places = jnp.arange(fitness.size, dtype=jnp.int32)
-    levels = jax.lax.cummax(levels[order] - places) + places
-    return jnp.zeros_like(fitness).at[order].set(_from_level(levels))
-
-
-def _level(x: Array) -> Array:
-    """Return the rank of a float32 among all float32 numbers, int32, with 0 for zero.
-
-    Subnormal numbers are left out, because many devices treat them as zero.
-    """
-    bits = jax.lax.bitcast_convert_type(jnp.abs(x), jnp.int32)
-    return jnp.where(x < 0, -1, 1) * jnp.maximum(bits - _SUBNORMAL, 0)
-
-
-def _from_level(level: Array) -> Array:
-    """Return the float32 of a rank; the inverse of `_level`."""
-    size = jnp.abs(level)
-    bits = jnp.where(size > 0, size + _SUBNORMAL, 0).astype(jnp.int32)
-    x = jax.lax.bitcast_convert_type(bits, jnp.float32)
-    return jnp.where(level < 0, -x, x)
 
 
 def _breaks(new: Any, old: Any) -> Array:

@@ -22,6 +22,8 @@ from neuroevo.types.arrays import Stats as Stats
 from neuroevo.types.arrays import StrategyState as StrategyState
 from neuroevo.types.arrays import Target as Target
 from neuroevo.types.arrays import TaskState as TaskState
+from neuroevo.types.differences import Difference as Difference
+from neuroevo.types.differences import Factors as Factors
 from neuroevo.types.encodings import Decode as Decode
 from neuroevo.types.encodings import Encoding as Encoding
 from neuroevo.types.encodings import InitGenome as InitGenome
@@ -44,6 +46,7 @@ from neuroevo.types.policies import Act as Act
 from neuroevo.types.policies import Actor as Actor
 from neuroevo.types.policies import ActWith as ActWith
 from neuroevo.types.policies import Apply as Apply
+from neuroevo.types.policies import ApplyNear as ApplyNear
 from neuroevo.types.policies import Head as Head
 from neuroevo.types.policies import InitMemory as InitMemory
 from neuroevo.types.policies import InitParams as InitParams

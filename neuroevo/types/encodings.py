@@ -43,6 +43,8 @@ class Encoding(NamedTuple):
             once. By default, the key itself is passed on.
         constants: arrays that are not evolved but belong in a genome file, such as
             fixed labels.
+        identity: whether `decode` returns the genome itself. Then candidates that a
+            strategy gives as differences can share the weights of their center.
 
     Example:
         One number scales the weights of a fixed network:
@@ -62,6 +64,7 @@ class Encoding(NamedTuple):
     decode: Decode
     start: StartDecoding = lambda key: key
     constants: Mapping[str, Array] = _EMPTY
+    identity: bool = False
 
 
 class LossOn(Protocol):

@@ -13,6 +13,7 @@ from neuroevo.types.arrays import (
     Params,
     Target,
 )
+from neuroevo.types.differences import Difference
 
 
 class InitParams(Protocol):
@@ -36,6 +37,24 @@ class Apply(Protocol):
 
     def __call__(
         self, params: Params, observation: Observation, /, *memory: Memory
+    ) -> Any: ...
+
+
+class ApplyNear(Protocol):
+    """Return what `Apply` returns for the sum of `params` and a difference.
+
+    Where the difference has factors of a matrix, the sum need not be computed: a layer
+    is ``x @ kernel + (left @ x) @ right``. If policies share `params`, the first
+    product is one of matrices, whatever the number of policies.
+    """
+
+    def __call__(
+        self,
+        params: Params,
+        difference: Difference,
+        observation: Observation,
+        /,
+        *memory: Memory,
     ) -> Any: ...
 
 
@@ -69,6 +88,8 @@ class Policy(NamedTuple):
         init_memory: returns the memory at the start of an episode, a pytree of arrays;
             None for a policy without memory. With it, ``apply(params, observation,
             memory)`` returns ``(output, memory)``.
+        apply_near: the network for parameters that are given as a difference to others;
+            None if they must be added first. `init_memory` then gets the others.
 
     Example:
         >>> linear = neuroevo.Policy(
@@ -88,6 +109,7 @@ class Policy(NamedTuple):
     losses: Mapping[str, Loss]
     member: "Policy | None" = None
     init_memory: InitMemory | None = None
+    apply_near: ApplyNear | None = None
 
 
 class Rows(NamedTuple):

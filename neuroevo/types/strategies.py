@@ -13,7 +13,11 @@ class InitStrategy(Protocol):
 
 
 class Ask(Protocol):
-    """Return a population (a genome with a leading axis) and the state."""
+    """Return a population and the state.
+
+    The population is a genome with a leading axis, or if the strategy's `differences`
+    is true, a difference with one.
+    """
 
     def __call__(
         self, key: Key, state: StrategyState, /
@@ -88,6 +92,9 @@ class Strategy(NamedTuple):
         tell: takes in its fitness.
         center: returns the current answer.
         descent: work on each candidate before a population is asked for; None for none.
+        differences: whether a population consists of differences to the center, pytrees
+            like a genome whose leaves are arrays to add or `Factors` of matrices. Then
+            large candidates need not be held.
 
     Example:
         The best of each population is the center of the next:
@@ -109,3 +116,4 @@ class Strategy(NamedTuple):
     tell: Tell
     center: Center
     descent: Descent | None = None
+    differences: bool = False
