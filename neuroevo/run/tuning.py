@@ -47,10 +47,9 @@ def resolve_auto(config: Config, parts: Parts) -> Config:
     The sizes of chunks can change the last digits of results. They are recorded, so
     that a run can be repeated.
     """
-    parameters = count(shapes(parts.policy.init))
     automatic = {
-        "chunk": _chunk(config, parts, count(_held(parts))),
-        "decode_chunk": _decode_chunk(parameters),
+        "chunk": _chunk(config, parts, shares=parts.shares),
+        "decode_chunk": _decode_chunk(count(shapes(parts.policy.init))),
         "center_every": _center_every(config),
     }
     numbers = {
@@ -83,17 +82,14 @@ def of_whole_policies(sizes: Sizes, config: Config, parts: Parts) -> Sizes:
 
     They are at most `sizes`, those for policies that share some.
     """
-    parameters = count(shapes(parts.policy.init))
-    chunk = min(sizes.chunk, _chunk(config, parts, parameters))
+    chunk = min(sizes.chunk, _chunk(config, parts, shares=False))
     settings = dataclasses.replace(config.settings, chunk=chunk)
     width = group_width(dataclasses.replace(config, settings=settings))
     return sizes._replace(chunk=chunk, width=width)
 
 
 def _held(parts: Parts) -> Any:
-    """Return the shapes of the parameters that a policy of a search has for itself."""
-    if not parts.shares:
-        return shapes(parts.policy.init)
+    """Return the shapes of what a policy has beside the weights that all share."""
     return jax.eval_shape(lambda population: trees.take(population, 0), _asked(parts))
 
 
@@ -105,24 +101,27 @@ def _asked(parts: Parts) -> Any:
     return jax.eval_shape(parts.strategy.ask, key, state)[0]
 
 
-def _chunk(config: Config, parts: Parts, parameters: int) -> int:
+def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
     """Return how many policies to roll out together.
 
     If their episodes are played on the host, enough for every process to have many
     steps to take between two actions.
 
-    On a CPU, as many as fit into its cache with their `parameters` and memory. On an
+    On a CPU, as many as fit into its cache with their parameters and memory. On an
     accelerator, many more, to hide latency, but at most one device's share of a
-    generation.
+    generation. Policies that share their weights (`shares`) have little of their own.
     """
     settings = config.settings
     episodes = getattr(settings, "episodes", _FEWEST)
-    parameters += count(_memory(config, parts))
+    own = _held(parts) if shares else shapes(parts.policy.init)
+    parameters = count(own) + count(_memory(config, parts))
     if parts.task.host is not None:
         return max(1, _HOSTED // episodes)
     if devices.is_cpu():
         most = max(1, _MOST // episodes) if is_slow(config) else 64
-        chunk = max(-(-_FEWEST // episodes), min(most, 2**17 // parameters))
+        # Shared weights are read once for all policies of a chunk.
+        fitting = most if shares else min(most, 2**17 // parameters)
+        chunk = max(-(-_FEWEST // episodes), fitting)
     else:
         most = _MANY_AT_ONCE // episodes if is_slow(config) else _MANY_AT_ONCE
         numbers = min(_NUMBERS_AT_ONCE, _accelerator_room())
@@ -209,7 +208,8 @@ def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
     key = keys.abstract()
     genome = shapes(parts.encoding.init)
     state = jax.eval_shape(parts.strategy.init, key, genome)
-    policy = size(_held(parts)) + size(_memory(config, parts))
+    own = _held(parts) if parts.shares else shapes(parts.policy.init)
+    policy = size(own) + size(_memory(config, parts))
     start = size(jax.eval_shape(parts.encoding.start, key))
     trained = min(settings.chunk, settings.decode_chunk)
     return {
