@@ -98,16 +98,20 @@ BREAKOUT = {  # the preset hades-minatar, smaller
     "episodes": 4,
 }
 CNN = {"name": "cnn", "channels": [16], "hidden": [128]}
+STEP = {"std": 0.1, "optimizer": "adam", "learning_rate": 0.02}
+FULL_RANK = {"strategy": {"name": "Open_ES", **STEP}}
 DIRECT = {
     "encoding": "direct",
     "policy.hidden": [64, 64],
-    "strategy": {
-        "name": "Open_ES",
-        "std": 0.1,
-        "optimizer": "adam",
-        "learning_rate": 0.02,
-    },
+    **FULL_RANK,
     "policies": 1,
+}
+LOW_RANK = DIRECT | {
+    "env": "CartPole-v1",
+    "policy.hidden": [960, 960],
+    "strategy": {"name": "EGGROLL", **STEP},
+    "population": 1024,
+    "episodes": 1,
 }
 DIRECT_BRAX = DIRECT | {
     "normalization": "running",
@@ -232,6 +236,29 @@ CASES = (
         against("plain", "evosax", generations=3),
         gpu=MANY,
     ),
+    Compare(
+        "low-rank",
+        GENERATIONS,
+        "929 k weights 960x960 of CartPole, 1024 candidates x 1 episode",
+        LOW_RANK,
+        (
+            Contender("EGGROLL", "neuroevo", generations=3),
+            Contender("Open_ES", "neuroevo", FULL_RANK),
+            Contender("evosax", "evosax", FULL_RANK),
+        ),
+        rounds=(1, 2),
+    ),
+    Compare(
+        "low-rank-inference",
+        PARTS,
+        "networks 2x512 for CartPole: 1024 candidates of rank 1, 4 observations each",
+        LOW_RANK | {"policy.hidden": [512, 512], "episodes": 4},
+        (
+            Contender("candidates", "near_inference"),
+            Contender("one network", "inference", bound=True),
+        ),
+        rounds=(20, 40),
+    ),
     *(
         Compare(
             f"decode-{size}",
@@ -305,5 +332,11 @@ CASES = (
         MEMORY,
         "direct-cartpole, building and compiling included",
         "direct-cartpole",
+    ),
+    Memory(
+        "memory-low-rank",
+        MEMORY,
+        "low-rank, building and compiling included",
+        "low-rank",
     ),
 )

@@ -136,6 +136,39 @@ def constant_actions(run, generations, quick):
     return _probe(play, {"env steps": float(batch * environment.max_steps)})
 
 
+def near_inference(run, generations, quick):
+    """The networks of all candidates, each near that of the center."""
+    return _inference(run, run.parts.policy.apply_near)
+
+
+def inference(run, generations, quick):
+    """As many outputs of the center's network alone."""
+    apply = run.parts.policy.apply
+    return _inference(run, lambda center, _, observation: apply(center, observation))
+
+
+def _inference(run, apply):
+    """Probe ``apply(center, difference, observation)`` for a population."""
+    settings, parts = run.config.settings, run.parts
+    drawn = keys.search(0)
+    state = parts.strategy.init(drawn.strategy, parts.encoding.init(drawn.genome))
+    population, state = jax.jit(parts.strategy.ask)(drawn.run, state)
+    center = parts.strategy.center(state)
+    batch = settings.population, settings.episodes
+
+    @jax.jit
+    def act(observations):
+        episodes = jax.vmap(apply, (None, None, 0))
+        return jax.vmap(episodes, (None, 0, 0))(center, population, observations)
+
+    def play(key):
+        return act(
+            jax.random.normal(key, (*batch, *parts.environment.spec.observation))
+        )
+
+    return _probe(play, {"outputs": float(np.prod(batch))})
+
+
 def _machine(make):
     """Return the contender of one of the `machine`'s measurements."""
 
