@@ -9,14 +9,13 @@ import pytest
 from toy import walk
 
 import neuroevo
-from neuroevo import registry
-from neuroevo.core import differences
+from neuroevo import differences, registry
 from neuroevo.core.spread import spread
+from neuroevo.differences import Factors
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.strategies.eggroll import EGGROLL
 from neuroevo.strategies.fitness import centered_ranks
-from neuroevo.types import Factors
 
 GENOME = {"matrix": jnp.ones((5, 7)), "vector": jnp.zeros(7), "scale": jnp.ones(())}
 

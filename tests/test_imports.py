@@ -18,7 +18,7 @@ FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("
 # From the bottom up: a module imports from its own layer and from those below it.
 LAYERS = [
     r"neuroevo(\.(errors|returns|cgroups|mailbox|progress))?",
-    r"neuroevo\.spaces",
+    r"neuroevo\.(spaces|differences)",
     r"neuroevo\.types(\..*)?",
     r"neuroevo\.traits",
     # Functions over pytrees are for everyone, devices included.
@@ -41,7 +41,8 @@ LAYERS = [
 PENDING = {}
 # Rooms with a stricter rule: all that they may import of ours, besides themselves.
 CONTRACTS = {
-    f"neuroevo.{name}" for name in ("types", "progress", "traits", "spaces", "errors")
+    f"neuroevo.{name}"
+    for name in ("types", "progress", "traits", "spaces", "differences", "errors")
 }
 ALLOWED = {
     r"neuroevo\.core(\..*)?": CONTRACTS - {"neuroevo.traits", "neuroevo.errors"}
@@ -179,7 +180,8 @@ def test_types_import_jax_only():
     names = [name for name in MODULES if within(name, {"neuroevo.types"})]
     found = {m for name in names for m in imports(name) if not is_standard(m)}
     found = {m for m in found if not within(m, {"neuroevo.types"})}
-    assert found == {"jax", "neuroevo.progress", "neuroevo.spaces"}
+    ours = {f"neuroevo.{name}" for name in ("differences", "progress", "spaces")}
+    assert found == {"jax", *ours}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES.keys() - {"neuroevo.devices"}))

@@ -6,12 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from neuroevo.differences import Difference
 from neuroevo.spaces import by_choice, split
 from neuroevo.types import (
     Action,
     Actor,
     Array,
-    Difference,
     Key,
     Memory,
     Observation,

@@ -13,18 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo import devices
-from neuroevo.core import differences, evaluation, keys, steps, trees
+from neuroevo import devices, differences
+from neuroevo.core import evaluation, keys, steps, trees
 from neuroevo.core.evaluation import Evaluator, Given, Played, Sizes, Trial
 from neuroevo.core.hosted import Player
 from neuroevo.core.keys import SearchKeys
 from neuroevo.core.layout import Block
 from neuroevo.core.spread import spread
 from neuroevo.core.steps import Steps
+from neuroevo.differences import Difference
 from neuroevo.progress import UNLIMITED, Allowance, Progress, Role
 from neuroevo.types import (
     Array,
-    Difference,
     Genome,
     Key,
     Outcome,

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core.differences import is_factors
-from neuroevo.types import Array, Difference, Factors, Genome
+from neuroevo.differences import Difference, Factors, is_factors
+from neuroevo.types import Array, Genome
 
 _MOST_CANDIDATES = 32  # enough for two digits, however large the population
 COLLAPSED = 1e-6  # of the initial spread

@@ -12,8 +12,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from neuroevo.core.differences import add, is_factors
-from neuroevo.types import Array, Difference, Params
+from neuroevo.differences import Difference, add, is_factors
+from neuroevo.types import Array, Params
 
 _DIFFERENCE = "difference"  # a collection of flax, beside "params"
 _KERNEL = "kernel"

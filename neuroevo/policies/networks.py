@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import MinLen
 
+from neuroevo.differences import Difference
 from neuroevo.errors import UserError
 from neuroevo.policies.ensembles import ensemble
 from neuroevo.policies.heads import head
@@ -28,7 +29,6 @@ from neuroevo.policies.options import (
 from neuroevo.spaces import Spec, pad
 from neuroevo.types import (
     Array,
-    Difference,
     InitMemory,
     Key,
     Memory,

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import differences, keys
+from neuroevo import differences
+from neuroevo.core import keys
 from neuroevo.core.acting import act_with
 from neuroevo.errors import UserError, type_in_words, with_fields
 from neuroevo.progress import UNLIMITED, Group

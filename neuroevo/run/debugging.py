@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import differences, engine, keys, trees
+from neuroevo import differences
+from neuroevo.core import engine, keys, trees
 from neuroevo.core.acting import act_with
 from neuroevo.run.parts import Parts
 from neuroevo.tasks.task import evaluate

@@ -22,9 +22,10 @@ import jax.numpy as jnp
 from annotated_types import Ge, Gt, Interval, Predicate
 
 from neuroevo.core import trees
+from neuroevo.differences import Difference, Factors
 from neuroevo.errors import UserError
 from neuroevo.strategies.fitness import bounded, centered_ranks
-from neuroevo.types import Array, Difference, Factors, Genome, Key, Strategy
+from neuroevo.types import Array, Genome, Key, Strategy
 
 if TYPE_CHECKING:
     import optax

@@ -22,8 +22,6 @@ from neuroevo.types.arrays import Stats as Stats
 from neuroevo.types.arrays import StrategyState as StrategyState
 from neuroevo.types.arrays import Target as Target
 from neuroevo.types.arrays import TaskState as TaskState
-from neuroevo.types.differences import Difference as Difference
-from neuroevo.types.differences import Factors as Factors
 from neuroevo.types.encodings import Decode as Decode
 from neuroevo.types.encodings import Encoding as Encoding
 from neuroevo.types.encodings import InitGenome as InitGenome

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from neuroevo.differences import Difference
 from neuroevo.types.arrays import (
     Action,
     Array,
@@ -13,7 +14,6 @@ from neuroevo.types.arrays import (
     Params,
     Target,
 )
-from neuroevo.types.differences import Difference
 
 
 class InitParams(Protocol):

@@ -1,10 +1,21 @@
-"""Candidates as differences to a center."""
+"""Differences between candidates and a center that they share."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from neuroevo.types import Array, Difference, Factors
+# A pytree like a genome, or like parameters: of arrays to add, or `Factors`.
+Difference = Any
+
+
+class Factors(NamedTuple):
+    """The difference ``left.T @ right`` to a matrix, given by its factors.
+
+    The matrix has its outputs along the last axis; all others are flattened.
+    """
+
+    left: jax.Array  # (rank, inputs)
+    right: jax.Array  # (rank, outputs)
 
 
 def add(center: Any, difference: Difference) -> Any:
@@ -18,7 +29,7 @@ def add(center: Any, difference: Difference) -> Any:
     return jax.tree.map(_add, center, difference)
 
 
-def _add(x: Array, difference: Array | Factors) -> Array:
+def _add(x: jax.Array, difference: jax.Array | Factors) -> jax.Array:
     if isinstance(difference, Factors):
         left, right = difference
         difference = (left.T @ right).reshape(x.shape)
