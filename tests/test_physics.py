@@ -12,7 +12,8 @@ from suites import KEYS, SUITES
 from neuroevo.environments import physics
 from neuroevo.environments.brax import suite as brax
 from neuroevo.environments.quiet import quiet
-from neuroevo.environments.randomization import Drawn, undrawn
+from neuroevo.environments.randomization import Drawn
+from neuroevo.environments.wrappers import bare
 from neuroevo.errors import UserError
 from neuroevo.registry import envs
 
@@ -95,11 +96,11 @@ def test_without_the_option_nothing_changes():
     env = machine("generalized")
     environment = brax.wrap(env)
     state, _ = jax.eval_shape(environment.reset, KEYS[0])
-    assert type(state) is not Drawn and undrawn(state) is state
+    assert type(state) is not Drawn and bare(state) is state
     model = env.sys
     drawn, _ = jax.eval_shape(brax.wrap(env, randomize=EVERY).reset, KEYS[0])
     assert env.sys is model
-    assert jax.tree.structure(undrawn(drawn)) == jax.tree.structure(state)
+    assert jax.tree.structure(bare(drawn)) == jax.tree.structure(state)
 
 
 @pytest.mark.slow
@@ -174,6 +175,13 @@ def test_what_has_no_physics_has_no_option():
     env = importlib.import_module("brax.envs").get_environment("fast")
     with pytest.raises(UserError, match="env.randomize: Fast has no sys"):
         brax.wrap(env, randomize=EVERY)
+
+
+def test_bodies_are_found_within_the_states_of_wrappers():
+    options = brax.config("hopper")(randomize=EVERY, sticky_actions=0.1)
+    state, _ = jax.eval_shape(options.build().reset, KEYS[0])
+    found = jax.eval_shape(options.bodies().coordinates, state)
+    assert found.shape == (6,)
 
 
 def played(name, key, steps=20, **options):

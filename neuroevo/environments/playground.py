@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from neuroevo.environments import physics
 from neuroevo.environments.options import AtLeastOne, Option
 from neuroevo.environments.quiet import quiet
-from neuroevo.environments.randomization import undrawn
 from neuroevo.environments.suites import Raw, Suite
+from neuroevo.environments.wrappers import bare
 from neuroevo.errors import UserError
 from neuroevo.spaces import Box
 from neuroevo.traits import Bodies
@@ -185,7 +185,7 @@ def _bodies(name: str, options: Any) -> Bodies:
     env = _load(name, options)
 
     def coordinates(state):
-        return undrawn(state).data.qpos
+        return bare(state).data.qpos
 
     return Bodies(env.mj_model, coordinates, None, float(env.dt))
 

@@ -92,8 +92,3 @@ def drawing(
         return Drawn(state, parameters), observation, reward, done
 
     return reset_drawn, step_drawn
-
-
-def undrawn(state: Any) -> EnvState:
-    """Return the state of the environment itself."""
-    return state.state if isinstance(state, Drawn) else state

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from annotated_types import Interval
 
 from neuroevo.environments.options import Option
+from neuroevo.environments.randomization import Drawn
 from neuroevo.spaces import Box, Discrete, MultiDiscrete, choices, split
 from neuroevo.types import Action, Array, Environment, EnvState, Key
 
@@ -53,6 +54,13 @@ def wrapped(build: Callable[[Any], Environment]) -> Callable[[Any], Environment]
 def own(options: Any) -> dict[str, Any]:
     """Return the options that an environment itself has, without those above."""
     return {name: x for name, x in vars(options).items() if name not in OPTIONS}
+
+
+def bare(state: Any) -> EnvState:
+    """Return the state of an environment itself, within that of its wrappers."""
+    while isinstance(state, Sticky | Drawn):
+        state = state.state
+    return state
 
 
 def sticky(environment: Environment, probability: float) -> Environment:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from neuroevo.environments.brax import tables
-from neuroevo.environments.randomization import undrawn
+from neuroevo.environments.wrappers import bare
 from neuroevo.traits import Bodies
 
 
@@ -52,7 +52,7 @@ def make_bodies(name: str, options: Any, env: Any) -> Bodies:
     special = {"inverted_double_pendulum": double_pendulum, "reacher": reacher}
     return Bodies(
         model=model,
-        coordinates=lambda state: undrawn(state).pipeline_state.q,
+        coordinates=lambda state: bare(state).pipeline_state.q,
         pose=tail if name in tables.HIDDEN else special.get(name),
         seconds=float(env.dt),
     )
