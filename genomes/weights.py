@@ -13,9 +13,13 @@ _VECTOR = 0.1  # of biases, which start at zero
 
 def suggestions(std: float) -> Mapping[str, object]:
     """Return the search that suits an encoding of weights, with its first step size."""
+    return {**search_of("SNES"), "strategy.std": std}
+
+
+def search_of(strategy: str) -> Mapping[str, object]:
+    """Return the search by a strategy that suits encodings whose decoding is cheap."""
     return {
-        "strategy": "SNES",
-        "strategy.std": std,
+        "strategy": strategy,
         "population": 256,
         "policies": 1,  # decoding is deterministic: a second would repeat the first
         "episodes": 4,

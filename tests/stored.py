@@ -21,7 +21,7 @@ TINY = {
     "devices": 1,
     "checkpoint": {"every_generations": 1, "keep": 2},
 }
-WEIGHTS = ("subspace", "cosine", "hypernetwork", "lowrank")
+WEIGHTS = ("subspace", "cosine", "hypernetwork", "lowrank", "seeds")
 SEARCHES = {
     "dataset-SNES": {"encoding": {"name": "dataset", "steps": 3}, "strategy": "SNES"},
     "direct-DE": {"encoding": "direct", "strategy": "DifferentialEvolution"},

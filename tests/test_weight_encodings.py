@@ -10,6 +10,7 @@ from genomes import weights
 from genomes.cosine import Cosine
 from genomes.hypernetwork import Hypernetwork
 from genomes.lowrank import LowRank
+from genomes.seeds import Seeds
 from genomes.subspace import Subspace
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import CNN, MLP
@@ -18,7 +19,7 @@ from neuroevo.spaces import Box, Discrete, Spec
 
 KEY = jax.random.key(7)
 SPEC = Spec((4,), Discrete(3))
-MADE = ("subspace", "cosine", "hypernetwork", "lowrank")
+MADE = ("subspace", "cosine", "hypernetwork", "lowrank", "seeds")
 
 
 def mlp(hidden=(6, 5), spec=SPEC):
@@ -177,3 +178,23 @@ def test_a_rank_that_no_matrix_has():
     with pytest.raises(UserError, match="encoding.rank 6: expected at most 5") as error:
         LowRank(rank=6).build(mlp(), SPEC)
     assert "\n" not in str(error.value)
+
+
+def test_a_chain_of_seeds_is_a_sum_of_mutations():
+    encoding = Seeds(length=5, power=0.5).build(mlp(), SPEC)
+
+    def kernel(*seeds):
+        genome = jnp.zeros(5).at[: len(seeds)].set(jnp.array(seeds))
+        return decoded(encoding, genome)["hidden_1"]["kernel"]
+
+    first, second = kernel(3, 7) - kernel(3), kernel(4, 7) - kernel(4)
+    assert_close(first + 1, second + 1)  # whatever they are added to
+    assert_close(kernel(3, 7, 9) + 1, kernel(3, 9, 7) + 1)
+    assert_close(kernel(3, 7, 0, 9), kernel(3, 7))  # what follows a zero is not in use
+    assert not np.allclose(kernel(3), kernel(4))
+    wide = Seeds(power=0.5).build(mlp((64, 64)), SPEC)
+    genome = jnp.zeros(64).at[:2].set(jnp.array([3.0, 2.0**24 - 1]))
+    before, after = (
+        decoded(wide, x)["hidden_1"]["kernel"] for x in (genome.at[1].set(0), genome)
+    )
+    assert 0.9 < np.std(after - before) / (0.5 * weights.scale((64, 64))) < 1.1

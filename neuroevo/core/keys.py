@@ -16,6 +16,7 @@ keys, never for both:
     collection       the episodes from which observations and actions are collected
     relabeling       students, and the episodes whose steps a teacher labels
     initial policy   the fixed initial policy of an encoding
+    mutations        what the seeds of a genome add to a policy
 
     evaluation -> policy i -> start
                               episodes -> episode j -> reset
@@ -172,6 +173,11 @@ def collection(seed: int) -> Key:
 def relabeling(seed: int) -> Key:
     """Return the key of the students and episodes whose steps a teacher labels."""
     return stream("relabeling", seed)
+
+
+def mutations() -> Key:
+    """Return the key from which the seeds in genomes derive their random numbers."""
+    return stream("mutations", 0)
 
 
 def initial_policy(seed: int) -> Key:
