@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ import neuroevo
 from neuroevo.environments.gym import suite
 from neuroevo.errors import EnvironmentFailure, UserError
 from neuroevo.registry import envs
-from neuroevo.spaces import Box, MultiDiscrete, Spec
+from neuroevo.spaces import Box, MultiDiscrete, Spec, outputs
+from neuroevo.tasks.task import random_act
 from neuroevo.views import recording
 from neuroevo.views.video import draw_frames
 
@@ -313,3 +315,29 @@ def test_processes_end_with_the_one_that_started_them(number):
         process.wait(20)
         _, alive = psutil.wait_procs([worker], timeout=20)
     assert all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", suite.names())
+def test_every_environment_takes_a_step(name):
+    """Or says in one line what it needs."""
+    try:
+        environment = suite.config(name)(workers=1).build()
+    except UserError as error:
+        needs = "make raised (DependencyNotInstalled|ImportError)"
+        assert re.search(needs, str(error)) and "\n" not in str(error)
+        pytest.skip(str(error))
+    instances, row = environment.instances, np.arange(2)
+    instances.require(2)
+    seen, legal = instances.reset(row, row)
+    actor = random_act(environment.spec)
+    if legal is not None:
+        assert legal.shape == (2, *outputs(environment.spec))
+        legal = legal[0]
+    action, _ = actor.act((), (), seen[0], legal, jax.random.key(0))
+    actions = environment.convert(np.stack([action, action]))
+    (after, _), rewards, ended = instances.step(row, actions)
+    instances.close()
+    assert seen.shape == after.shape == (2, *environment.spec.observation)
+    assert np.isfinite(after).all() and np.isfinite(rewards).all()
+    assert ended.dtype == bool
