@@ -1,5 +1,6 @@
 """What users of a package index get: an sdist that tests itself, a wheel that works."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,3 +84,43 @@ def test_the_wheel_works_without_the_checkout(built, tmp_path):
     run(*train.split(), "--run-dir", "cartpole")
     run("report", "cartpole", "--no-episode")
     assert (tmp_path / "cartpole" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_an_encoding_in_a_package_of_its_own_works_with_everything(tmp_path):
+    """Installed (which needs a network), the example is one of the encodings."""
+    package = tmp_path / "source"
+    shutil.copytree(ROOT / "examples" / "tiled_encoding", package)
+    install = "install --no-deps --quiet --target site".split()
+    command = [sys.executable, "-m", "pip", *install, str(package)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    paths = [str(tmp_path / "site"), str(ROOT)]
+
+    def run(arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "neuroevo", *arguments.split()],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "tiled" in run("list encodings")
+    small = "--population 8 --episodes 1 --devices 1 --final-policies 1 --seed 1"
+    run(f"train --encoding tiled --encoding.side 2 --generations 2 {small} --run-dir a")
+    run(f"train --encoding tiled --encoding.side 2 --generations 1 {small} --run-dir b")
+    run("resume b --generations 2")
+    same = [(tmp_path / name / "metrics.jsonl").read_text() for name in "ab"]
+    returns = [
+        [json.loads(line)["fitness_mean"] for line in text.splitlines()]
+        for text in same
+    ]
+    assert returns[0] == returns[1]
+    evaluate = "evaluate a --policies 2 --episodes 2 --seed 3 --json"
+    found = json.loads(run(evaluate))
+    shutil.copy(tmp_path / "a" / "best.npz", tmp_path / "tiled.npz")
+    again = json.loads(run(evaluate.replace("evaluate a", "evaluate tiled.npz")))
+    assert found["return_mean"] == again["return_mean"] > 0
+    run("report a --no-episode")
