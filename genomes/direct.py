@@ -18,7 +18,7 @@ from neuroevo.types import Encoding, Key, Params, Policy, Start
 
 @dataclasses.dataclass(frozen=True)
 class Direct:
-    """The policy's own parameters, including the log standard deviation."""
+    """The policy's own parameters (Salimans et al., 2017)."""
 
     init: Literal["policy", "zeros"] = "policy"
     """Start of the search: the policy's initial parameters, or all zeros."""

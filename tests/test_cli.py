@@ -275,6 +275,22 @@ def test_list(kind, names, run_cli):
     assert set(names) <= set(said.out.split())
 
 
+def test_encodings_are_listed_with_the_size_of_their_genomes(run_cli):
+    said = run_cli("list encodings --env Pendulum-v1 --policy.hidden 8 8")
+    assert (said.code, said.err) == (0, "")
+    title, *rows = said.out.splitlines()
+    assert title == "encodings of 114 weights: mlp for Pendulum-v1"
+    numbers = {row.split()[0]: row.split()[1] for row in rows}
+    assert numbers | {"direct": "114", "dataset": "8", "subspace": "64"} == numbers
+    # An encoding that does not fit says why.
+    said = run_cli("list encodings --policy.hidden 1")
+    (row,) = [line for line in said.out.splitlines() if "lowrank" in line]
+    assert "encoding.rank 2: expected at most 1" in row
+    said = run_cli("list envs --env Pendulum-v1")
+    assert said.code == 2
+    assert said.err.startswith("neuroevo: unknown option --env: list envs takes none")
+
+
 def test_our_own_faults_are_not_the_users(run_cli, monkeypatch):
     """A bug keeps its traceback; Python exits with 1 for it."""
 
