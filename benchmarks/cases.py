@@ -110,7 +110,7 @@ LOW_RANK = DIRECT | {
     "env": "CartPole-v1",
     "policy.hidden": [960, 960],
     "strategy": {"name": "EGGROLL", **STEP},
-    "population": 1024,
+    "population": 256,
     "episodes": 1,
 }
 DIRECT_BRAX = DIRECT | {
@@ -239,7 +239,7 @@ CASES = (
     Compare(
         "low-rank",
         GENERATIONS,
-        "929 k weights 960x960 of CartPole, 1024 candidates x 1 episode",
+        "929 k weights 960x960 of CartPole, 256 candidates x 1 episode",
         LOW_RANK,
         (
             Contender("EGGROLL", "neuroevo", generations=3),
@@ -252,7 +252,7 @@ CASES = (
         "low-rank-inference",
         PARTS,
         "networks 2x512 for CartPole: 1024 candidates of rank 1, 4 observations each",
-        LOW_RANK | {"policy.hidden": [512, 512], "episodes": 4},
+        LOW_RANK | {"policy.hidden": [512, 512], "population": 1024, "episodes": 4},
         (
             Contender("candidates", "near_inference"),
             Contender("one network", "inference", bound=True),
