@@ -15,6 +15,7 @@ from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
 from neuroevo.core import acting, engine, keys, layout, trees
+from neuroevo.core.fitness import fitness_of
 from neuroevo.progress import UNLIMITED, Allowance
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
@@ -167,14 +168,13 @@ def test_generation_agrees_with_plain_loops():
 
 @pytest.mark.parametrize("share, count", [(1, 4), (0.5, 2), (0.3, 2), (0.01, 1)])
 def test_fitness_of_the_worst_policies(share, count):
-    assert engine.fitness_of(engine.Plan(1, 30, 1, 1, 1, 0.1), jnp.arange(30.0)) == 1
-    plan = engine.Plan(3, 4, 2, 1, 1, share)
+    assert fitness_of(jnp.arange(30.0).reshape(1, 30, 1), 0.1) == 1
     returns = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
     worst = np.sort(returns.mean(axis=2), axis=1)[:, :count].mean(axis=1)
-    found = engine.fitness_of(plan, jnp.asarray(returns))
+    found = fitness_of(jnp.asarray(returns), share)
     np.testing.assert_allclose(found, worst, rtol=1e-5)
     returns[1, 2, 0] = np.nan  # a candidate that fails once has failed
-    assert np.isnan(engine.fitness_of(plan, returns)).tolist() == [False, True, False]
+    assert np.isnan(fitness_of(returns, share)).tolist() == [False, True, False]
 
 
 def test_candidates_share_their_randomness():

@@ -5,7 +5,6 @@ It knows no environment, no encoding and no device. Everything here is a pure fu
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from neuroevo import devices, differences
 from neuroevo.core import evaluation, keys, steps, trees
 from neuroevo.core.evaluation import Evaluator, Given, Played, Sizes, Trial
+from neuroevo.core.fitness import fitness_of, has_diverged, in_numbers, share
 from neuroevo.core.hosted import Player
 from neuroevo.core.keys import SearchKeys
 from neuroevo.core.layout import Block
@@ -402,17 +402,17 @@ def _tell(
     """Return the state after the outcomes, and a report of the generation."""
     strategy, task = search.strategy, search.evaluator.task
     played, played_by_center = outcomes
-    fitness = fitness_of(search.plan, played.returns)
+    fitness = fitness_of(played.returns, search.plan.worst)
     center_return = jnp.where(center_due, played_by_center.returns.mean(), jnp.nan)
     told = strategy.tell(key, candidates.population, fitness, asked)
     report = Report(
         steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
-        **_fitness_fields(fitness),
+        **in_numbers(fitness),
         center_return=center_return,
         spread=spread(*candidates, differences=strategy.differences),
         loss=strategy.descent.loss(told) if strategy.descent else jnp.float32(jnp.nan),
-        diverged=_has_diverged(candidates.population, fitness, strategy.center(told)),
-        truncated=_share(played.truncated),
+        diverged=has_diverged(candidates.population, fitness, strategy.center(told)),
+        truncated=share(played.truncated),
     )
     improved = center_return >= state.best_return  # among equals the later one
     center = Answer(candidates.center, state.task)
@@ -430,45 +430,3 @@ def _tell(
         stale=jnp.where(center_due, stale, state.stale),
     )
     return state, report
-
-
-def fitness_of(plan: Plan, returns: Array) -> Array:
-    """Return the fitness (N,) of candidates, given the returns of their policies.
-
-    If it is the mean over the worst policies, a candidate whose training fails now and
-    then ranks below one that always does well (conditional value at risk, Rockafellar
-    and Uryasev, 2000).
-    """
-    count = math.ceil(plan.worst * plan.policies - 1e-6)  # 0.1 * 30 exceeds 3
-    fitness = returns.reshape(plan.population, -1).mean(axis=1)
-    if count == plan.policies:
-        return fitness
-    policies = returns.reshape(plan.population, plan.policies, -1).mean(axis=2)
-    worst = jnp.sort(policies, axis=1)[:, :count].mean(axis=1)
-    return jnp.where(jnp.isnan(fitness), jnp.nan, worst)  # sorting puts NaN last
-
-
-def _fitness_fields(fitness: Array) -> dict[str, Any]:
-    """Return the fields of a report that the candidates' fitness (N,) determines."""
-    finite = jnp.isfinite(fitness)
-    return {
-        "fitness_mean": jnp.mean(fitness, where=finite),
-        "fitness_std": jnp.std(fitness, where=finite),
-        "fitness_max": jnp.max(fitness, where=finite, initial=-jnp.inf),
-        "failures": jnp.sum(~finite),
-    }
-
-
-def _share(truncated: Array | None) -> Array:
-    return jnp.float32(jnp.nan) if truncated is None else truncated.mean()
-
-
-def _has_diverged(population: Genome, fitness: Array, center: Genome) -> Array:
-    """Return whether no candidate is finite, or the new center is not."""
-    # Large genomes take time: check them only if no candidate succeeded.
-    lost = jax.lax.cond(
-        jnp.isfinite(fitness).any(),
-        lambda: False,
-        lambda: ~jax.vmap(trees.is_finite)(population).any(),
-    )
-    return ~trees.is_finite(center) | lost
