@@ -107,6 +107,12 @@ def test_equal_fitness_and_failures_teach_nothing():
         jax.tree.map(np.testing.assert_array_equal, told, state)
 
 
+def test_a_std_that_vanishes_leaves_the_center_where_it_is():
+    strategy, state, population = asked(EGGROLL(std=1e-30, optimizer="sgd"))
+    told = strategy.tell(jax.random.key(2), population, jnp.arange(64.0), state)
+    jax.tree.map(np.testing.assert_array_equal, told.center, state.center)
+
+
 def test_ties_share_their_rank():
     np.testing.assert_allclose(
         centered_ranks(jnp.array([3.0, 1.0, 3.0, 7.0, 3.0])), [0, -0.5, 0, 0.5, 0]

@@ -89,10 +89,9 @@ class EGGROLL:
                 a single candidate. The strategy's ``init`` also raises it, when traced,
                 if the rank is above the shorter side of every matrix of the genome.
         """
-        least = 2
-        if population < least:
+        if population < 2:
             raise UserError(
-                f"EGGROLL: expected a population of at least {least}, got {population}"
+                f"EGGROLL: expected a population of at least 2, got {population}"
             )
         if self.antithetic and population % 2:
             raise UserError(
@@ -156,9 +155,10 @@ class _Search:
         std = jnp.maximum(state.std * options.std_decay, options.std_limit)
         told = State(center, moments, std, rate * options.learning_rate_decay)
         told = jax.tree.map(lambda new, old: new.astype(old.dtype), told, state)
-        # Equal fitness says nothing about which candidate is better.
+        # Equal fitness says nothing about which candidate is better, and a step that
+        # is not finite, after std has become too small to divide by, leads nowhere.
         informative = jnp.min(fitness) < jnp.max(fitness)
-        return trees.where(informative, told, state)
+        return trees.where(informative & trees.is_finite(told), told, state)
 
     def _draw(self, key: Key, shape: tuple[int, ...], std: Array) -> Array | Factors:
         """Return the population's differences for an array of the genome."""
