@@ -88,17 +88,19 @@ def of_whole_policies(sizes: Sizes, config: Config, parts: Parts) -> Sizes:
     return sizes._replace(chunk=chunk, width=width)
 
 
-def _held(parts: Parts) -> Any:
-    """Return the shapes of what a policy has beside the weights that all share."""
-    return jax.eval_shape(lambda population: trees.take(population, 0), _asked(parts))
+def _own(parts: Parts, *, shares: bool) -> Any:
+    """Return the shapes of the parameters that each policy has for itself."""
+    if not shares:
+        return shapes(parts.policy.init)
+    return jax.eval_shape(lambda asked: trees.take(asked, 0), _searched(parts)[1])
 
 
-def _asked(parts: Parts) -> Any:
-    """Return the shapes of a population."""
+def _searched(parts: Parts) -> tuple[Any, Any]:
+    """Return the shapes of a strategy's state and of a population."""
     assert parts.strategy is not None
     key = keys.abstract()
     state = jax.eval_shape(parts.strategy.init, key, shapes(parts.encoding.init))
-    return jax.eval_shape(parts.strategy.ask, key, state)[0]
+    return state, jax.eval_shape(parts.strategy.ask, key, state)[0]
 
 
 def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
@@ -113,8 +115,7 @@ def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
     """
     settings = config.settings
     episodes = getattr(settings, "episodes", _FEWEST)
-    own = _held(parts) if shares else shapes(parts.policy.init)
-    parameters = count(own) + count(_memory(config, parts))
+    parameters = count(_own(parts, shares=shares)) + count(_memory(config, parts))
     if parts.task.host is not None:
         return max(1, _HOSTED // episodes)
     if devices.is_cpu():
@@ -203,18 +204,14 @@ PROGRAM = 10**9  # what JAX, its compiler and an environment take, about
 
 def estimate_memory(config: Config, parts: Parts) -> dict[str, int]:
     """Return the bytes that a run needs on one device, by purpose."""
-    assert parts.strategy is not None
     settings = config.settings
-    key = keys.abstract()
-    genome = shapes(parts.encoding.init)
-    state = jax.eval_shape(parts.strategy.init, key, genome)
-    own = _held(parts) if parts.shares else shapes(parts.policy.init)
-    policy = size(own) + size(_memory(config, parts))
-    start = size(jax.eval_shape(parts.encoding.start, key))
+    state, population = _searched(parts)
+    policy = size(_own(parts, shares=parts.shares)) + size(_memory(config, parts))
+    start = size(jax.eval_shape(parts.encoding.start, keys.abstract()))
     trained = min(settings.chunk, settings.decode_chunk)
     return {
         "strategy": _STATE * size(state),
-        "population": _POPULATION * size(_asked(parts)),
+        "population": _POPULATION * size(population),
         "chunk": policy * math.ceil(settings.chunk * _ENTERING + _TRAINED * trained)
         + start * (settings.policies + settings.center_policies),
         "data": size(parts.task.data),
