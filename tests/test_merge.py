@@ -496,11 +496,12 @@ MISTAKES = {
         "cross_entropy_per_class"
     ),
     f"merge {CART} {ACRO} {OUT} --encoding.stps 3": (
-        "unknown option --encoding.stps: expected --encoding.coefficients, "
-        "--encoding.size, --encoding.length, --encoding.labels, --encoding.learn, "
+        "unknown option --encoding.stps: expected --encoding.size, "
+        "--encoding.length, --encoding.labels, --encoding.learn, "
         "--encoding.init-from, --encoding.init-scale, --encoding.init, "
         "--encoding.init-seed, --encoding.steps, --encoding.loss, "
-        "--encoding.optimizer, …; did you mean '--encoding.steps'?"
+        "--encoding.optimizer, --encoding.learning-rate, …; did you mean "
+        "'--encoding.steps'?"
     ),
     f"merge {CART} {ACRO} {OUT} --policies 0": (
         "policies: expected an integer from 1 to 2^31 - 1, got 0"

@@ -92,6 +92,12 @@ COMMANDS |= {
     "metrics": ["RUN is missing: expected neuroevo metrics RUN"],
     "merge a b": ["--out is missing: expected neuroevo merge"],
     "merge --out m.npz --env.gravity 3 a b": ["unknown option --env.gravity"],
+    "inspect --encoding.rank 3 zoo:cartpole-d2": [
+        "unknown option --encoding.rank: expected --encoding.size"
+    ],
+    "transfer --encoding.rank 3 zoo:cartpole-d2": [
+        "unknown option --encoding.rank: expected --encoding.size"
+    ],
     "sweep": ["SWEEP.yaml is missing: expected neuroevo sweep SWEEP.yaml"],
     "sweep --dry-run nowhere.yaml": ["nowhere.yaml: no such file"],
     "doctor now": ["unexpected argument 'now': expected neuroevo doctor"],

@@ -42,6 +42,7 @@ COMMAND = Command(
     "Merge data sets of several environments into one, and measure it in each of them.",
     parts=DECODING,
     offered=("encoding", "policy"),
+    requires=("encoding.learning_rate",),  # only data sets can be merged
 )
 
 

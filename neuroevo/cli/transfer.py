@@ -60,6 +60,7 @@ COMMAND = Command(
     Options,
     "Train other networks from a genome, and measure them.",
     parts=DECODING,
+    requires=("encoding.learning_rate",),  # other encodings train no networks
 )
 
 

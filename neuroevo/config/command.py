@@ -31,6 +31,7 @@ class Command:
         schema: the dataclass of its own options, made of groups; see `forms`.
         parts: the parts that it needs.
         offered: the parts that its options can choose and change; None for all.
+        requires: options, by dotted name, that the parts it works on have.
     """
 
     usage: str
@@ -38,6 +39,7 @@ class Command:
     summary: str = ""
     parts: tuple[str, ...] = ()
     offered: tuple[str, ...] | None = None
+    requires: tuple[str, ...] = ()
 
     @property
     def prog(self) -> str:
@@ -135,7 +137,7 @@ def _read_with_arguments(
     parts = {part for flag in flags if (part := _part_of(flag, command))}
     first = bool(words) and not parsing.is_flag(words[0]) and not many
     if not first:  # or it is clear what the argument is
-        form = dataclasses.replace(form, parts=_loose_parts(parts, values))
+        form = dataclasses.replace(form, parts=_loose_parts(command, parts, values))
     known = [*form.options, *(f"{part}." for part in (parts if first else ()))]
     unknown = [flag for flag in flags if not parsing.is_option(flag, known)]
     parsing.surplus(words, unknown, known, command.instead)
@@ -169,7 +171,9 @@ def _unknown_flags(
     return names, [word for word in rest if parsing.is_flag(word)]
 
 
-def _loose_parts(parts: Collection[str], values: Mapping[str, Any]) -> dict[str, type]:
+def _loose_parts(
+    command: Command, parts: Collection[str], values: Mapping[str, Any]
+) -> dict[str, type]:
     """Return a class with the options of all `parts`, before they are chosen.
 
     In ``evaluate --policy.hidden 8 8 RUN``, that is the policy.
@@ -178,8 +182,16 @@ def _loose_parts(parts: Collection[str], values: Mapping[str, Any]) -> dict[str,
     for part in parts:
         name = values[f"{part}_name"]
         names = PARTS[part].names() if name == _UNSAID else [name]
-        classes[part] = forms.loose([PARTS[part].get(each) for each in names])
+        found = [PARTS[part].get(each) for each in names]
+        fitting = [each for each in found if _has_required(each, part, command)]
+        classes[part] = forms.loose(fitting or found)
     return classes
+
+
+def _has_required(options: type, part: str, command: Command) -> bool:
+    """Return whether `options` of a part have those that the command requires."""
+    required = (name.partition(".") for name in command.requires)
+    return all(hasattr(options, name) for of, _, name in required if of == part)
 
 
 def _parse(

@@ -9,6 +9,7 @@ Every value passes through the same typed parser, wherever it comes from.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -176,6 +177,10 @@ def _read_words(
         if name not in PARTS or name in command.choices
     }
     form = Form(command.schema, command.choices, parts)
+    if not line.help:  # the parser would take their values for positional arguments
+        flags = itertools.takewhile(lambda word: word != "--", words)
+        unknown = [word for word in flags if _is_unknown(word, form)]
+        parsing.surplus(words, unknown, form.options, command.instead)
     found, rest = parsing.parse(
         form.kind,
         ["--help"] if line.help else words,
@@ -188,6 +193,10 @@ def _read_words(
         rest = [word for word in rest if word.startswith("-")]
     parsing.surplus(words, rest, form.options, command.instead)
     return form.unpack(found)
+
+
+def _is_unknown(word: str, form: Form) -> bool:
+    return word.startswith("--") and not parsing.is_option(word, form.options)
 
 
 @dataclasses.dataclass(frozen=True)
