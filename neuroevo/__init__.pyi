@@ -16,6 +16,7 @@ from .spaces import Box as Box
 from .spaces import Discrete as Discrete
 from .spaces import MultiDiscrete as MultiDiscrete
 from .spaces import Spec as Spec
+from .types import Descriptor as Descriptor
 from .types import Encoding as Encoding
 from .types import Environment as Environment
 from .types import Objective as Objective

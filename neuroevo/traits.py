@@ -93,6 +93,8 @@ class EnvironmentTraits(PartTraits):
         actions: names of the actions, or of the numbers in one.
         draw: draws an observation.
         bodies: returns the rigid bodies to draw.
+        measures: returns what can describe an episode besides what it shows, by name:
+            see `neuroevo.environments.descriptors.Measure`.
     """
 
     slow: bool = False
@@ -100,6 +102,7 @@ class EnvironmentTraits(PartTraits):
     actions: tuple[str, ...] | None = None
     draw: Draw | None = None
     bodies: Callable[[], Bodies] | None = None
+    measures: Callable[[], Mapping[str, Any]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +124,12 @@ class StrategyTraits(PartTraits):
     """Optional attributes of a strategy's options.
 
     Attributes:
-        learns_from_rows: whether ``build`` takes a `types.Objective` as well.
+        learns_from_rows: whether ``build`` takes a `types.OuterLoss` as well.
+        needs_descriptor: whether ``build`` takes the task's `types.Descriptor` as well.
     """
 
     learns_from_rows: bool = False
+    needs_descriptor: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

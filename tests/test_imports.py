@@ -29,7 +29,7 @@ LAYERS = [
     r"neuroevo\.tasks(\..*)?",
     r"neuroevo\.config(\..*)?",
     r"neuroevo\.store(\..*)?",
-    r"neuroevo\.run\.(cache_repair|parts|checks|build|outer_loss|tuning|compilation|switches)",
+    r"neuroevo\.run\.(cache_repair|parts|tracing|checks|build|outer_loss|tuning|compilation|switches)",
     r"neuroevo\.(solution|loading)",
     r"neuroevo\.run(\..*)?",
     r"neuroevo\.(studies|views|terminal)(\..*)?",

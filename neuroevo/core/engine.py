@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices, differences
-from neuroevo.core import evaluation, keys, steps, trees
+from neuroevo.core import diversity, evaluation, keys, steps, trees
 from neuroevo.core.evaluation import Evaluator, Given, Played, Sizes, Trial
 from neuroevo.core.fitness import fitness_of, has_diverged, in_numbers, share
 from neuroevo.core.hosted import Player
@@ -91,6 +91,7 @@ class Report(NamedTuple):
     loss: Array  # of the strategy's descent, else NaN
     diverged: Array  # bool: every candidate, or the new center, is not finite
     truncated: Array  # share of the candidates' episodes that the time limit ended
+    diversity: Any = None  # `Diversity` of a strategy with an archive
 
 
 _DTYPES = Report(
@@ -301,7 +302,8 @@ def _advance(
         log = jax.tree.map(lambda xs, x: xs.at[done].set(x), log, report)
         return done + 1, steps + report.steps, state, log
 
-    log = jax.tree.map(lambda dtype: jnp.zeros(LOG_SIZE, dtype), _DTYPES)
+    dtypes = _DTYPES._replace(diversity=diversity.dtypes(search.strategy))
+    log = jax.tree.map(lambda dtype: jnp.zeros(LOG_SIZE, dtype), dtypes)
     done, _, state, log = jax.lax.while_loop(
         unfinished, step, (jnp.int32(0), jnp.int32(0), state, log)
     )
@@ -404,7 +406,8 @@ def _tell(
     played, played_by_center = outcomes
     fitness = fitness_of(played.returns, search.plan.worst)
     center_return = jnp.where(center_due, played_by_center.returns.mean(), jnp.nan)
-    told = strategy.tell(key, candidates.population, fitness, asked)
+    described = diversity.described(strategy, played)
+    told = strategy.tell(key, candidates.population, fitness, asked, *described)
     report = Report(
         steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
         **in_numbers(fitness),
@@ -413,6 +416,7 @@ def _tell(
         loss=strategy.descent.loss(told) if strategy.descent else jnp.float32(jnp.nan),
         diverged=has_diverged(candidates.population, fitness, strategy.center(told)),
         truncated=share(played.truncated),
+        diversity=diversity.of(strategy, told),
     )
     improved = center_return >= state.best_return  # among equals the later one
     center = Answer(candidates.center, state.task)

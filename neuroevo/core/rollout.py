@@ -42,6 +42,7 @@ class Episodes(NamedTuple):
     lengths: Array  # (E,) int32
     normalizer: Any  # the statistics that the normalizer has gathered
     memory: Memory = ()  # (E, …) of the policy
+    descriptors: Any = None  # (E, D) as of the last step; None if there are none
 
 
 class Moves(NamedTuple):

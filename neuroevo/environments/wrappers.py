@@ -1,6 +1,7 @@
 """Wrappers that make an environment harder: sticky actions and noisy observations.
 
-Every JAX environment that is known by name has them as options.
+Every JAX environment that is known by name has them as options, beside a descriptor of
+what happens in an episode (`neuroevo.environments.descriptors`).
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from annotated_types import Interval
 
+from neuroevo.environments import descriptors
 from neuroevo.environments.options import Option
 from neuroevo.environments.randomization import Drawn
 from neuroevo.spaces import Box, Discrete, MultiDiscrete, choices, split
@@ -26,6 +28,7 @@ OPTIONS: Mapping[str, Option] = {
         "standard deviation of Gaussian noise on all that is observed",
         Annotated[float, Interval(ge=0, le=2**24)],
     ),
+    **descriptors.OPTION,
 }
 
 
@@ -46,6 +49,9 @@ def wrapped(build: Callable[[Any], Environment]) -> Callable[[Any], Environment]
             environment = sticky(environment, options.sticky_actions)
         if options.observation_noise:
             environment = noisy(environment, options.observation_noise)
+        if options.descriptor:
+            known = descriptors.measures(options, environment.spec.observation)
+            environment = descriptors.described(environment, options.descriptor, known)
         return environment
 
     return method
@@ -58,7 +64,7 @@ def own(options: Any) -> dict[str, Any]:
 
 def bare(state: Any) -> EnvState:
     """Return the state of an environment itself, within that of its wrappers."""
-    while isinstance(state, Sticky | Drawn):
+    while isinstance(state, Sticky | Drawn | descriptors.Summed):
         state = state.state
     return state
 
@@ -108,7 +114,13 @@ def sticky(environment: Environment, probability: float) -> Environment:
         return Sticky(after, taken, jnp.bool_(True)), *results  # type: ignore[return-value]
 
     mask = legal and (lambda state: legal(state.state))
-    return environment._replace(reset=reset, step=step, legal=mask)
+    descriptor = environment.descriptor
+    if descriptor is not None and descriptor.of is not None:
+        of = descriptor.of
+        descriptor = descriptor._replace(of=lambda state, seen: of(state.state, seen))
+    return environment._replace(
+        reset=reset, step=step, legal=mask, descriptor=descriptor
+    )
 
 
 def noisy(environment: Environment, std: float) -> Environment:

@@ -10,6 +10,7 @@ import numpy as np
 from neuroevo import devices
 from neuroevo.config.schema import Config
 from neuroevo.core import engine, evaluation, keys
+from neuroevo.environments import descriptors
 from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
 from neuroevo.progress import Role
@@ -32,6 +33,7 @@ from neuroevo.traits import (
     traits,
 )
 from neuroevo.types import (
+    Descriptor,
     Encoding,
     Environment,
     Genome,
@@ -202,12 +204,31 @@ def _build_strategy(
         given = None if task.batch else rows
         loss = outer_loss.make_outer_loss(options, encoding, policy, task.spec, given)
         strategy = options.build(population, loss)
+    elif traits(StrategyTraits, options).needs_descriptor:
+        strategy = options.build(population, _descriptor(config, task))
     else:
         strategy = options.build(population)
     if not is_bundled(options):
-        checks.check_strategy(strategy, genome, population)
+        checks.check_strategy(strategy, genome, population, task.descriptor)
     jax.eval_shape(strategy.init, keys.abstract(), genome)
     return strategy
+
+
+def _descriptor(config: Config, task: Task) -> Descriptor:
+    """Return what describes the behavior in a task, for a strategy that needs it."""
+    if task.descriptor is not None:
+        return task.descriptor
+    strategy, name = config.names["strategy"], config.names["env"]
+    options = config.parts["env"]
+    if hasattr(options, "descriptor"):
+        example = descriptors.suggestion(options, task.spec.observation)
+        expected = f"--env.descriptor, such as --env.descriptor {example}"
+    else:
+        expected = "a neuroevo.Environment with one, or an env by name"
+    raise UserError(
+        f"strategy {strategy} needs a descriptor of what policies do, and env {name} "
+        f"has none: expected {expected}"
+    )
 
 
 def build_environment(options: Any) -> Environment | HostEnvironment | Objective | Task:

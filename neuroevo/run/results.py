@@ -68,6 +68,9 @@ def metrics(
             row["loss"] = float(log.loss[i])
         if np.isfinite(log.truncated[i]):  # of episodes
             row["truncated"] = round(float(log.truncated[i]), 6)
+        if log.diversity is not None:  # of a strategy with an archive
+            row["coverage"] = round(float(log.diversity.coverage[i]), 6)
+            row["qd_score"] = float(log.diversity.qd_score[i])
         rows.append(jsonable(row))
     return rows
 

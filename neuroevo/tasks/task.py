@@ -18,6 +18,7 @@ from neuroevo.types import (
     Actor,
     Array,
     Environment,
+    EnvState,
     Key,
     Memory,
     Observation,
@@ -64,6 +65,7 @@ def make_task(
         collect=make_collect(dynamics),
         normalize=None if normalizer.per_episode else normalize,
         constants=normalizer.constants,
+        descriptor=environment.descriptor,
     )
     return task if growth is None else grow(task, dynamics, growth)
 
@@ -76,6 +78,14 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
     # this takes a fifth of the time, and games draw them from integers.
     is_vector = len(environment.spec.observation) == 1
     at_step = jax.vmap(keys.at_step, in_axes=(0, None))
+    descriptor = environment.descriptor
+
+    def describe(state: EnvState, observation: Observation) -> Array | None:
+        """Return what describes the episodes if they end here, (E, D)."""
+        if descriptor is None or descriptor.of is None:
+            return None
+        found = jax.vmap(descriptor.of)(state, observation)
+        return jnp.asarray(found, jnp.float32)
 
     def begin(task_state: TaskState, resets: Key) -> Episodes:
         state, observation = jax.vmap(environment.reset)(resets)
@@ -86,6 +96,7 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
             returns=jnp.zeros(resets.shape),
             lengths=jnp.zeros(resets.shape, jnp.int32),
             normalizer=normalizer.start(task_state),
+            descriptors=describe(state, observation),
         )
 
     def advance(
@@ -116,6 +127,9 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
             reward = jnp.where(_finite(action), reward, jnp.nan)
         reward = jnp.where(counts, reward, 0.0)
         goes_on = counts & ~jnp.asarray(done, bool)
+        described = describe(state, observation)
+        if described is not None:
+            described = jnp.where(counts[:, None], described, now.descriptors)
         observation = jnp.asarray(observation, jnp.float32)
         if is_vector:
             observation = jnp.where(goes_on[:, None], observation, now.observation)
@@ -127,6 +141,7 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
             lengths=now.lengths + counts,
             normalizer=seen,
             memory=trees.strong(memory),
+            descriptors=described,
         )
         return after, (action, reward)
 
@@ -137,7 +152,10 @@ def make_dynamics(environment: Environment, normalizer: Normalizer) -> Dynamics:
         # An environment may report the time limit as an end of its own.
         truncated = end.alive | (end.lengths >= environment.max_steps)
         stats = normalizer.stats(end.normalizer)
-        return Outcome(returns, end.lengths, stats, truncated)
+        described = end.descriptors
+        if described is not None:
+            described = jnp.where(jnp.isfinite(returns)[:, None], described, jnp.nan)
+        return Outcome(returns, end.lengths, stats, truncated, described)
 
     return Dynamics(begin, advance, finish, environment.max_steps)
 

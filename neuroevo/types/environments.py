@@ -30,6 +30,38 @@ class Legal(Protocol):
     def __call__(self, state: EnvState, /) -> Array: ...
 
 
+class Describe(Protocol):
+    """Return what describes an episode, (D,), given what its last step returned."""
+
+    def __call__(self, state: EnvState, observation: Observation, /) -> Array: ...
+
+
+class Descriptor(NamedTuple):
+    """What describes an episode in D numbers, besides its return.
+
+    Attributes:
+        names: names of the numbers.
+        low: the lowest value of each, where a grid of behaviors begins.
+        high: the highest value of each. Values outside of the range count as its ends.
+        of: returns the numbers. An environment has it; a `Task` fills
+            `Outcome.descriptors` itself.
+
+    Example:
+        Where an episode ended:
+
+        >>> where = neuroevo.Descriptor(
+        ...     ("x", "y"), (-1, -1), (1, 1), lambda state, observation: state
+        ... )
+        >>> where.of(jnp.array([0.5, 2.0]), None).shape
+        (2,)
+    """
+
+    names: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    of: Describe | None = None
+
+
 class Environment(NamedTuple):
     """An environment, as pure functions for one episode at a time.
 
@@ -46,6 +78,7 @@ class Environment(NamedTuple):
         max_steps: the time limit in steps, at least 1.
         legal: returns the legal ones of `Discrete` actions; None if all are legal.
             Illegal actions are never taken. Where none is legal, all are.
+        descriptor: what describes an episode; None for nothing.
 
     Example:
         Ten steps, each of which rewards the action 1:
@@ -67,6 +100,7 @@ class Environment(NamedTuple):
     step: Step
     max_steps: int
     legal: Legal | None = None
+    descriptor: Descriptor | None = None
 
 
 class Shown(NamedTuple):
@@ -121,6 +155,7 @@ class HostEnvironment(NamedTuple):
         convert: returns actions (B, …) for `instances`, given those of policies.
         pictured: returns an instance that can be rendered.
         most: the number of instances, if it is fixed.
+        descriptor: what describes an episode, given no state; None for nothing.
     """
 
     spec: Spec
@@ -129,3 +164,4 @@ class HostEnvironment(NamedTuple):
     convert: Any  # numpy to numpy
     pictured: Any
     most: int | None = None
+    descriptor: Descriptor | None = None

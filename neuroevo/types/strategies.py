@@ -35,6 +35,23 @@ class Tell(Protocol):
     ) -> StrategyState: ...
 
 
+class TellDescribed(Protocol):
+    """Do as `Tell`, given the population's descriptors, (N, D), too.
+
+    Those of candidates without a finite fitness may not be finite either.
+    """
+
+    def __call__(
+        self,
+        key: Key,
+        population: Genome,
+        fitness: Array,
+        state: StrategyState,
+        descriptors: Array,
+        /,
+    ) -> StrategyState: ...
+
+
 class Center(Protocol):
     """Return the strategy's current answer, a genome."""
 
@@ -83,6 +100,40 @@ class Descent(NamedTuple):
     loss: CurrentLoss
 
 
+class Elites(NamedTuple):
+    """The best genome of each of C cells of a grid of descriptors, in row-major order.
+
+    Attributes:
+        genomes: (C, …).
+        fitness: (C,), not finite where a cell is empty.
+        descriptors: (C, D).
+    """
+
+    genomes: Genome
+    fitness: Array
+    descriptors: Array
+
+
+class ReadElites(Protocol):
+    """Return the elites in a strategy's state."""
+
+    def __call__(self, state: StrategyState, /) -> Elites: ...
+
+
+class Archive(NamedTuple):
+    """An archive of elites that a strategy keeps, one for each kind of behavior.
+
+    Attributes:
+        elites: returns them.
+        cells: number of cells of the grid in each dimension of the descriptor.
+        offset: the fitness that counts as nothing in the sum over the elites.
+    """
+
+    elites: ReadElites
+    cells: tuple[int, ...]
+    offset: float = 0.0
+
+
 class Strategy(NamedTuple):
     """A search over genomes that maximizes fitness.
 
@@ -95,6 +146,8 @@ class Strategy(NamedTuple):
         differences: whether a population consists of differences to the center, pytrees
             like a genome whose leaves are arrays to add or `Factors` of matrices. Then
             large candidates need not be held.
+        archive: how to read the archive of a strategy whose `tell` takes descriptors;
+            None for any other.
 
     Example:
         The best of each population is the center of the next:
@@ -113,7 +166,8 @@ class Strategy(NamedTuple):
 
     init: InitStrategy
     ask: Ask
-    tell: Tell
+    tell: Tell | TellDescribed
     center: Center
     descent: Descent | None = None
     differences: bool = False
+    archive: Archive | None = None

@@ -16,6 +16,7 @@ from neuroevo.types.arrays import (
     Target,
     TaskState,
 )
+from neuroevo.types.environments import Descriptor
 from neuroevo.types.policies import Actor
 
 
@@ -26,6 +27,7 @@ class Outcome(NamedTuple):
     lengths: Array  # (E,) int32 number of steps of each episode
     stats: Stats  # summable over policies, for `Task.update`
     truncated: Any = None  # (E,) bool: ended by the time limit; None without episodes
+    descriptors: Any = None  # (E, D), see `Task.descriptor`; NaN for failures
 
 
 class Trajectory(NamedTuple):
@@ -261,6 +263,7 @@ class Task(NamedTuple):
         by_role: whether the roles of evaluations differ, see `progress.Role`.
         host: plays on the host, in place of `begin` and `play`; None for compiled
             programs. With it, `init` is not called within one either.
+        descriptor: what `Outcome.descriptors` are; None if there are none.
     """
 
     spec: Spec
@@ -277,3 +280,4 @@ class Task(NamedTuple):
     batch: DrawBatch | None = None
     by_role: bool = False
     host: Host | None = None
+    descriptor: Descriptor | None = None

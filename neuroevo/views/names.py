@@ -16,5 +16,7 @@ METRICS = {  # that curves show
     "failures": "candidates without a finite fitness",
     "spread": "standard deviation of the candidates",
     "truncated": "share of episodes that the time limit ended",
+    "coverage": "share of the archive's cells that are filled",
+    "qd_score": "QD score",
 }
 RENDERERS = ("outlines", "mujoco")  # of bodies

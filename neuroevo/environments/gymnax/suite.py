@@ -15,8 +15,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from neuroevo.environments import observations, randomization, wrappers
+from neuroevo.environments import descriptors, observations, randomization, wrappers
 from neuroevo.environments.actions import Taker, join, scale_to
 from neuroevo.environments.gymnax import tables
 from neuroevo.environments.options import AtLeastOne, Option, make_options, option_of
@@ -26,6 +27,7 @@ from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.types import Action, Environment, Key
 
 _LIMIT = "max_steps_in_episode"
+_UNBOUNDED = 1e30
 _RANDOMIZE = randomization.option(
     "parameters that each episode draws anew, as NAME:LOW:HIGH (gravity:8:12)"
 )
@@ -59,6 +61,7 @@ def config(name: str) -> type:
         ),
         "features": property(functools.partial(_name_features, name=name)),
         "actions": property(functools.partial(_name_actions, name=name)),
+        "measures": lambda options: _measures(options, name, frozenset(arguments)),
     }
     options = {**arguments, **params, **_RANDOMIZE, **wrappers.OPTIONS}
     return make_options(name, options, namespace)
@@ -299,6 +302,23 @@ def _derived(name: str, params: Any) -> Any:
     derived = tables.DERIVED.get(name, {})
     changes = {key: derive(params) for key, derive in derived.items()}
     return dataclasses.replace(params, **changes) if changes else params
+
+
+def _measures(
+    options: Any, name: str, arguments: frozenset[str]
+) -> descriptors.Measures:
+    """Return the numbers of the last observation, with the bounds of the space."""
+    env, params = _make_with(options, name, arguments)
+    space = env.observation_space(params)
+    shape, low = getattr(space, "shape", None), getattr(space, "low", None)
+    if low is None or not shape:  # nothing is known of the bounds
+        return {}
+    low, high = (np.broadcast_to(x, shape).reshape(-1) for x in (low, space.high))
+    # gymnax has the largest numbers that there are where there is no bound.
+    low = np.where(low > -_UNBOUNDED, low, -np.inf)
+    high = np.where(high < _UNBOUNDED, high, np.inf)
+    names = _name_features(options, name)
+    return descriptors.observed(shape, names, low.tolist(), high.tolist())
 
 
 def _name_features(options: Any, name: str) -> tuple[str, ...] | None:
