@@ -11,10 +11,9 @@ from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from annotated_types import Interval
 
-from genomes import weights
+from genomes import waves, weights
 from neuroevo.core import keys
 from neuroevo.spaces import Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Start
@@ -51,13 +50,6 @@ def _waves(coefficients: Array, shape: tuple[int, ...]) -> Array:
     """Return the weights of `shape` that have these coefficients."""
     found = coefficients
     for axis, size in enumerate(shape):
-        basis = _basis(size, coefficients.shape[axis])
+        basis = waves.lowest(size, coefficients.shape[axis])
         found = jnp.moveaxis(jnp.tensordot(basis, found, axes=(1, axis)), 0, axis)
     return found * weights.scale(shape) / math.sqrt(max(1, coefficients.size))
-
-
-def _basis(size: int, count: int) -> np.ndarray:
-    """Return the waves with the lowest frequencies, (size, count), of mean square 1."""
-    at = (np.arange(size) + 0.5) / size
-    waves = np.cos(np.pi * at[:, None] * np.arange(count))
-    return (waves * np.where(np.arange(count), math.sqrt(2), 1)).astype(np.float32)

@@ -18,18 +18,13 @@ import numpy as np
 from annotated_types import Interval
 
 from genomes import examples
+from genomes.labels import fixed_labels
+from genomes.latents import with_latents
 from neuroevo.core import keys
+from neuroevo.core.bounds import bounded
 from neuroevo.errors import UserError
 from neuroevo.policies import imitation
-from neuroevo.spaces import (
-    Box,
-    Discrete,
-    MultiDiscrete,
-    Spec,
-    choices,
-    data_shape,
-    outputs,
-)
+from neuroevo.spaces import Box, Spec, choices, data_shape, outputs
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Rows, Target
 
 Genome = Mapping[str, Any]  # arrays by name; log_rates: a mapping of them by layer
@@ -63,6 +58,12 @@ class _Pairs:
     them, or means by action; none: noise."""
     init_scale: Annotated[float, Interval(ge=0, le=2**24)] = 0.0
     """Standard deviation of the pairs at the center of the first generation."""
+    latent: Annotated[int, Interval(ge=1, le=2**16)] | None = None
+    """Of images, evolve as many waves of low frequency along each axis instead of the
+    pixels; none: the pixels."""
+    bounds: tuple[float, float] | None = None
+    """Lowest and highest number in a state as the policy sees it, such as 0 1 for
+    images; none: no bounds."""
     init: Literal["random", "fixed"] = "random"
     """Initial policy: a fresh one each time (HaDES-R) or always the same (HaDES-F)."""
     init_seed: Annotated[int, Interval(ge=0, le=2**32 - 1)] = 0
@@ -124,13 +125,22 @@ class Dataset(_Varied, imitation.Training, _Pairs):
         lead = data_shape(arrays, spec and spec.action)
         length = lead[1] if lead[1:] else None
         return dataclasses.replace(
-            self, size=lead[0], length=length, labels=labels, learn=learn
+            self,
+            size=lead[0],
+            length=length,
+            labels=labels,
+            learn=learn,
+            latent=None,  # a file has the images
         )
 
     def settled(self) -> "Dataset":
-        """Return the options without what varies in a search."""
+        """Return the options without what varies in a search, for images."""
         return dataclasses.replace(
-            self, vary_learning_rate=None, vary_steps=None, vary_optimizers=()
+            self,
+            vary_learning_rate=None,
+            vary_steps=None,
+            vary_optimizers=(),
+            latent=None,
         )
 
     def build(
@@ -153,16 +163,33 @@ class Dataset(_Varied, imitation.Training, _Pairs):
             UserError: if an option does not fit the policy or the actions.
         """
         imitation.find_loss(policy, self.loss)  # an error now rather than in `decode`
-        lead = self._shape(policy, spec)
-        pairs, constants = self._contents(spec, lead, labels)
-        layers = self._layers(policy)
-        for name in ("vary_learning_rate", "vary_steps"):
+        for name in ("vary_learning_rate", "vary_steps", "bounds"):
             low, high = getattr(self, name) or (1, 1)
             if low > high:
                 raise UserError(
                     f"encoding.{name}: expected a range from low to high, got {low} "
                     f"to {high}"
                 )
+        encoding = self._of_states(policy, spec, labels, rows)
+        if self.bounds is not None:
+            genome = jax.eval_shape(encoding.init, keys.abstract())
+            ends = zip((-math.inf, math.inf), self.bounds, strict=True)
+            low, high = (
+                {**jax.tree.map(lambda _, end=end: end, genome), "states": bound}
+                for end, bound in ends
+            )
+            encoding = encoding._replace(bounds=(low, high))
+        if self.latent is None:
+            return encoding
+        return with_latents(bounded(encoding), spec.observation, self.latent)
+
+    def _of_states(
+        self, policy: Policy, spec: Spec, labels: np.ndarray | None, rows: Rows | None
+    ) -> Encoding:
+        """Return the encoding whose genome has the states themselves."""
+        lead = self._shape(policy, spec)
+        pairs, constants = self._contents(spec, lead, labels)
+        layers = self._layers(policy)
 
         def noise(key: Key) -> Genome:
             each = jax.random.split(key, len(pairs))
@@ -364,25 +391,3 @@ def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:
             f"its actions have shape {arrays['actions'].shape[axes:]} each, but the "
             f"environment's have shape {action.shape}"
         )
-
-
-def fixed_labels(size: int, action: Discrete | MultiDiscrete) -> np.ndarray:
-    """Return (size,) or (size, choices) labels in which every value is as frequent.
-
-    Of several choices, each further one lags behind the one before by a row whenever
-    all of its values have occurred, so that the combinations differ.
-    """
-    if isinstance(action, Discrete):
-        return balanced_labels(size, action.n)
-    row, lag = np.arange(size, dtype=np.int32), np.int32(max(action.counts))
-    columns = [(row + i * (row // lag)) % n for i, n in enumerate(action.counts)]
-    return np.stack(columns, axis=-1).astype(np.int32)
-
-
-def balanced_labels(size: int, n: int) -> np.ndarray:
-    """Return (size,) sorted int32 labels, spread evenly over the `n` actions.
-
-    If `size` is not a multiple of `n`, the first ``size % n`` actions get one more row
-    than the others: 16 rows for 3 actions are six 0, five 1 and five 2.
-    """
-    return np.sort(np.arange(size, dtype=np.int32) % n)

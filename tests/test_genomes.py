@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genomes.dataset import Dataset, balanced_labels
+from genomes.dataset import Dataset
 from genomes.direct import Direct
+from genomes.labels import balanced_labels
 from neuroevo.config import ranges
 from neuroevo.errors import UserError
 from neuroevo.policies.networks import MLP

@@ -58,7 +58,8 @@ ALLOWED = {
     r"neuroevo\.tasks(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.core", "neuroevo.store.npz"},
     r"genomes(\..*)?": CONTRACTS
-    | {"neuroevo.registry", "neuroevo.core.keys", "neuroevo.policies.imitation"},
+    | {"neuroevo.registry", "neuroevo.core.keys", "neuroevo.core.bounds"}
+    | {"neuroevo.policies.imitation"},
     r"neuroevo\.terminal\.formatting": set(),
     r"neuroevo\.config(\..*)?": CONTRACTS
     | {"neuroevo.registry", "neuroevo.store.files", "neuroevo.loggers.contract"},

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import log_softmax
 
 import neuroevo
-from genomes.dataset import fixed_labels
+from genomes.labels import fixed_labels
 from neuroevo import errors, spaces
 from neuroevo.policies import heads
 from neuroevo.spaces import Box, Discrete, MultiDiscrete, Spec

@@ -10,6 +10,7 @@ import numpy as np
 from neuroevo import devices
 from neuroevo.config.schema import Config
 from neuroevo.core import engine, evaluation, keys
+from neuroevo.core.bounds import bounded
 from neuroevo.environments import descriptors
 from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
@@ -97,9 +98,8 @@ def build_parts(
     encoding = options["encoding"].build(policy, seen, **given)
     if not is_bundled(options["encoding"]):
         checks.check_encoding(encoding, shapes(policy.init))
-    if file:
-        constants = genome_file.to_constants(file, encoding.constants)
-        encoding = build_encoding(options["encoding"], policy, seen, constants, **given)
+    constants = genome_file.to_constants(file, encoding.constants) if file else {}
+    encoding = build_encoding(options["encoding"], policy, seen, constants, **given)
     strategy = None
     if "strategy" in options:
         strategy = _build_strategy(config, encoding, policy, task, rows)
@@ -177,7 +177,7 @@ def settle(config: Config, parts: Parts) -> tuple[Config, Parts] | None:
     policy = options["policy"].build(seen)
     constants = parts.encoding.constants
     encoding = build_encoding(options["encoding"], policy, seen, constants)
-    if shapes(encoding.init) != shapes(parts.encoding.init):
+    if shapes(encoding.init) != exported(parts.encoding):
         raise UserError(
             "the genome of a policy that varies in the search does not fit the policy "
             f"{config.names['policy']} by which it is measured; expected genes that do "
@@ -283,7 +283,7 @@ def build_encoding(
     """Return an encoding with the `constants` of a genome file instead of its own.
 
     Its ``build`` gets the constants that differ as keyword arguments, with what else is
-    `given`.
+    `given`. Genes count within its bounds.
     """
     encoding = options.build(policy, spec, **given)
     differing = {
@@ -291,7 +291,9 @@ def build_encoding(
         for name, value in constants.items()
         if not np.array_equal(value, encoding.constants[name])
     }
-    return options.build(policy, spec, **differing, **given) if differing else encoding
+    if differing:
+        encoding = options.build(policy, spec, **differing, **given)
+    return bounded(encoding)
 
 
 def build_engine(
@@ -333,4 +335,12 @@ def genome_in(file: GenomeFile, parts: Parts) -> Genome:
         UserError: if it does not fit the parts.
     """
     encoding = parts.encoding
-    return genome_file.to_genome(file, shapes(encoding.init), encoding.constants)
+    like = exported(encoding)
+    genome = genome_file.to_genome(file, like, encoding.constants)
+    return encoding.adopt(genome) if encoding.adopt else genome
+
+
+def exported(encoding: Encoding) -> Genome:
+    """Return the shapes of the genomes of results."""
+    genome = shapes(encoding.init)
+    return jax.eval_shape(encoding.export, genome) if encoding.export else genome

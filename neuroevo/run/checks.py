@@ -22,6 +22,7 @@ from neuroevo.run.tracing import (
     Shapes,
     at_path,
     check_array,
+    check_bounds,
     check_like,
     fail,
     integer,
@@ -303,6 +304,15 @@ def check_encoding(encoding: Encoding, params: Shapes) -> None:
     start = trace("encoding.start", encoding.start, keys.abstract())
     decoded = trace("encoding.decode", encoding.decode, genome, start)
     check_like("encoding.decode", "parameters like policy.init's", params, decoded)
+    if encoding.bounds is not None:
+        check_bounds("encoding.bounds", encoding.bounds, genome)
+    if encoding.export is not None:
+        exported = trace("encoding.export", encoding.export, genome)
+        check_genome_shapes("encoding.export", exported)
+        if encoding.adopt is not None:
+            adopted = trace("encoding.adopt", encoding.adopt, exported)
+            like = "a genome like encoding.init's"
+            check_like("encoding.adopt", like, genome, adopted)
 
 
 def check_genome_shapes(name: str, genome: Shapes) -> None:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import keys
+from neuroevo.core import bounds, keys
 from neuroevo.errors import UserError
 from neuroevo.policies import imitation
 from neuroevo.spaces import Box, Spec
@@ -99,4 +99,4 @@ def make_outer_loss(
         outputs = jax.vmap(policy.apply, (None, 0))(params, observations)
         return loss(outputs, targets)
 
-    return OuterLoss(encoding.init, loss_on, rows)
+    return OuterLoss(encoding.init, loss_on, rows, bounds.within(encoding))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from neuroevo import devices, multihost
 from neuroevo.config.schema import Config, Which
 from neuroevo.core import engine, keys
@@ -87,6 +89,8 @@ class Run:
             checks.check_genome(str(start.path), self._first)
         self.config = tuning.resolve_auto(config, self.parts)
         self._settled = build.settle(self.config, self.parts)
+        export = self.parts.encoding.export
+        self._export = jax.jit(export) if export else None
         self.path = path
         sharing = devices.memory(self.devices)
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
@@ -181,10 +185,13 @@ class Run:
 
     def choose_center(self) -> None:
         """Make the current center the best one."""
-        self._best = self.center.answer
+        with switches.pinned():
+            self._best = self.engine.center(self.state)
         self.best_generation = self.generation
 
     def _solution(self, answer: engine.Answer, which: Which) -> Solution:
+        if self._export:
+            answer = answer._replace(genome=self._export(answer.genome))
         return Solution(*self._measuring, answer, which)
 
     @functools.cached_property

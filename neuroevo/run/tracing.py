@@ -84,6 +84,30 @@ def check_like(name: str, what: str, expected: Shapes, found: Any) -> None:
             fail(name, f"{what}, with {short(wanted)}{at_path(path)}", short(leaf))
 
 
+def check_bounds(name: str, bounds: Any, genome: Shapes) -> None:
+    """Raise a `UserError` unless there are two bounds for every gene, in order."""
+    if not isinstance(bounds, tuple) or len(bounds) != 2:
+        fail(name, "a tuple of the lowest and the highest values", short(bounds))
+    wanted: Any = jax.tree.structure(genome)
+    for end in bounds:
+        found: Any = jax.tree.structure(end)
+        if found != wanted:
+            fail(name, f"pytrees like the genome, of {_cut(wanted)}", _cut(found))
+    for (path, leaf), low, high in zip(
+        jax.tree_util.tree_leaves_with_path(genome),
+        *map(jax.tree.leaves, bounds),
+        strict=True,
+    ):
+        for end in (low, high):
+            try:
+                np.broadcast_to(end, leaf.shape)
+            except ValueError:
+                what = f"a number or an array of shape {leaf.shape}{at_path(path)}"
+                fail(name, what, f"one of shape {np.shape(end)}")
+        if not np.all(np.asarray(low) <= np.asarray(high)):
+            fail(name, f"the lowest values first{at_path(path)}", "higher ones first")
+
+
 def fail(name: str, expected: str, found: Any) -> NoReturn:
     """Raise a `UserError` that says what was expected, and what was found."""
     text = found if isinstance(found, str) else repr(found)

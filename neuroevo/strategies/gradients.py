@@ -108,6 +108,8 @@ class _Descents:
         """Start from `genome`, and from others that the encoding draws."""
         others = jax.vmap(self.loss.init)(jax.random.split(key, self.population))
         genomes = jax.tree.map(lambda xs, x: xs.at[0].set(x), others, genome)
+        if self.loss.within:
+            genomes = self.loss.within(genomes)
         nothing = jnp.full(self.population, jnp.nan)
         return State(
             Candidate(genomes, jax.vmap(self.optimizer.init)(genomes), nothing),
@@ -146,6 +148,8 @@ class _Descents:
             gradient = trees.where(sane, gradient, zero[1])
             updates, after = self.optimizer.update(gradient, moments, genome)
             moved = jax.tree.map(jnp.add, genome, updates)
+            if self.loss.within:  # beyond a bound, nothing would lead back
+                moved = self.loss.within(moved)
             genome, moments = trees.where(sane, (moved, after), (genome, moments))
             return Candidate(genome, moments, total + loss)
 

@@ -22,6 +22,7 @@ from neuroevo.types.arrays import Stats as Stats
 from neuroevo.types.arrays import StrategyState as StrategyState
 from neuroevo.types.arrays import Target as Target
 from neuroevo.types.arrays import TaskState as TaskState
+from neuroevo.types.encodings import ConvertGenome as ConvertGenome
 from neuroevo.types.encodings import Decode as Decode
 from neuroevo.types.encodings import Encoding as Encoding
 from neuroevo.types.encodings import InitGenome as InitGenome

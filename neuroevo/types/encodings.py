@@ -25,6 +25,12 @@ class Decode(Protocol):
     def __call__(self, genome: Genome, start: Start, /) -> Params: ...
 
 
+class ConvertGenome(Protocol):
+    """Return a genome of another form, such as images for their latents."""
+
+    def __call__(self, genome: Genome, /) -> Genome: ...
+
+
 class StartDecoding(Protocol):
     """Return the part of decoding that does not depend on the genome."""
 
@@ -45,6 +51,13 @@ class Encoding(NamedTuple):
             fixed labels.
         identity: whether `decode` returns the genome itself. Then candidates that a
             strategy gives as differences can share the weights of their center.
+        bounds: the lowest and the highest values of genes, each a pytree like the
+            genome, of numbers or arrays that broadcast; None: no bounds. A gene beyond
+            its bound counts as the bound, in `decode` and in results.
+        export: the genome that the options' ``settled()`` decode in the same way: the
+            one of results and genome files, if it is not that of the search.
+        adopt: the genome of the search that comes closest to one from `export`, for
+            searches that start from a genome file.
 
     Example:
         One number scales the weights of a fixed network:
@@ -65,6 +78,9 @@ class Encoding(NamedTuple):
     start: StartDecoding = lambda key: key
     constants: Mapping[str, Array] = _EMPTY
     identity: bool = False
+    bounds: tuple[Genome, Genome] | None = None
+    export: ConvertGenome | None = None
+    adopt: ConvertGenome | None = None
 
 
 class LossOn(Protocol):
@@ -92,8 +108,10 @@ class OuterLoss(NamedTuple):
         loss_on: the loss of one fresh policy.
         rows: the examples, with observations as the policy sees them; None if the task
             draws them (`Task.batch`).
+        within: moves genes beyond their bounds to these; None: no bounds.
     """
 
     init: InitGenome
     loss_on: LossOn
     rows: Rows | None
+    within: ConvertGenome | None = None
