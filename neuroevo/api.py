@@ -255,7 +255,13 @@ def _recorded(path: Path, custom: Mapping[str, Any]) -> list[Layer]:
     return [Layer(str(path / CONFIG), written)]
 
 
-def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
+def load(
+    source: Source,
+    *,
+    which: Which = "best",
+    elite: Sequence[float] | None = None,
+    **options: Any,
+) -> Solution:
     """Return the solution that a genome file or a run holds.
 
     Args:
@@ -263,6 +269,8 @@ def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
             a run or solution in Python.
         which: for a run, ``"best"`` selects the center with the best held-out return,
             and ``"center"`` the last center.
+        elite: for a run with an archive, a descriptor: the elite that does nearly what
+            it says.
         **options: parts and settings as for `evolve`. They override the file, or supply
             what it lacks. For a merged file, ``env`` selects one of the environments.
 
@@ -280,12 +288,17 @@ def load(source: Source, *, which: Which = "best", **options: Any) -> Solution:
         'center'
     """
     custom, options = parts_in(options)
-    if not custom and not options:
+    if not custom and not options and elite is None:
         solution = loading.in_memory(source, which)
         if solution is not None:
             return solution
     layers = [Layer("load", options)]
-    found = loading.read_solution(source, layers, custom=custom, which=which)
+    if elite is not None:
+        found = loading.configure(
+            loading.read_elite(source, elite), layers, custom=custom
+        )
+    else:
+        found = loading.read_solution(source, layers, custom=custom, which=which)
     return loading.make_solution(*found)
 
 

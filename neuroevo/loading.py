@@ -18,7 +18,7 @@ from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import Parts
 from neuroevo.solution import Solution
 from neuroevo.spaces import Spec
-from neuroevo.store import genome_file, zoo
+from neuroevo.store import directory, genome_file, zoo
 from neuroevo.store.directory import CHUNKS, read_genome
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.traits import EncodingTraits, traits
@@ -89,6 +89,26 @@ def read_source(source: Source, which: Which = "best") -> GenomeFile:
     }
     meta["which"] = solution.which
     return GenomeFile(Path("the genome in memory"), arrays, meta, made)
+
+
+def read_elite(source: Source, descriptor: Sequence[float]) -> GenomeFile:
+    """Return the elite of a run that does nearly what a `descriptor` says.
+
+    Args:
+        source: a run, or its directory.
+        descriptor: a number for each dimension of its archive.
+
+    Raises:
+        UserError: if there is no such elite.
+    """
+    if isinstance(source, str | Path):
+        return directory.read_elite(Path(source), descriptor)
+    if isinstance(source, type) or not hasattr(type(source), "elite"):
+        raise UserError(
+            f"elite: expected a run or its directory, to take it from, got "
+            f"{source!r:.60}"
+        )
+    return read_source(cast(Any, source).elite(*descriptor))
 
 
 def start_layers(file: GenomeFile | None) -> list[Layer]:

@@ -23,7 +23,7 @@ from neuroevo.returns import summarize
 from neuroevo.run import switches
 from neuroevo.run.parts import Parts
 from neuroevo.store import genome_file
-from neuroevo.types import Actor, Genome, Params, Trajectory
+from neuroevo.types import Actor, Genome, Outcome, Params, Trajectory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +62,7 @@ class Solution:
         engine: the engine that evaluates genomes.
         answer: the genome, and the observation statistics that belong to it.
         which: for a run, whether this is its best or its last center.
+        about: further facts for the description in its file.
 
     Example:
         >>> solution = neuroevo.load("zoo:cartpole-d2")
@@ -74,6 +75,7 @@ class Solution:
     engine: Engine
     answer: Answer
     which: Which | None = None
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def genome(self) -> Genome:
@@ -184,6 +186,8 @@ class Solution:
             ``policies``, ``episodes`` and ``seed``. For a run, also ``which`` center
             was measured; for ensembles, also their size ``ensemble``. If an episode
             failed, also ``failures``: the number of policies without a finite return.
+            If the environment has a descriptor, also its mean over all episodes by name
+            as ``descriptor``.
 
         Raises:
             UserError: for arguments that are out of range.
@@ -214,7 +218,16 @@ class Solution:
             "episodes": episodes,
             "seed": seed,
             **({"failures": failures} if failures else {}),
+            **self._described(outcome),
         }
+
+    def _described(self, outcome: Outcome) -> dict[str, Any]:
+        """Return what describes the episodes of an evaluation, if something does."""
+        descriptor = self.parts.task.descriptor
+        if descriptor is None:
+            return {}
+        means = np.mean(outcome.descriptors, axis=(0, 1, 2)).tolist()
+        return {"descriptor": dict(zip(descriptor.names, means, strict=True))}
 
     @switches.pinned()
     def validate(self, policies: int, episodes: int, *, seed: int) -> float:
@@ -273,13 +286,20 @@ class Solution:
             **self.parts.task.constants(self.answer.task),
         }
 
+    def shared_arrays(self) -> dict[str, Any]:
+        """Return the arrays of its genome file that are not the genome itself."""
+        return {
+            **self.parts.encoding.constants,
+            **self.parts.task.constants(self.answer.task),
+        }
+
     def meta(self) -> Mapping[str, Any]:
         """Return the description in its genome file: how to decode the arrays."""
         described = self.config.to_dict()
         meta = {part: described[part] for part in DECODING}
         if self.parts.spec is not None:
             meta["spec"] = genome_file.from_spec(self.parts.spec)
-        return meta
+        return {**meta, **self.about}
 
     def save(self, path: str | Path) -> None:
         """Write a genome file that `neuroevo.load` and ``neuroevo evaluate`` can read.

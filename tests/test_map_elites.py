@@ -1,5 +1,7 @@
 """MAP-Elites, its archive, and the descriptors that it is filled by."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,12 @@ from toy import walk
 
 import neuroevo
 from neuroevo import registry
+from neuroevo.cli.main import main
 from neuroevo.core import diversity
 from neuroevo.environments import descriptors, wrappers
 from neuroevo.errors import UserError
 from neuroevo.run.checks import check_environment
+from neuroevo.store import archive_file, directory, genome_file
 from neuroevo.strategies.map_elites import MAPElites
 from neuroevo.types import Descriptor
 
@@ -239,8 +243,8 @@ def evolved(**options):
 
 
 @pytest.fixture(scope="module")
-def run():
-    return evolved()
+def run(tmp_path_factory):
+    return evolved(run_dir=tmp_path_factory.mktemp("runs") / "walk")
 
 
 def same(x, y):
@@ -311,3 +315,106 @@ def test_an_environment_without_a_descriptor_is_told():
         evolved(env=walk())
     with pytest.raises(UserError, match="--env.descriptor position velocity"):
         evolved(env="MountainCarContinuous-v0")
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def command(*words):
+    """Run a command and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return ended.value.code
+
+
+def same_archive(one, two):
+    assert one.grid == two.grid and one.meta == two.meta
+    for name in ("genomes", "fitness", "descriptors", "places", "shared"):
+        same(getattr(one, name), getattr(two, name))
+
+
+def test_the_archive_of_a_run_is_in_its_file(run):
+    archive = run.archive
+    assert archive.grid.names == ("x", "y") and archive.grid.cells == (4, 6)
+    assert archive.coverage == pytest.approx(run.metrics[-1]["coverage"], abs=1e-6)
+    assert archive.qd_score == pytest.approx(run.metrics[-1]["qd_score"], rel=1e-5)
+    expected = np.asarray(run.state.strategy.elites.fitness).reshape(4, 6)
+    expected = np.where(np.isfinite(expected), expected, np.nan)
+    np.testing.assert_array_equal(archive.fitness_by_cell, expected)
+    same_archive(directory.read_archive(run.path)._replace(path=archive.path), archive)
+
+
+def test_an_elite_is_found_by_what_it_does(run):
+    archive = run.archive
+    apart = ((archive.descriptors - [1.0, -0.5]) / 6) ** 2
+    index = int(np.argmin(apart.sum(axis=1)))
+    elite = run.elite(1.0, -0.5)
+    same(
+        genome_file.to_arrays(elite.genome),
+        {k: v[index] for k, v in archive.genomes.items()},
+    )
+    described = elite.meta()["elite"]["descriptor"]
+    assert list(described.values()) == archive.descriptors[index].tolist()
+
+
+def test_an_exported_elite_is_a_genome_like_any_other(run, tmp_path, capsys):
+    out = tmp_path / "elite.npz"
+    code = command("export", run.path, "--elite", 1, -0.5, "--out", out)
+    printed = capsys.readouterr()
+    assert code == 0 and printed.out == f"{out}\n"
+    assert "neuroevo: fitness " in printed.err and " at x " in printed.err
+    solution = neuroevo.load(out, env=described_walk())
+    elite = run.elite(1.0, -0.5)
+    same(solution.genome, elite.genome)
+    assert genome_file.load(out).meta["elite"] == elite.meta()["elite"]
+    for source in (run, run.path):
+        found = neuroevo.load(source, elite=(1.0, -0.5), env=described_walk())
+        same(found.genome, elite.genome)
+    result, again = (x.evaluate(2, 3, seed=1) for x in (solution, elite))
+    assert result == again and result["descriptor"].keys() == {"x", "y"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--elite", "1", "--out", "{out}"], "expected 2 numbers, x, y, got"),
+        (["--elite", "1", "nan", "--out", "{out}"], "each a number, got '1 nan'"),
+        (["--elite", "1", "2"], "--out is missing"),
+        (["--out", "{out}"], "--elite is missing"),
+        (
+            ["--elite", "1", "2", "--out", "elite.txt"],
+            "expected a name that ends in .npz",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_told(run, words, message, tmp_path, capsys):
+    words = [word.format(out=tmp_path / "elite.npz") for word in words]
+    assert command("export", run.path, *words) == 2
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_without_an_archive_has_no_elites(run, tmp_path, capsys):
+    path = tmp_path / "copy"
+    shutil.copytree(run.path, path)
+    (path / directory.ARCHIVE).unlink()
+    words = ["--elite", "1", "2", "--out", str(tmp_path / "elite.npz")]
+    assert command("export", path, *words) == 2
+    assert "it has no archive of elites; expected a run with" in capsys.readouterr().err
+    (path / directory.ARCHIVE).write_bytes((path / directory.BEST).read_bytes())
+    assert command("export", path, *words) == 2
+    assert "expected format 'neuroevo-archive'" in capsys.readouterr().err
+
+
+def test_a_damaged_archive_is_told(run, tmp_path):
+    archive = run.archive
+    for change in (
+        {"fitness": archive.fitness[1:]},
+        {"places": archive.places + 5},
+        {"grid": archive.grid._replace(names=("x",))},
+        {"genomes": {"w": np.zeros((1, 1))}},
+    ):
+        archive_file.save(tmp_path / "a.npz", archive._replace(**change))
+        with pytest.raises(UserError, match="its arrays do not fit"):
+            archive_file.load(tmp_path / "a.npz")

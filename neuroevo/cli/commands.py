@@ -22,6 +22,7 @@ COMMANDS = {
     "metrics": "write the metrics of runs as CSV or Parquet",
     "merge": "merge data sets of several environments into one",
     "transfer": "train other networks from a genome, and measure them",
+    "export": "write an elite of an archive to a genome file",
     "train-policy": "write the parameters of a policy trained from a genome",
     "tune": "find the fastest batch sizes for a run on this machine",
     "list": "list encodings, envs, strategies, policies, presets, zoo, …",

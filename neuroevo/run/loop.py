@@ -180,7 +180,7 @@ class _Session:
         run = self.run
         facts = (dataclasses.asdict(run.counters), run.config.to_dict())
         directory.save(run.state, *facts, run.collapse.last)
-        directory.save_genomes(run.center, run.best)
+        directory.save_genomes(run.center, run.best, run.archive)
 
     def end(self, reason: str) -> None:
         """Write the last checkpoint and, unless interrupted, the results."""

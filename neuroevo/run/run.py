@@ -18,6 +18,8 @@ from neuroevo.run.relabeling import make_relabeling
 from neuroevo.run.teaching import Teacher
 from neuroevo.run.watch import Watch
 from neuroevo.solution import Solution, without_seeds
+from neuroevo.store import archive_file, genome_file
+from neuroevo.store.archive_file import ArchiveFile
 from neuroevo.store.checkpoints import from_host
 from neuroevo.store.directory import RunDirectory
 from neuroevo.store.genome_file import GenomeFile
@@ -177,6 +179,43 @@ class Run:
             'best'
         """
         return self._solution(self._best or self.state.best, "best")
+
+    @property
+    def archive(self) -> ArchiveFile | None:
+        """The elites and their descriptors, if the strategy keeps an archive.
+
+        Example:
+            >>> run.archive is None
+            True
+        """
+        strategy, descriptor = self.parts.strategy, self.parts.task.descriptor
+        if strategy is None or strategy.archive is None or descriptor is None:
+            return None
+        center = self.center
+        return archive_file.collect(
+            strategy.archive.elites(self.state.strategy),
+            archive_file.Grid.of(descriptor, strategy.archive),
+            center.shared_arrays(),
+            center.meta(),
+        )
+
+    def elite(self, *descriptor: float) -> Solution:
+        """Return the elite that does nearly what a descriptor says.
+
+        Args:
+            *descriptor: one number for each dimension of the archive.
+
+        Raises:
+            UserError: if there is no such elite.
+        """
+        archive = self.archive
+        if archive is None:
+            raise archive_file.missing(self.config.names["strategy"])
+        index = archive.nearest(descriptor)
+        found, constants = archive.elite(index), self.parts.encoding.constants
+        genome = genome_file.to_genome(found, self.genome, constants)
+        answer = engine.Answer(genome, self.state.task)
+        return Solution(*self._measuring, answer, about=archive.about(index))
 
     @property
     def best_is_final(self) -> bool:

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -17,13 +17,21 @@ from neuroevo.config import recorded
 from neuroevo.config.schema import Schedule, Which
 from neuroevo.config.yaml import read_yaml, to_yaml
 from neuroevo.errors import UserError, first_line
-from neuroevo.store import checkpoints, genome_file, metrics, provenance
+from neuroevo.store import (
+    archive_file,
+    checkpoints,
+    genome_file,
+    metrics,
+    provenance,
+)
+from neuroevo.store.archive_file import ArchiveFile
 from neuroevo.store.files import atomic_write, kind_of, write_json
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 CENTER = "genome.npz"
 BEST = "best.npz"
+ARCHIVE = "archive.npz"
 CHUNKS = ("chunk", "decode_chunk")  # options in `CONFIG`
 START = "start.npz"
 SUMMARY = "summary.json"
@@ -123,6 +131,33 @@ def read_genome(path: Path, which: Which = "best") -> genome_file.GenomeFile:
         )
     file = _with_chunks(path, genome_file.load(path / _GENOMES[which]))
     return file._replace(meta={**file.meta, "which": which})
+
+
+def read_archive(path: Path) -> ArchiveFile | None:
+    """Return the archive of a run; None if it has written none.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    check_run(path)
+    if kind_of(path / ARCHIVE, "an archive") is None:
+        return None
+    return archive_file.load(path / ARCHIVE)
+
+
+def read_elite(path: Path, descriptor: Sequence[float]) -> genome_file.GenomeFile:
+    """Return the elite of a run that does nearly what a `descriptor` says.
+
+    Raises:
+        UserError: if the run has no archive, or the descriptor does not fit it.
+    """
+    archive = read_archive(path)
+    if archive is None:
+        raise UserError(
+            f"{path}: it has no archive of elites; expected a run with the strategy "
+            "MAPElites, after its first checkpoint"
+        )
+    return _with_chunks(path, archive.elite(archive.nearest(descriptor)))
 
 
 def _with_chunks(path: Path, file: genome_file.GenomeFile) -> genome_file.GenomeFile:
@@ -277,16 +312,21 @@ class RunDirectory:
             metrics.sync_metrics(self.path)
             self._checkpoints.save(state, progress, config, center_return)
 
-    def save_genomes(self, center: Savable, best: Savable) -> None:
+    def save_genomes(
+        self, center: Savable, best: Savable, archive: ArchiveFile | None = None
+    ) -> None:
         """Write the genome files of two solutions, once there is a checkpoint.
 
-        Their presence without a checkpoint means that the checkpoint was lost.
+        Their presence without a checkpoint means that the checkpoint was lost. If the
+        strategy keeps an `archive`, it is written, too.
         """
         with self.writing():
             if not (self.path / CENTER).exists():
                 self._checkpoints.wait()
             center.save(self.path / CENTER)
             best.save(self.path / BEST)
+            if archive is not None:
+                archive_file.save(self.path / ARCHIVE, archive)
 
     def restore(self, like: Any, config: Mapping[str, Any]) -> list[Any] | None:
         """Return the newest checkpoint that can be read, see `Checkpoints.restore`.

@@ -58,26 +58,41 @@ def load(path: Path) -> GenomeFile:
     Raises:
         UserError: if it is not an `.npz` of plain arrays, or has a newer version.
     """
-    arrays = npz.read(path, _EXPECTED)
-    meta = _read_meta(path, arrays.pop("meta", None))
-    if meta and meta.get("format") != FORMAT:
+    return GenomeFile(path, *read(path, FORMAT, "a genome (.npz)"))
+
+
+def read(
+    path: Path, format: str, expected: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays of a file and its description, which may be empty.
+
+    Args:
+        path: the file.
+        format: the format that its description must name, if it has one.
+        expected: the kind of file that is expected, for messages.
+
+    Raises:
+        UserError: if it is not an `.npz` of plain arrays, or of another kind.
+    """
+    arrays = npz.read(path, expected)
+    meta = _read_meta(path, arrays.pop("meta", None), expected)
+    if meta and meta.get("format") != format:
         raise UserError(
-            f"{path}: expected format {FORMAT!r}, got {meta.get('format')!r:.60}"
+            f"{path}: expected format {format!r}, got {meta.get('format')!r:.60}"
         )
-    version = meta.get("version", VERSION)
+    version, kind = meta.get("version", VERSION), format.removeprefix("neuroevo-")
     if not isinstance(version, int) or version > VERSION:
         raise UserError(
-            f"{path}: written in version {version!r:.60} of the genome format; this "
+            f"{path}: written in version {version!r:.60} of the {kind} format; this "
             f"neuroevo reads versions up to {VERSION}: upgrade neuroevo"
         )
-    return GenomeFile(path, arrays, meta)
+    return arrays, meta
 
 
-_EXPECTED = "a genome (.npz)"
 _MOST_META = 2**20  # characters
 
 
-def _read_meta(path: Path, array: np.ndarray | None) -> dict[str, Any]:
+def _read_meta(path: Path, array: np.ndarray | None, expected: str) -> dict[str, Any]:
     """Return the description in the array `meta`; empty if there is none."""
     if array is None:
         return {}
@@ -89,9 +104,9 @@ def _read_meta(path: Path, array: np.ndarray | None) -> dict[str, Any]:
             raise ValueError(f"expected at most {_MOST_META} characters")
         meta = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not {_EXPECTED}: its meta: {error}") from None
+        raise UserError(f"{path}: not {expected}: its meta: {error}") from None
     if not isinstance(meta, dict):
-        raise UserError(f"{path}: not {_EXPECTED}: its meta is not a JSON object")
+        raise UserError(f"{path}: not {expected}: its meta is not a JSON object")
     return meta
 
 
