@@ -99,6 +99,23 @@ def test_a_list_of_overrides(tmp_path):
     assert first.config["policy"]["hidden"] == [512, 512]  # as the preset says
 
 
+def test_lists_that_are_combined(tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "sweep: {list: [[{env: CartPole-v1, generations: 3}, {env: Pendulum-v1}],"
+        " [{encoding: direct}, {encoding: direct, strategy: EGGROLL}]]}\n"
+    )
+    found = sweeping.read(tmp_path / "s.yaml").trials
+    assert [
+        (t.config["env"]["name"], t.config["strategy"]["name"], t.config["generations"])
+        for t in found
+    ] == [
+        ("CartPole-v1", "SNES", 3),
+        ("CartPole-v1", "EGGROLL", 3),
+        ("Pendulum-v1", "SNES", 100),
+        ("Pendulum-v1", "EGGROLL", 100),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -107,6 +124,7 @@ def test_a_list_of_overrides(tmp_path):
         ("sweep: {grid: {population: 8}}", "grid.population: expected a list, got 8"),
         ("sweep: {grid: {popluation: [8]}}", "popluation=8: .*'--population'"),
         ("sweep: {list: [8]}", "list: expected a list of mappings"),
+        ("sweep: {list: [[{population: 8}], [8]]}", "or several of them to combine"),
         ("sweep: {seeds: none}", "seeds: expected a number or a list"),
         ("sweep: {seeds: [1, 1]}", "seed=1 occurs twice"),
         ("sweep: {seeds: [-1]}", "seed: expected an integer from 0"),

@@ -101,13 +101,9 @@ def _plan(
     file: Path, plan: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Sequence[int | None]]]:
     """Yield the options that each variant changes, with its seeds."""
-    grid, variants = plan.get("grid") or {}, plan.get("list") or [{}]
+    grid, lists = plan.get("grid") or {}, _lists(file, plan.get("list") or [{}])
     if not isinstance(grid, Mapping):
         raise UserError(f"{file}: {KEY}.grid: expected options with lists of values")
-    if not isinstance(variants, list) or not all(
-        isinstance(variant, Mapping) for variant in variants
-    ):
-        raise UserError(f"{file}: {KEY}.list: expected a list of mappings of options")
     for key, each in grid.items():
         if not isinstance(each, list) or not each:
             raise UserError(f"{file}: {KEY}.grid.{key}: expected a list, got {each!r}")
@@ -115,9 +111,24 @@ def _plan(
     seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
     if not isinstance(seeds, list) or not seeds:
         raise UserError(f"{file}: {KEY}.seeds: expected a number or a list of seeds")
-    for variant in variants:
+    for variant in itertools.product(*lists):
+        together = {key: value for part in variant for key, value in part.items()}
         for values in itertools.product(*grid.values()):
-            yield {**variant, **dict(zip(grid, values, strict=True))}, seeds
+            yield {**together, **dict(zip(grid, values, strict=True))}, seeds
+
+
+def _lists(file: Path, found: Any) -> list[list[Mapping[str, Any]]]:
+    """Return the lists of overrides of which every combination is a variant."""
+    several = isinstance(found, list) and all(isinstance(each, list) for each in found)
+    lists = found if several else [found]
+    for each in lists:
+        good = isinstance(each, list) and each
+        if not good or not all(isinstance(variant, Mapping) for variant in each):
+            raise UserError(
+                f"{file}: {KEY}.list: expected a list of mappings of options, or "
+                "several of them to combine"
+            )
+    return lists
 
 
 def _label(changes: Mapping[str, Any]) -> str:
