@@ -43,7 +43,9 @@ def damaged(finished, tmp_path):
 def restore(run, path, **changes):
     """Return the generation that is restored, and what is said of it."""
     with RunDirectory(path, run.config.settings.checkpoint) as directory:
-        leaves, _, notes = directory.restore(run.state, run.config.to_dict() | changes)
+        leaves, _, notes = directory.restore(
+            lambda counters: run.state, run.config.to_dict() | changes
+        )
     return int(from_host(leaves, run.state).generation), notes
 
 
@@ -205,7 +207,7 @@ def test_other_switches_of_jax_are_no_damage(damaged):
     wide = run.state._replace(best_return=np.float64(run.state.best_return))
     with RunDirectory(path, run.config.settings.checkpoint) as directory:
         with pytest.raises(UserError, match="best_return of its state is float64"):
-            directory.restore(wide, run.config.to_dict())
+            directory.restore(lambda counters: wide, run.config.to_dict())
     assert kept(path) == {4, 5}
 
 

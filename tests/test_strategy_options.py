@@ -61,8 +61,9 @@ def test_options_are_those_of_evosax(name):
         for key, parameter in signature.items()
         if parameter.annotation in (int, float, bool, int | None)
     } - {"population_size"}
+    own = {"std_min", "std_max"} - scalars  # of a std that evosax does not limit
     expected = (scalars | arguments) - FOLLOWS - RENAMED - IGNORED.get(name, set())
-    fields = {field.name for field in dataclasses.fields(options)} - UNIFIED
+    fields = {field.name for field in dataclasses.fields(options)} - UNIFIED - own
     assert fields - ATTRIBUTES == expected - ATTRIBUTES
     for key in fields - expected:
         assert isinstance(getattr(algorithm, key), bool | float)
@@ -83,6 +84,39 @@ def test_options_are_those_of_evosax(name):
     )
     for key, value in given.items():
         assert getattr(values, key, getattr(changed, key, None)) == value, key
+
+
+@pytest.mark.parametrize("name", ["SNES", "xNES", "SimpleES", "DES"])
+def test_limits_of_std_hold(name):
+    options = strategies.config(name)(std=0.5, std_min=0.4, std_max=0.6)
+    strategy = options.build(4)
+    state = strategy.init(jax.random.key(0), jnp.zeros(3))
+    tell = jax.jit(strategy.tell)
+    seen = []
+    for number in range(40):
+        key = jax.random.key(number)
+        population, state = strategy.ask(key, state)
+        state = tell(key, population, jax.random.normal(key, (4,)), state)
+        seen.append(np.asarray(state.evosax.std))
+    assert np.float32(0.4) == np.min(seen) or np.max(seen) == np.float32(0.6)
+    assert 0.4 - 1e-6 <= np.min(seen) <= np.max(seen) <= 0.6 + 1e-6
+    with pytest.raises(UserError, match="expected std_min <= std <= std_max"):
+        strategies.config(name)(std=0.5, std_min=0.7).build(4)
+
+
+def test_a_search_that_grows_without_bound_stays_finite():
+    strategy = strategies.config("SNES")(std=1e8).build(4)
+
+    def generation(state, number):
+        asking, playing, telling = jax.random.split(jax.random.key(number), 3)
+        population, state = strategy.ask(asking, state)
+        fitness = jnp.floor(4 * jax.random.uniform(playing, (4,)))  # says nothing
+        state = strategy.tell(telling, population, fitness, state)
+        return state, jnp.isfinite(population).all()
+
+    state = strategy.init(jax.random.key(0), jnp.zeros(3))
+    state, finite = jax.lax.scan(generation, state, jnp.arange(20_000))
+    assert finite.all() and jnp.isfinite(strategy.center(state)).all()
 
 
 def test_names_are_evosaxs():

@@ -80,6 +80,12 @@ class Search:
     time limit, within this many generations; none: whole episodes from the start."""
     seed: Seed = 0
     """Seed of all randomness in the run."""
+    restart_after: Count | None = None
+    """Begin anew from another initial genome after this many held-out evaluations in a
+    row without a better center than before; none: never."""
+    restart_population: Literal["same", "ipop", "bipop"] = "same"
+    """Candidates after a restart: as many as before; twice as many (IPOP); or by turns
+    twice as many, and fewer that differ less (BIPOP)."""
     rows: Path | None = None
     """Examples of what to do (.npz), to start from or to imitate: see collect."""
     teacher: Path | None = None

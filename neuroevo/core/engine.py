@@ -17,7 +17,7 @@ from neuroevo.core import diversity, evaluation, keys, steps, trees
 from neuroevo.core.evaluation import Evaluator, Given, Played, Sizes, Trial
 from neuroevo.core.fitness import fitness_of, has_diverged, in_numbers, share
 from neuroevo.core.hosted import Player
-from neuroevo.core.keys import SearchKeys
+from neuroevo.core.keys import RestartKeys, SearchKeys
 from neuroevo.core.layout import Block
 from neuroevo.core.spread import spread
 from neuroevo.core.steps import Steps
@@ -56,6 +56,14 @@ class Answer(NamedTuple):
     task: TaskState
 
 
+class Attempt(NamedTuple):
+    """A search from one initial genome; a restart begins another one."""
+
+    number: Array  # int32: restarts before it
+    best_return: Array  # the best held-out return of its center
+    stale: Array  # int32: center evaluations in a row that were no better than that
+
+
 class State(NamedTuple):
     """Everything that the next generation depends on."""
 
@@ -67,6 +75,7 @@ class State(NamedTuple):
     best_return: Array
     streak: Array  # int32: center evaluations in a row that met the target
     stale: Array  # int32: center evaluations in a row that were no better than the best
+    attempt: Attempt
 
 
 class Budget(NamedTuple):
@@ -76,6 +85,7 @@ class Budget(NamedTuple):
     env_steps: Array  # int32: environment steps, after which no generation begins
     target: Array  # float32: held-out return of the center, to be met twice in a row
     patience: Any = np.int32(FOREVER)  # center evaluations in a row without a new best
+    restart_after: Any = np.int32(FOREVER)  # likewise, of the present attempt
 
 
 class Report(NamedTuple):
@@ -118,6 +128,8 @@ class Engine(NamedTuple):
             generations, and their reports: arrays of length `LOG_SIZE`, valid up to
             that number.
         steps: runs one generation, for those that take long.
+        restart: takes a state and the keys of a restart; returns the state in which the
+            strategy begins anew, from another genome.
         center: returns the strategy's current answer.
         evaluate: takes G genomes (with a leading axis), the task's state, P keys of
             policies, ``episodes`` and, if it is not `Role.FINAL`, ``role``; returns the
@@ -128,6 +140,7 @@ class Engine(NamedTuple):
     init: Callable[..., State]
     advance: Callable[[State, Budget], tuple[State, Array, Report]]
     steps: Steps
+    restart: Callable[[State, RestartKeys], State]
     center: Callable[[State], Answer]
     evaluate: Callable[..., Outcome]
 
@@ -218,6 +231,7 @@ def make_engine(
         init=_make_init(search),
         advance=lambda *args: advance(None, *args)[1],
         steps=generation,
+        restart=jax.jit(functools.partial(_restart, search)),
         center=jax.jit(functools.partial(_center, strategy)),
         evaluate=evaluate,
     )
@@ -275,6 +289,21 @@ def _init(
         best_return=jnp.float32(-jnp.inf),
         streak=jnp.int32(0),
         stale=jnp.int32(0),
+        attempt=_new_attempt(jnp.int32(0)),
+    )
+
+
+def _new_attempt(number: Array) -> Attempt:
+    return Attempt(number, jnp.float32(-jnp.inf), jnp.int32(0))
+
+
+def _restart(search: _Search, state: State, drawn: RestartKeys) -> State:
+    """Return the state in which the strategy begins anew; the best answer stays."""
+    genome = search.evaluator.encoding.init(drawn.genome)
+    return state._replace(
+        strategy=search.strategy.init(drawn.strategy, genome),
+        streak=jnp.int32(0),
+        attempt=_new_attempt(state.attempt.number + 1),
     )
 
 
@@ -294,6 +323,7 @@ def _advance(
             & (steps < budget.env_steps)
             & (state.streak < TARGET_STREAK)
             & (state.stale < budget.patience)
+            & (state.attempt.stale < budget.restart_after)
         )
 
     def step(carry):
@@ -422,6 +452,12 @@ def _tell(
     center = Answer(candidates.center, state.task)
     met = jnp.where(center_return >= target, state.streak + 1, 0)
     stale = jnp.where(center_return > state.best_return, 0, state.stale + 1)
+    attempt = state.attempt._replace(
+        best_return=jnp.fmax(center_return, state.attempt.best_return),
+        stale=jnp.where(
+            center_return > state.attempt.best_return, 0, state.attempt.stale + 1
+        ),
+    )
     stats = jax.tree.map(lambda x: x.sum(axis=(0, 1)), played.stats)
     state = State(
         key=state.key,
@@ -432,5 +468,6 @@ def _tell(
         best_return=jnp.where(improved, center_return, state.best_return),
         streak=jnp.where(center_due, met, state.streak),
         stale=jnp.where(center_due, stale, state.stale),
+        attempt=trees.where(center_due, attempt, state.attempt),
     )
     return state, report

@@ -10,6 +10,7 @@ keys, never for both:
                      strategy  the strategy's initial state
                      warm-up   the episodes that normalization is estimated from
                      run       generation g -> ask, tell, evaluation, descent
+    restart          restart k -> genome, strategy, size
     evaluation       measurements on policies and episodes that no search has used
     policy           the policies of `decode`, ``render`` and ``train-policy``
     recording        the episodes in videos
@@ -80,6 +81,20 @@ def search(seed: int) -> SearchKeys:
     """Return the keys of the search in a run with `seed`."""
     genome, strategy = stream("genome", seed), stream("strategy", seed)
     return SearchKeys(genome, strategy, warm_up(seed), stream("run", seed))
+
+
+class RestartKeys(NamedTuple):
+    """The keys of a restart, whose generations go on with those of the search."""
+
+    genome: Key
+    strategy: Key
+    size: Key  # of the number and the spread of its candidates
+
+
+def restart(seed: int, number: Array | int) -> RestartKeys:
+    """Return the keys of the restart with this number, from 1, of a search."""
+    key = jax.random.fold_in(stream("restart", seed), number)
+    return RestartKeys(*jax.random.split(key, 3))
 
 
 def warm_up(seed: int) -> Key:

@@ -100,10 +100,10 @@ def build_parts(
         checks.check_encoding(encoding, shapes(policy.init))
     constants = genome_file.to_constants(file, encoding.constants) if file else {}
     encoding = build_encoding(options["encoding"], policy, seen, constants, **given)
-    strategy = None
+    parts = Parts(environment, task, acting, encoding, strategy=None, spec=spec)
     if "strategy" in options:
-        strategy = _build_strategy(config, encoding, policy, task, rows)
-    return Parts(environment, task, acting, encoding, strategy, spec)
+        parts = parts._replace(strategy=build_strategy(config, parts, rows))
+    return parts
 
 
 def _build_task(
@@ -189,9 +189,18 @@ def settle(config: Config, parts: Parts) -> tuple[Config, Parts] | None:
     return config, with_policy(parts._replace(encoding=encoding), policy)
 
 
-def _build_strategy(
-    config: Config, encoding: Encoding, policy: Policy, task: Task, rows: Rows | None
-) -> Strategy:
+def build_strategy(config: Config, parts: Parts, rows: Rows | None = None) -> Strategy:
+    """Return the strategy for `parts`, which need not have one yet.
+
+    Args:
+        config: the configuration, with the population.
+        parts: the other parts.
+        rows: examples, if the search learns from them.
+
+    Raises:
+        UserError: if it does not fit the genome, or lacks examples.
+    """
+    _, task, policy, encoding, *_ = parts
     options, population = config.parts["strategy"], config.settings.population
     genome = shapes(encoding.init)
     if traits(StrategyTraits, options).learns_from_rows:

@@ -50,6 +50,9 @@ class Display(Protocol):
     def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Show new generations: rows of ``metrics.jsonl``, in order."""
 
+    def note(self, message: str) -> None:
+        """Show a fact, which stays visible."""
+
     def warn(self, message: str) -> None:
         """Show a warning, which stays visible."""
 
@@ -64,6 +67,9 @@ class Silent(contextlib.nullcontext):
         """Show nothing."""
 
     def update(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show nothing."""
+
+    def note(self, message: str) -> None:
         """Show nothing."""
 
     def warn(self, message: str) -> None:

@@ -120,6 +120,8 @@ class _Session:
 
     def advance(self, stepwise: bool, generations: int) -> list[dict[str, Any]]:
         """Run some generations, or a part of one, and return new metrics."""
+        if self.run.is_stuck:
+            stepwise, generations = self.restart(), 1
         self.stepwise = stepwise
         if stepwise:
             return self.step()
@@ -127,6 +129,13 @@ class _Session:
         rows = self.compute(generations)
         self.pace.measure(len(rows), self.run.counters.seconds - before)
         return rows
+
+    def restart(self) -> bool:
+        """Begin the search anew; return whether its generations are long."""
+        self.show.note(self.run.restart())
+        self.show.compiling("the generation")
+        self.pace, self.long = _Pace(self.run), LongGeneration(self.run)
+        return tuning.is_lengthy(self.run.config, self.run.parts)
 
     def step(self) -> list[dict[str, Any]]:
         """Run a part of a generation; return its metrics at its end."""
@@ -276,6 +285,7 @@ def call_limits(settings: Any, counters: Counters, generations: int) -> engine.B
         env_steps=jnp.int32(steps),
         target=jnp.float32(target),
         patience=jnp.int32(settings.patience or engine.FOREVER),
+        restart_after=jnp.int32(settings.restart_after or engine.FOREVER),
     )
 
 

@@ -71,6 +71,9 @@ def metrics(
         if log.diversity is not None:  # of a strategy with an archive
             row["coverage"] = round(float(log.diversity.coverage[i]), 6)
             row["qd_score"] = float(log.diversity.qd_score[i])
+        if run.config.settings.restart_after is not None:
+            row["attempt"] = len(run.counters.attempts) - 1
+            row["population"] = run.counters.attempts[-1].population
         rows.append(jsonable(row))
     return rows
 

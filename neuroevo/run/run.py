@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import jax
 from neuroevo import devices, multihost
 from neuroevo.config.schema import Config, Which
 from neuroevo.core import engine, keys
+from neuroevo.errors import UserError
 from neuroevo.returns import Collapse
-from neuroevo.run import build, checks, switches, tuning
+from neuroevo.run import build, checks, restarts, switches, tuning
 from neuroevo.run.parts import Parts
 from neuroevo.run.relabeling import make_relabeling
+from neuroevo.run.restarts import Attempt
 from neuroevo.run.teaching import Teacher
 from neuroevo.run.watch import Watch
 from neuroevo.solution import Solution, without_seeds
@@ -34,6 +37,13 @@ class Counters:
     env_steps: int = 0
     seconds: float = 0.0
     compile_seconds: float = 0.0
+    attempts: list[Attempt] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def restore(cls, saved: Mapping[str, Any]) -> "Counters":
+        """Return the counters that were saved as a mapping."""
+        attempts = [Attempt(**attempt) for attempt in saved.get("attempts", ())]
+        return cls(**{**saved, "attempts": attempts})
 
 
 class Run:
@@ -90,6 +100,7 @@ class Run:
         if start:
             checks.check_genome(str(start.path), self._first)
         self.config = tuning.resolve_auto(config, self.parts)
+        restarts.check(config)
         self._settled = build.settle(self.config, self.parts)
         export = self.parts.encoding.export
         self._export = jax.jit(export) if export else None
@@ -97,13 +108,16 @@ class Run:
         sharing = devices.memory(self.devices)
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
         self.engine = build.build_engine(self.config, self.parts, self.devices)
+        self._attempt = Attempt(config.settings.population)  # that `engine` is for
         self.relabeling = make_relabeling(self.config, self.parts, teacher)
         self.metrics: list[dict[str, Any]] = []
         self._keep_metrics = keep_metrics
         self.collapse = Collapse()
         self.watch = Watch(config.settings.population)
         self.best_generation: int | None = None
-        self.counters = Counters()
+        self._highest = -math.inf  # held-out return of the center
+        self._seen = 0  # the attempt that the latest metrics belong to
+        self.counters = Counters(attempts=[self._attempt])
         self._best: engine.Answer | None = None  # if a final evaluation chose another
         self.ended_before: str | None = None
         self.summary: dict[str, Any] = {}
@@ -116,13 +130,20 @@ class Run:
         search = keys.search(self.config.settings.seed)
         self.state = self.engine.init(search, self._first)
         described = self.config.to_dict()
+
+        def like(counters: Mapping[str, Any]) -> engine.State:
+            """Return a state like that of the last attempt."""
+            *_, attempt = Counters.restore(counters).attempts or [self._attempt]
+            self._adapt(attempt)
+            return self.engine.init(search, self._first)
+
         restored = multihost.from_main(
-            lambda: directory and directory.restore(self.state, described)
+            lambda: directory and directory.restore(like, described)
         )
         if restored:
             arrays, counters, self.notes = restored
-            self.state = from_host(arrays, self.state)
-            self.counters = Counters(**counters)
+            self.state = from_host(arrays, like(counters))
+            self.counters = Counters.restore(counters)
         rows = multihost.from_main(
             lambda: directory.trim_metrics(self.generation) if directory else []
         )
@@ -143,15 +164,64 @@ class Run:
         self.state = self.state._replace(strategy=strategy)
         self.counters.env_steps += steps
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is time for a restart."""
+        after = getattr(self.config.settings, "restart_after", None)
+        return after is not None and int(self.state.attempt.stale) >= after
+
+    def restart(self) -> str:
+        """Begin the search anew, perhaps with another population; return a message.
+
+        If there is no memory for more candidates, or the strategy does not take their
+        number, there are as many as before.
+        """
+        attempts, seed = self.counters.attempts, self.config.settings.seed
+        attempt = restarts.following(self.config, attempts, self.generation)
+        if not multihost.from_main(lambda: self._can(attempt)):
+            now = self._attempt
+            attempt = dataclasses.replace(
+                attempt, population=now.population, std=now.std
+            )
+        self._adapt(attempt)
+        drawn = keys.restart(seed, len(attempts))
+        self.state = self.engine.restart(self.state, drawn)
+        attempts.append(attempt)
+        return (
+            f"restart {len(attempts) - 1} after generation {self.generation}, with "
+            f"{attempt.population} candidates"
+        )
+
+    def _can(self, attempt: Attempt) -> bool:
+        """Return whether the strategy and the memory allow an attempt."""
+        try:
+            adapted = restarts.adapt(self.config, self.parts, attempt)
+            tuning.check_memory(*adapted, *devices.memory(self.devices))
+        except UserError:
+            return False
+        return True
+
+    def _adapt(self, attempt: Attempt) -> None:
+        """Make the engine one for `attempt`."""
+        now = self._attempt
+        if (attempt.population, attempt.std) != (now.population, now.std):
+            adapted = restarts.adapt(self.config, self.parts, attempt)
+            self.engine = build.build_engine(*adapted, self.devices)
+        self._attempt = attempt
+
     def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Process the metrics of new generations."""
         for row in rows:
             center_return = row.get("center_return")
             if self._keep_metrics:
                 self.metrics.append({**row, "center_return": center_return})
+            if (attempt := row.get("attempt", 0)) != self._seen:
+                self._seen, self.collapse = attempt, Collapse()
+                self.watch.begin_again(row["population"])
             self.collapse.update(center_return, row.get("fitness_std"))
             self.watch.update(row)
-            if center_return is not None and center_return == self.collapse.best:
+            if center_return is not None and center_return >= self._highest:
+                self._highest = center_return
                 self.best_generation = row["generation"]  # among equals the later
 
     @property

@@ -35,6 +35,10 @@ class Watch:
         self._said: set[str] = set()
         self._news: list[str] = []
 
+    def begin_again(self, population: int) -> None:
+        """Forget what a restart has ended."""
+        self._population, self._initial, self._flat = population, math.nan, 0
+
     def update(self, row: Mapping[str, Any]) -> None:
         """Process the metrics of a generation."""
         generation, spread = row["generation"], row.get("spread")

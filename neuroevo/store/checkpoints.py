@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ _MAY_PASS = {
 # A run has its own copies of these files, so that their names may change.
 OWN_FILES = set(recorded.FILES)
 _STEP = re.compile(r"0|[1-9][0-9]*")
+Like = Callable[[Mapping[str, Any]], Any]  # from the host's counters to a state
 
 
 class Checkpoints:
@@ -114,13 +115,14 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.close()
 
-    def restore(self, like: Any, config: Mapping[str, Any]) -> list[Any] | None:
+    def restore(self, like: Like, config: Mapping[str, Any]) -> list[Any] | None:
         """Return the newest checkpoint that can be read, or None if there is none.
 
         Newer checkpoints that cannot be read are moved aside.
 
         Args:
-            like: a state with the structure, shapes and types of the saved one.
+            like: returns a state with the structure, shapes and types of the saved
+                one, given the host's counters.
             config: the current resolved configuration of the run.
 
         Returns:
@@ -168,7 +170,7 @@ class Checkpoints:
         return self._manager
 
     def _read(
-        self, step: int, like: Any, config: Mapping[str, Any]
+        self, step: int, like: Like, config: Mapping[str, Any]
     ) -> tuple[list[np.ndarray], dict[str, Any]]:
         """Return the leaves and the counters of a checkpoint; raise if it is damaged.
 
@@ -177,7 +179,7 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
-        manager, template = self._open(), _to_host(like)
+        manager = self._open()
 
         def read(**what: Any) -> Any:
             return manager.restore(step, args=ocp.args.Composite(**what))
@@ -185,6 +187,7 @@ class Checkpoints:
         facts = read(progress=ocp.args.JsonRestore()).progress
         _check_version(self._run, facts["version"])
         _check_config(self._run, facts["config"], jsonable(config))
+        template = _to_host(like(facts["progress"]))
         _check_types(self._run, facts["types"], _types(template))
         leaves = jax.tree.leaves(read(state=ocp.args.StandardRestore(template)).state)
         leaves = [np.asarray(leaf) for leaf in leaves]
@@ -304,7 +307,13 @@ def _check_config(run: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> 
 
 
 def _check_types(run: Path, was: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise a `UserError` if the types of numbers in the state have changed."""
+    """Raise a `UserError` if the parts or the types of the state have changed."""
+    for name in sorted(was.keys() ^ now.keys()):
+        where = "its checkpoint" if name in was else "the present state"
+        raise UserError(
+            f"{run}: only {where} has {name}; expected the versions of neuroevo and of "
+            "its libraries that the run was started with"
+        )
     for name in sorted(was.keys() & now.keys()):
         if was[name] != now[name]:
             raise UserError(

@@ -328,7 +328,9 @@ class RunDirectory:
             if archive is not None:
                 archive_file.save(self.path / ARCHIVE, archive)
 
-    def restore(self, like: Any, config: Mapping[str, Any]) -> list[Any] | None:
+    def restore(
+        self, like: checkpoints.Like, config: Mapping[str, Any]
+    ) -> list[Any] | None:
         """Return the newest checkpoint that can be read, see `Checkpoints.restore`.
 
         Raises:

@@ -175,6 +175,8 @@ class _Search:
             leader = jnp.argmax(scores).astype(jnp.int32)
         # evosax minimizes.
         new = evosax_algorithms.tell(algorithm, key, flat, -fitness, old, params)
+        if ends := evosax_options.limits(self.options):
+            new = new.replace(std=jnp.clip(new.std, *ends))
         if self.population_based:
             first = algorithm.init(key, flat, -fitness, params)
             new = trees.where(state.told, new, first)

@@ -71,6 +71,9 @@ _SCHEDULED = GRADIENT_ES - {"PGPE", "SV_Open_ES"} | {
     *("HillClimbing", "iAMaLGaM_Full", "iAMaLGaM_Univariate", "SimulatedAnnealing"),
     "SimpleGA",
 }
+# Their std has no limits in evosax. If it vanishes or grows without bound, the search
+# ends up where it cannot move.
+_LIMITED = {"DES", "SimpleES", "SNES", "xNES"}
 # evosax's own default is SGD at 0.001 in some and raw fitness in others. A step of Adam
 # does not depend on the scale of the fitness: here it is about a fifth of std in every
 # coordinate. Natural gradients bring their own scale.
@@ -235,6 +238,9 @@ def fields(name: str) -> Iterator[tuple[str, Any, Any]]:
     if name in _SCHEDULED:
         yield field("std_decay", float, 1.0, "Factor on std in each generation.")
         yield field("std_limit", float, 0.0, "Lower limit of std.")
+    if name in _LIMITED:
+        yield field("std_min", float, 0.0, "Lower limit of std.")
+        yield field("std_max", float, _LARGEST, "Upper limit of std.")
     if name in _OPTIMIZERS:
         optimizer, rate = _OPTIMIZERS[name]
         kind = Literal["sgd", "momentum", "adam", "clipup"]
@@ -271,9 +277,22 @@ _MOST_CANDIDATES = 2**24
 _MOST_FLOATS = 20_000**2  # in one array of a strategy: 1.6 GB
 
 
+def limits(options: Options) -> tuple[float, float] | None:
+    """Return the limits of a std that evosax does not limit; None if there are none."""
+    if options.name not in _LIMITED:
+        return None
+    ends = options.std_min, options.std_max  # type: ignore[attr-defined]
+    return None if ends == (0, _LARGEST) else ends
+
+
 def check(options: Options, population: int) -> None:
     """Raise a `UserError` if the options conflict with each other or `population`."""
     name = options.name
+    if (ends := limits(options)) and not ends[0] <= options.std <= ends[1]:
+        raise UserError(
+            f"{name}: expected std_min <= std <= std_max, got {ends[0]:g}, "
+            f"{options.std:g} and {ends[1]:g}"
+        )
     groups = getattr(options, "num_groups", None) or 1
     if (population - 1) % groups:
         nearest = (population - 1) // groups * groups + 1

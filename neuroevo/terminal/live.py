@@ -77,6 +77,10 @@ class LiveDisplay:
             self._tracker.update(rows)
             self._seen, self._busy, self._part = self._clock(), None, None
 
+    def note(self, message: str) -> None:
+        """Show a fact above the panel, where it stays."""
+        self._console.print(self._text(message, "default"))
+
     def warn(self, message: str) -> None:
         """Show a warning above the panel, where it stays."""
         self._console.print(self._text(f"warning: {message}", "yellow"))

@@ -65,9 +65,13 @@ class PlainDisplay:
             self.warn(hint)
         self._collapsed = bool(hint)
 
+    def note(self, message: str) -> None:
+        """Write a fact on a line of its own."""
+        self._say(message)
+
     def warn(self, message: str) -> None:
         """Write a warning on a line of its own."""
-        self._say(f"warning: {message}")
+        self.note(f"warning: {message}")
 
     def _report(self) -> None:
         self._due, self._pending = self._clock() + self._interval, False
@@ -119,11 +123,15 @@ class LineDisplay:
         if rows and self._clock() >= self._due:
             self._report()
 
+    def note(self, message: str) -> None:
+        """Write a fact above the line."""
+        line, self._shown = self._shown, self._erase()
+        print(fit(message, self._stream), file=self._stream)
+        self._write(line)
+
     def warn(self, message: str) -> None:
         """Write a warning above the line."""
-        line, self._shown = self._shown, self._erase()
-        print(fit(f"warning: {message}", self._stream), file=self._stream)
-        self._write(line)
+        self.note(f"warning: {message}")
 
     def _report(self) -> None:
         self._due = self._clock() + 0.5
