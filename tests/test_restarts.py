@@ -160,6 +160,14 @@ def test_a_population_that_a_strategy_refuses_stays_as_it_is():
     [
         ({"restart_after": None}, "expected --restart-after N as well"),
         ({"strategy": {"name": "gradients"}}, "gradients"),
+        ({"strategy": {"name": "MAPElites"}}, "needs a descriptor"),
+        (
+            {
+                "strategy": {"name": "MAPElites"},
+                "env": {"name": "CartPole-v1", "descriptor": ("angle",)},
+            },
+            "a restart would empty the archive of MAPElites",
+        ),
     ],
 )
 def test_mistakes(changes, message, tmp_path):

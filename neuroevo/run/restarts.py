@@ -43,10 +43,16 @@ def check(config: Config) -> None:
                 "--restart-after N as well, which says when to restart"
             )
         return
-    if traits(StrategyTraits, strategy).learns_from_rows:
+    found, name = traits(StrategyTraits, strategy), config.names["strategy"]
+    if found.learns_from_rows:
         raise UserError(
-            f"restart_after: the strategy {config.names['strategy']} does not restart; "
-            "expected a larger --population, of which each candidate starts elsewhere"
+            f"restart_after: the strategy {name} does not restart; expected a larger "
+            "--population, of which each candidate starts elsewhere"
+        )
+    if found.needs_descriptor:
+        raise UserError(
+            f"restart_after: a restart would empty the archive of {name}; expected "
+            "none, or another strategy"
         )
 
 
