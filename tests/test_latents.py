@@ -34,15 +34,18 @@ def numbers(shape, seed=0):
 def test_latents_are_the_lowest_frequencies_of_images():
     encoding = dataset(latent=4)
     latents = numbers((3, 4, 4, 2))
+    # Those of natural images fall with the frequency; all of them are one in total.
+    amplitudes = 1 / (1 + np.sqrt(np.add.outer(np.arange(4) ** 2, np.arange(4) ** 2)))
+    units = (amplitudes / np.linalg.norm(amplitudes))[..., None]
     spectrum = np.zeros((3, 6, 5, 2))
-    spectrum[:, :4, :4] = latents
-    expected = idctn(spectrum, axes=(1, 2), norm="ortho") * np.sqrt(30) / 4
+    spectrum[:, :4, :4] = latents * units
+    expected = idctn(spectrum, axes=(1, 2), norm="ortho") * np.sqrt(30)
     images = encoding.export({"latents": latents})["states"]
     np.testing.assert_allclose(images, expected, rtol=1e-4, atol=1e-5)
     # The nearest latents of images leave out all higher frequencies.
     found = encoding.adopt({"states": jnp.asarray(numbers((3, 6, 5, 2)))})["latents"]
     spectrum = dctn(numbers((3, 6, 5, 2)), axes=(1, 2), norm="ortho")
-    expected = spectrum[:, :4, :4] * 4 / np.sqrt(30)
+    expected = spectrum[:, :4, :4] / units / np.sqrt(30)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
