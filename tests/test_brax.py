@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+from types import SimpleNamespace
 from typing import get_args, get_type_hints
 
 import jax
@@ -196,3 +197,44 @@ def test_brax_rollout_of_hopper():
 def test_brax_user_errors():
     with pytest.raises(UserError, match="backend should be in"):
         brax.config("hopper")(backend="bullet").build()
+
+
+def test_a_foot_touches_the_ground_where_brax_finds_contact():
+    """Its height follows from its shape; brax collides it with the floor."""
+    from brax import contact, kinematics
+
+    options = brax.config("walker2d")()
+    system = brax._construct(options, "walker2d").sys
+    model = system.mj_model
+    feet = [model.geom(f"{name}_geom").id for name in ("foot", "foot_left")]
+
+    @jax.jit
+    @jax.vmap
+    def both(q):
+        x, _ = kinematics.forward(system, q, jnp.zeros(system.qd_size()))
+        state = SimpleNamespace(pipeline_state=SimpleNamespace(x=x))
+        known = options.measures()
+        ours = [known[f"{f}-contact"].of(state, None) for f in ("foot", "foot-left")]
+        found = contact.get(system, x)
+        ends = (found.geom1, found.geom2)
+        near = [
+            jnp.min(found.dist, where=(ends[0] == f) | (ends[1] == f), initial=jnp.inf)
+            for f in feet
+        ]
+        return jnp.stack(ours), jnp.stack(near), x.pos[0, 0], known["x"].of(state, None)
+
+    noise = jax.random.uniform(jax.random.key(0), (64, system.q_size()), minval=-1.0)
+    touches, distance, x, ours = both(0.3 * noise)
+    assert 0.2 < touches.mean() < 0.8
+    np.testing.assert_array_equal(touches, distance < 0.01)
+    np.testing.assert_array_equal(x, ours)
+
+
+def test_a_robot_is_described_by_where_it_gets_and_how():
+    config = brax.config("hopper")
+    made = config(descriptor=("x:0:10", "foot-contact")).build().descriptor
+    assert made == made._replace(
+        names=("x", "foot-contact"), low=(0.0, 0.0), high=(10.0, 1.0)
+    )
+    with pytest.raises(UserError, match="expected x, y, foot-contact, height"):
+        config(descriptor=("feet:0:1",)).build()

@@ -125,6 +125,23 @@ def test_neither_chunk_nor_workers_matter(run):
     ]
 
 
+def test_an_archive_is_filled_by_what_episodes_show_last():
+    """A cart whose episode is over is out of bounds, after the last step only."""
+    names = ["0:-9:9", "2:-9:9"]
+    run = neuroevo.evolve(
+        **RUN
+        | {
+            "env": {"name": "gym:CartPole-v1", "descriptor": names},
+            "strategy": {"name": "MAPElites", "cells": [64]},
+            "population": 8,
+            "episodes": 1,
+        }
+    )
+    position, angle = np.abs(run.archive.descriptors).T
+    assert len(position) > 1
+    assert ((position > 2.4) | (angle > 0.2095)).all()
+
+
 def test_an_episode_is_recorded_as_it_is_evaluated(run):
     (trajectory,) = run.best.record(seed=3)
     (shown,) = run.best.record(seed=3, pictures=True)

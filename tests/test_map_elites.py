@@ -18,6 +18,7 @@ from neuroevo.run.checks import check_environment
 from neuroevo.store import archive_file, directory, genome_file
 from neuroevo.strategies.map_elites import MAPElites
 from neuroevo.types import Descriptor
+from neuroevo.views import archives
 
 PLANE = Descriptor(("x", "y"), (-1.0, 0.0), (1.0, 4.0))
 GENOME = {"a": jnp.ones(3), "b": jnp.zeros((2, 2))}
@@ -166,8 +167,8 @@ def test_a_descriptor_that_does_not_fit_is_told(change, message):
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["z:0:1"], "unknown; expected one of x, place, an index from 0 to 1"),
-        (["2:0:1"], "unknown; expected one of x, place, an index from 0 to 1"),
+        (["z:0:1"], "unknown; expected x, place, or an index from 0 to 1"),
+        (["2:0:1"], "unknown; expected x, place, or an index from 0 to 1"),
         (["place"], "no bounds of its own; expected place:LOW:HIGH"),
         (["x:1:0"], "LOW below HIGH, such as x:-1:1"),
         (["x:0:inf"], "LOW below HIGH"),
@@ -418,3 +419,55 @@ def test_a_damaged_archive_is_told(run, tmp_path):
         archive_file.save(tmp_path / "a.npz", archive._replace(**change))
         with pytest.raises(UserError, match="its arrays do not fit"):
             archive_file.load(tmp_path / "a.npz")
+
+
+# --- views ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_what_is_drawn_is_the_best_over_further_dimensions(dimensions, tmp_path):
+    names = ("far-away", "y", "z")[:dimensions]
+    cells = (2, 3, 4)[:dimensions]
+    places = np.array([(1, 2, 0), (1, 2, 3), (0, 0, 1)])[:, :dimensions]
+    places = np.unique(places, axis=0)
+    archive = archive_file.ArchiveFile(
+        path=tmp_path,
+        genomes={},
+        fitness=np.arange(len(places), dtype=float),
+        descriptors=places / cells,
+        places=places,
+        grid=archive_file.Grid(names, (0.0,) * dimensions, (1.0,) * dimensions, cells),
+        shared={},
+        meta={},
+    )
+    shown = archives.map_of(archive)
+    assert shown.names == names[:2] and len(shown.edges) == min(dimensions, 2)
+    assert ("best over z" in shown.title) == (dimensions == 3)
+    expected = np.full(cells[:2], np.nan)
+    for place, fitness in zip(places, archive.fitness, strict=True):
+        expected[tuple(place[:2])] = np.fmax(expected[tuple(place[:2])], fitness)
+    np.testing.assert_array_equal(shown.fitness, expected)
+    archives.draw(archive, tmp_path / "a.svg", (3, 2))
+    assert "far away" in (tmp_path / "a.svg").read_text()
+    (drawn,) = archives.plot(archive).data
+    np.testing.assert_array_equal(drawn.z if dimensions > 1 else drawn.y, expected.T)
+
+
+def test_plot_and_report_show_the_archive(run, tmp_path, capsys):
+    picture, page = tmp_path / "a.svg", tmp_path / "page.html"
+    assert command("plot", run.path, "--archive", "--out", picture) == 0
+    assert f"{len(run.archive.fitness)} elites" in picture.read_text()
+    assert command("report", run.path, "--out", page) == 0
+    html = page.read_text()
+    assert "The archive" in html and "QD score" in html
+    capsys.readouterr()
+    other = tmp_path / "other"
+    shutil.copytree(run.path, other)
+    out = tmp_path / "b.svg"
+    assert command("plot", run.path, other, "--archive", "--out", out) == 2
+    assert "--archive: expected one RUN, got 2" in capsys.readouterr().err
+    (other / directory.ARCHIVE).unlink()
+    assert command("plot", other, "--archive", "--out", out) == 2
+    assert "it has no archive of elites" in capsys.readouterr().err
+    assert command("report", other, "--out", tmp_path / "c.html") == 0
+    assert "The archive" not in (tmp_path / "c.html").read_text()

@@ -1,6 +1,7 @@
 """``neuroevo report``: one page about runs."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,21 +61,24 @@ def run(line: Line) -> int:
 def _about(record: "RunRecord", episode: bool) -> str:
     """Return a page about one run; if parts are missing, without what needs them."""
     from neuroevo import loading
-    from neuroevo.store.directory import BEST, read_genome
+    from neuroevo.store.directory import BEST, read_archive, read_genome
     from neuroevo.views import confusion, recording, report
 
     if not (record.path / BEST).exists():
         return report.make_report(record, None)
+    make_report = functools.partial(
+        report.make_report, archive=read_archive(record.path)
+    )
     try:
         found = loading.read_solution(record.path, [])
     except loading.UnregisteredPart as error:
         note = f"the page has no drawings and no episode: {error}"
         say(note)
-        return report.make_report(record, read_genome(record.path).arrays, note=note)
+        return make_report(record, read_genome(record.path).arrays, note=note)
     solution = loading.make_solution(*found)
     if not episode:
-        return report.make_report(record, solution)
+        return make_report(record, solution)
     if solution.parts.task.record is None:
         confused = confusion.confusion(solution)
-        return report.make_report(record, solution, confused=confused)
-    return report.make_report(record, solution, recording.record(solution))
+        return make_report(record, solution, confused=confused)
+    return make_report(record, solution, recording.record(solution))

@@ -6,14 +6,22 @@ of an episode, and measures of its own, such as the place that a robot has reach
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 
 from neuroevo.environments.options import Option
 from neuroevo.errors import UserError, did_you_mean
 from neuroevo.traits import EnvironmentTraits, traits
-from neuroevo.types import Action, Array, Descriptor, Environment, EnvState, Key
+from neuroevo.types import (
+    Action,
+    Array,
+    Descriptor,
+    Environment,
+    EnvState,
+    HostEnvironment,
+    Key,
+)
 
 OPTION: Mapping[str, Option] = {
     "descriptor": Option(
@@ -43,6 +51,7 @@ class Measure(NamedTuple):
 
 
 Measures = Mapping[str, Measure]
+AnyEnvironment = TypeVar("AnyEnvironment", Environment, HostEnvironment)
 
 
 class Summed(NamedTuple):
@@ -97,8 +106,8 @@ def _number(index: int) -> Callable[[EnvState, Array], Array]:
 
 
 def described(
-    environment: Environment, texts: Sequence[str], measures: Measures
-) -> Environment:
+    environment: AnyEnvironment, texts: Sequence[str], measures: Measures
+) -> AnyEnvironment:
     """Return an environment with the descriptor that an option asks for.
 
     Args:
@@ -125,7 +134,7 @@ def described(
             raise UserError(f"env.descriptor {name}: expected it once, got it twice")
     chosen = [measures[name] for name in names]
     means = [measure.of for measure in chosen if measure.mean]
-    if means:
+    if means and isinstance(environment, Environment):
         environment = _summing(environment, means)
 
     def of(state: EnvState, observation: Array) -> Array:
@@ -178,10 +187,11 @@ def _unknown(name: str, known: Sequence[str]) -> UserError:
     """Return the error for a measure that there is not."""
     indices = sum(each.isdigit() for each in known)
     listed = [each for each in known if not each.isdigit()]
-    listed += [f"an index from 0 to {indices - 1}"] if indices else []
-    near = did_you_mean(name, known)
+    names = f"{', '.join(listed)}, or " if listed else ""
+    near = did_you_mean(name, listed)
     return UserError(
-        f"env.descriptor {name}: unknown; expected one of {', '.join(listed)}{near}"
+        f"env.descriptor {name}: unknown; expected {names}an index from 0 to "
+        f"{indices - 1}{near}"
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from neuroevo.environments import physics
+from neuroevo.environments.descriptors import Measure
 from neuroevo.environments.options import AtLeastOne, Option
 from neuroevo.environments.quiet import quiet
 from neuroevo.environments.suites import Raw, Suite
@@ -199,6 +200,11 @@ def _recognize(value: Any) -> Raw | None:
     return wrap(value, config.episode_length, config.get("action_repeat", 1))
 
 
+def _position(axis: int) -> Measure:
+    """Return where the first body is at the end of an episode, in m."""
+    return Measure(lambda state, seen: bare(state).data.xpos[1, axis])
+
+
 SUITE = Suite(
     package="mujoco_playground",
     extra="playground",
@@ -208,6 +214,7 @@ SUITE = Suite(
     make=_make,
     wrap=_recognize,
     bodies=_bodies,
+    measures={"x": _position(0), "y": _position(1)},
     # Observations mix meters and radians with velocities ten times as large.
     traits={"slow": True, "suggests": {"normalization": "running"}},
 )

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from neuroevo.core import trees
 from neuroevo.environments import observations
+from neuroevo.environments.descriptors import Measures
 from neuroevo.environments.options import AtLeastOne, Option, make_options
 from neuroevo.environments.problems import making
 from neuroevo.environments.wrappers import OPTIONS, wrapped
@@ -112,6 +113,7 @@ class Suite:
         wrap: returns an object of the suite as `Raw`, and None for any other object.
             It is called only if the package has been imported.
         bodies: returns the rigid bodies of an environment, for drawing.
+        measures: what describes an episode, besides what it shows at its end.
         traits: further attributes of the options; see `neuroevo.traits`.
     """
 
@@ -123,6 +125,7 @@ class Suite:
     make: Callable[[str, Any], Raw]
     wrap: Callable[[Any], Raw | None]
     bodies: Callable[[str, Any], Bodies] | None = None
+    measures: Measures | None = None
     traits: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def names(self) -> list[str]:
@@ -142,6 +145,8 @@ class Suite:
             "features": property(lambda options: features(self._raw(name, options))),
             **self.traits,
         }
+        if self.measures is not None:
+            namespace["measures"] = lambda options: self.measures
         if self.bodies is not None:
             bodies = self.bodies
             namespace["bodies"] = lambda options: bodies(name, options)

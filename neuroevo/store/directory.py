@@ -145,11 +145,11 @@ def read_archive(path: Path) -> ArchiveFile | None:
     return archive_file.load(path / ARCHIVE)
 
 
-def read_elite(path: Path, descriptor: Sequence[float]) -> genome_file.GenomeFile:
-    """Return the elite of a run that does nearly what a `descriptor` says.
+def require_archive(path: Path) -> ArchiveFile:
+    """Return the archive of a run.
 
     Raises:
-        UserError: if the run has no archive, or the descriptor does not fit it.
+        UserError: if it has none.
     """
     archive = read_archive(path)
     if archive is None:
@@ -157,6 +157,16 @@ def read_elite(path: Path, descriptor: Sequence[float]) -> genome_file.GenomeFil
             f"{path}: it has no archive of elites; expected a run with the strategy "
             "MAPElites, after its first checkpoint"
         )
+    return archive
+
+
+def read_elite(path: Path, descriptor: Sequence[float]) -> genome_file.GenomeFile:
+    """Return the elite of a run that does nearly what a `descriptor` says.
+
+    Raises:
+        UserError: if the run has no archive, or the descriptor does not fit it.
+    """
+    archive = require_archive(path)
     return _with_chunks(path, archive.elite(archive.nearest(descriptor)))
 
 

@@ -89,6 +89,7 @@ def make_host_task(environment: HostEnvironment, normalizer: Normalizer) -> Task
         normalize=None if normalizer.per_episode else normalize,
         constants=normalizer.constants,
         host=Host(begin, close, _make_record(programs, pictured)),
+        descriptor=environment.descriptor,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from neuroevo.errors import UserError
@@ -82,7 +83,7 @@ class Rollout:
         self._programs, self._actor, self._state = programs, actor, state
         self._load, self._groups, self._take, self._show = load, groups, take, show
         self._instances = environment.instances if instances is None else instances
-        self._limit = environment.max_steps
+        self._limit, descriptor = environment.max_steps, environment.descriptor
         _, self._width, episodes = shape
         self.ended, self._entered = 0, 0
         slots = max(1, min(slots, len(groups)))
@@ -108,6 +109,7 @@ class Rollout:
                 jax.eval_shape(programs.begin_stats, state),
             ),
             self._zeros(shape, np.bool_),
+            descriptor and self._zeros((*shape, len(descriptor.names)), np.float32),
         )
         self._instances.require(policies * self._rows)
 
@@ -206,6 +208,8 @@ class Rollout:
         self._next[slots] = self._seeds.shape[1]
         at = np.divmod(self._policy[slots], self._width)
         self.outcomes.returns[at] = np.nan
+        if self.outcomes.descriptors is not None:
+            self.outcomes.descriptors[at] = np.nan
 
     def _step(self) -> None:
         """Take a step of all episodes."""
@@ -258,6 +262,7 @@ class Rollout:
         self.outcomes.returns[at] = self._sum[slots, rows]
         self.outcomes.lengths[at] = self._t[slots, rows]
         self.outcomes.truncated[at] = self._t[slots, rows] >= self._limit
+        self._describe(at, self._seen.observations[slots, rows])
         for slot, row in zip(slots, rows, strict=True):
             more = self._next[slot] < self._seeds.shape[1]
             self._episode[slot, row] = self._next[slot] if more else -1
@@ -265,6 +270,15 @@ class Rollout:
         goes_on = self._episode[slots, rows] >= 0
         self._begin(slots[goes_on], rows[goes_on])
         self._leave()
+
+    def _describe(self, at: tuple[np.ndarray, ...], last: np.ndarray) -> None:
+        """Note what describes episodes, given what they showed last."""
+        descriptor = self._programs.environment.descriptor
+        if descriptor is None or descriptor.of is None:
+            return
+        found = np.asarray(jax.vmap(descriptor.of, (None, 0))(None, jnp.asarray(last)))
+        failed = ~np.isfinite(self.outcomes.returns[at])
+        self.outcomes.descriptors[at] = np.where(failed[:, None], np.nan, found)
 
     def _leave(self) -> None:
         """Let groups leave whose policies have all ended."""

@@ -93,6 +93,9 @@ def plot_population(run: RunRecord) -> Any:
     ]
     if np.nansum(run.column("failures")) > 0:
         rows.append(("candidates without a finite fitness", run.column("failures")))
+    for key in ("coverage", "qd_score"):
+        if np.isfinite(values := run.column(key)).any():
+            rows.append((names.METRICS[key], values))
     figure = make_subplots(
         len(rows),
         1,

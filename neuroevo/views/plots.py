@@ -11,7 +11,7 @@ from neuroevo.views.colors import color
 from neuroevo.views.figures import new_figure
 
 _STYLES = ("-", "--", "-.", ":")  # to be distinguished without colors, too
-_RC: Any = {
+STYLE: Any = {  # of figures for print
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,7 +46,7 @@ def draw(
     """
     import matplotlib
 
-    with matplotlib.rc_context(_RC):
+    with matplotlib.rc_context(STYLE):
         figure = new_figure(size, layout="constrained")
         axes = figure.add_subplot()
         if len(found) == 1:

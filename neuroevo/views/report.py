@@ -10,6 +10,7 @@ from humanize import naturalsize
 from neuroevo.config.yaml import to_yaml
 from neuroevo.returns import known, known_ends
 from neuroevo.solution import Solution
+from neuroevo.store.archive_file import ArchiveFile
 from neuroevo.store.directory import CONFIG
 from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import (
@@ -20,7 +21,15 @@ from neuroevo.terminal.formatting import (
     format_range,
     format_value,
 )
-from neuroevo.views import curves, interactive, pages, pair_pictures, pairs, video
+from neuroevo.views import (
+    archives,
+    curves,
+    interactive,
+    pages,
+    pair_pictures,
+    pairs,
+    video,
+)
 from neuroevo.views.confusion import Confusion
 from neuroevo.views.recording import Recording
 
@@ -33,6 +42,7 @@ def make_report(
     recording: Recording | None = None,
     note: str | None = None,
     confused: Confusion | None = None,
+    archive: ArchiveFile | None = None,
 ) -> str:
     """Return a page about a run.
 
@@ -43,6 +53,7 @@ def make_report(
         recording: an episode of the genome, or None to leave it out.
         note: a message about what is missing on the page, and why.
         confused: which classes a policy confuses, or None to leave it out.
+        archive: its elites, or None to leave them out.
     """
     return pages.render(
         "run.html",
@@ -52,6 +63,8 @@ def make_report(
         numbers=_headline(run),
         curves=pages.plot(interactive.plot_run(run)),
         population=pages.plot(interactive.plot_population(run), height="360px"),
+        archive=archive and pages.plot(archives.plot(archive), height="460px"),
+        elites=archive and archives.map_of(archive).title,
         genome=_show_genome(genome),
         recording=recording,
         confused=confused,

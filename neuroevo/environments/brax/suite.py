@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from neuroevo.environments import observations, physics, wrappers
-from neuroevo.environments.brax import bodies, registered, tables
+from neuroevo.environments.brax import bodies, measures, registered, tables
+from neuroevo.environments.descriptors import Measures
 from neuroevo.environments.options import Option, make_options, option_of
 from neuroevo.environments.problems import making
 from neuroevo.environments.quiet import quiet
@@ -55,6 +56,7 @@ def config(name: str) -> type:
     }
     if tables.backends(name):
         namespace["bodies"] = functools.partialmethod(_bodies, name)
+        namespace["measures"] = functools.partialmethod(_measures, name)
         options |= physics.OPTION
     return make_options(name, {**options, **wrappers.OPTIONS}, namespace)
 
@@ -144,6 +146,11 @@ def _build(options: Any, name: str) -> Environment:
 def _bodies(options: Any, name: str) -> Bodies:
     """Return the bodies of the environment `name`, for drawing."""
     return bodies.make_bodies(name, options, _construct(options, name))
+
+
+def _measures(options: Any, name: str) -> Measures:
+    """Return what can describe an episode of the environment `name`."""
+    return measures.measures(_construct(options, name))
 
 
 def _construct(options: Any, name: str) -> Any:

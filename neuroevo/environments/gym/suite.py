@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Gt
 
 from neuroevo import cgroups
+from neuroevo.environments import descriptors
 from neuroevo.environments.gym.making import (
     DEFAULT_LIMIT,
     FEATURES,
@@ -100,7 +101,8 @@ def config(name: str) -> type:
         "build": functools.partialmethod(_build, name),
         "features": property(lambda options: FEATURES.get(f"gym:{name}")),
     }
-    return make_options(name, {**_OPTIONS, **_arguments(spec)}, namespace)
+    options = {**_OPTIONS, **_arguments(spec), **descriptors.OPTION}
+    return make_options(name, options, namespace)
 
 
 def _spec_of(name: str) -> Any:
@@ -195,8 +197,17 @@ def _is_ours(value: Any) -> bool:
 
 def _build(options: Any, name: str) -> HostEnvironment:
     """Make the environment `name` with `options`, a `config` dataclass."""
+    made = _make_environment(options, name)
+    if not options.descriptor:
+        return made
+    known = descriptors.measures(options, made.spec.observation)
+    return descriptors.described(made, options.descriptor, known)
+
+
+def _make_environment(options: Any, name: str) -> HostEnvironment:
     given = dict(vars(options))
     own = {key: given.pop(key) for key in _OPTIONS}
+    del given["descriptor"]
     spec = _spec_of(name)
     defaults = {field.name: field.default for field in dataclasses.fields(options)}
     changed = {key: value for key, value in given.items() if value != defaults[key]}
