@@ -15,6 +15,7 @@ COMMANDS = {
     "resume": "continue a run from its newest checkpoint",
     "evaluate": "measure a run or a genome on fresh policies and episodes",
     "sweep": "train every run of a grid, and compare them",
+    "compare": "compare settings over environments and seeds, with intervals",
     "report": "write a page about a run, or one that compares several",
     "inspect": "show the pairs of a data set",
     "render": "record an episode as a video",

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from neuroevo.returns import known, known_ends
+from neuroevo.studies.compare import Comparison
 from neuroevo.terminal.formatting import (
     format_amount,
     format_count,
@@ -183,6 +184,38 @@ def render_sweep(
     console.print(Text(f"sweep {path}", "bold"))
     print_table(console, columns, cells)
     console.print("± and interval: of the final returns, over runs", style="dim")
+
+
+def render_aggregates(
+    comparison: Comparison, rows: Sequence[Mapping[str, Any]], console: Console
+) -> None:
+    """Print compared settings, the best first; keys as in `studies.compare.table`."""
+    tasks = comparison.tasks
+    titles = ("runs", "score", "95 % interval", *(task.env for task in tasks))
+    columns = [Column("setting", numeric=False), *map(Column, titles)]
+    cells = [
+        [
+            row["setting"],
+            str(row["runs"]),
+            f"{row['score']:.2f}",
+            "{:.2f} to {:.2f}".format(*row["score_interval"]),
+            *(format_value(row["returns"][task.env]["mean"]) for task in tasks),
+        ]
+        for row in rows
+    ]
+    print_table(console, columns, cells)
+    amount = {"env_steps": format_count, "seconds": format_duration}[comparison.x]
+    budgets = ", ".join(f"{task.env} {amount(task.budget)}" for task in tasks)
+    notes = [
+        f"compared at equal {comparison.x.replace('env_', 'environment ')}: {budgets}",
+        "score: interquartile mean over environments and runs; 0 is the return of the "
+        "first centers, 1 that of the best setting",
+    ]
+    if comparison.left_out:
+        left_out = ", ".join(comparison.left_out)
+        notes.append(f"without {left_out}, where a setting has no runs")
+    for note in notes:
+        console.print(note, style="dim", soft_wrap=True)
 
 
 def render_tuning(result: Mapping[str, Any], console: Console) -> None:

@@ -38,12 +38,53 @@ def group(found: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     names = names or ["env.name", "encoding.name", "strategy.name"]
     groups = {}
     for setting, members in by_setting.values():
-        alike = [s for s in settings if all(s.get(n) == setting.get(n) for n in names)]
-        options = _differing(alike, list(dict.fromkeys(k for s in alike for k in s)))
-        words = [str(setting.get(name)) for name in names]
-        words += [f"{option} {setting.get(option)}" for option in options]
-        groups[", ".join(words)] = members
+        options = _differing(_alike(settings, setting, names))
+        groups[_label(setting, names, options)] = members
     return groups
+
+
+def group_by_env(
+    found: Sequence[RunRecord],
+) -> dict[str, dict[str, list[RunRecord]]]:
+    """Return runs by environment and setting, with the same names in all environments.
+
+    Environments may suggest other values of an option. A setting is named after the
+    options in which it differs from others in the same environment.
+    """
+    by_env: dict[str, list[RunRecord]] = {}
+    for run in found:
+        by_env.setdefault(str(_setting(run.config)["env.name"]), []).append(run)
+    settings = {env: [_setting(r.config) for r in runs] for env, runs in by_env.items()}
+    parts = [f"{part}.name" for part in PARTS if part != "env"]
+    names = [
+        n for n in parts if any(_differing(each, [n]) for each in settings.values())
+    ]
+    names = names or ["encoding.name", "strategy.name"]
+    groups: dict[str, dict[str, list[RunRecord]]] = {}
+    for env, runs in by_env.items():
+        for run, setting in zip(runs, settings[env], strict=True):
+            options = [
+                option
+                for each in settings.values()
+                for option in _differing(_alike(each, setting, names))
+            ]
+            label = _label(setting, names, list(dict.fromkeys(options)))
+            groups.setdefault(env, {}).setdefault(label, []).append(run)
+    return groups
+
+
+def _alike(
+    settings: Sequence[Mapping], setting: Mapping, names: Sequence[str]
+) -> list[Mapping]:
+    """Return the settings that have the same `names` as `setting`."""
+    return [s for s in settings if all(s.get(n) == setting.get(n) for n in names)]
+
+
+def _label(setting: Mapping, names: Sequence[str], options: Sequence[str]) -> str:
+    words = [str(setting.get(name)) for name in names]
+    return ", ".join(
+        [*words, *(f"{option} {setting.get(option)}" for option in options)]
+    )
 
 
 def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +101,11 @@ def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _differing(settings: Sequence[Mapping], keys: Sequence[str]) -> list[str]:
+def _differing(
+    settings: Sequence[Mapping], keys: Sequence[str] | None = None
+) -> list[str]:
+    """Return which `keys`, by default all, differ among the settings."""
+    keys = list(dict.fromkeys(k for s in settings for k in s)) if keys is None else keys
     return [key for key in keys if len({repr(s.get(key)) for s in settings}) > 1]
 
 

@@ -10,7 +10,7 @@ from neuroevo.views import curves, names
 from neuroevo.views.colors import color
 from neuroevo.views.figures import new_figure
 
-_STYLES = ("-", "--", "-.", ":")  # to be distinguished without colors, too
+LINES = ("-", "--", "-.", ":")  # to be distinguished without colors, too
 STYLE: Any = {  # of figures for print
     "font.size": 8,
     "axes.spines.top": False,
@@ -85,6 +85,6 @@ def _draw_several(axes: Any, found: Sequence[RunRecord], metric: str, x: str) ->
         seeds = f" ({len(group)} seeds)" if len(group) > 1 else ""
         band = (curve.low, curve.high)
         axes.fill_between(curve.x, *band, color=color(i), alpha=0.2, linewidth=0)
-        style = {"color": color(i), "linestyle": _STYLES[i % len(_STYLES)]}
+        style = {"color": color(i), "linestyle": LINES[i % len(LINES)]}
         axes.plot(curve.x, curve.mean, label=label + seeds, **style)
     axes.set_ylabel(names.METRICS[metric])
