@@ -198,6 +198,11 @@ SAME = {
     ],
     "inspect": ["RUN --picture p.png", "--picture p.png RUN"],
     "train-policy": ["RUN --out p.npz", "--out p.npz RUN", "--out=p.npz RUN"],
+    "export": [
+        "RUN --elite 0.5 -2 --out e.npz",
+        "--elite 0.5 -2 --out e.npz RUN",
+        "RUN --out=e.npz --elite 0.5 -2",
+    ],
     "merge": [
         "A B --out m",
         "--out m A B",

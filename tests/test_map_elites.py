@@ -318,6 +318,11 @@ def test_an_environment_without_a_descriptor_is_told():
         evolved(env="MountainCarContinuous-v0")
 
 
+def test_an_archive_larger_than_memory_is_told():
+    with pytest.raises(UserError, match="for the strategy.*: use fewer --strategy.cel"):
+        evolved(strategy={"name": "MAPElites", "cells": [40_000]})
+
+
 # --- files ----------------------------------------------------------------------------
 
 

@@ -22,7 +22,9 @@ class Source:
 class Written:
     """The elite to write."""
 
-    elite: tuple[float, ...] = ()
+    elite: Annotated[
+        tuple[float, ...], tyro.conf.arg(help_behavior_hint="", metavar="NUMBER ...")
+    ] = ()
     """What it is to do: a number for each dimension of the archive."""
     out: Path | None = None
     """New file to write, .npz."""

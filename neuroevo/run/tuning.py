@@ -235,8 +235,11 @@ def check_memory(config: Config, parts: Parts, sharing: int, free: float | None)
     if free is None or total <= free:
         return total
     largest = max(needs, key=lambda name: needs[name])
+    archived = parts.strategy is not None and parts.strategy.archive is not None
     advice = {
-        "strategy": "a strategy with less state, such as SNES or Open_ES",
+        "strategy": "fewer --strategy.cells, or a smaller genome"
+        if archived
+        else "a strategy with less state, such as SNES or Open_ES",
         "population": "a smaller --population or network",
         "chunk": "a smaller --chunk or network",
         "data": "fewer data",
