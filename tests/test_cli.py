@@ -209,7 +209,6 @@ SAME = {
         "A --out m B",
         "--encoding.steps 3 A B --out m",
     ],
-    "export": ["RUN --out e.npz", "--out e.npz RUN", "--out=e.npz -- RUN"],
     "plot": ["A B --size 3 2", "--size 3 2 A B", "A --size 3 2 B"],
     "compare": ["A B --out c.svg", "--out c.svg A B", "A --out c.svg B"],
     "report": ["A B --no-episode", "--no-episode A B", "A --no-episode B"],
