@@ -24,7 +24,8 @@ SHORT = {"generations": 1, "population": 4, "final_policies": 0, "devices": 1}
 EXAMPLES = {
     f"{path.name}-{number}": block
     for path in (
-        DOCS / f"{name}.md" for name in ("extending", "environments", "logging")
+        DOCS / f"{name}.md"
+        for name in ("extending", "environments", "logging", "quality-diversity")
     )
     for number, block in enumerate(blocks(path.read_text()))
     if "neuroevo.evolve(" in block

@@ -17,6 +17,7 @@ from neuroevo.errors import UserError
 from neuroevo.run.checks import check_environment
 from neuroevo.store import archive_file, directory, genome_file
 from neuroevo.strategies.map_elites import MAPElites
+from neuroevo.studies.archives import remeasure
 from neuroevo.types import Descriptor
 from neuroevo.views import archives
 
@@ -424,6 +425,24 @@ def test_a_damaged_archive_is_told(run, tmp_path):
         archive_file.save(tmp_path / "a.npz", archive._replace(**change))
         with pytest.raises(UserError, match="its arrays do not fit"):
             archive_file.load(tmp_path / "a.npz")
+
+
+def test_elites_are_measured_again_on_fresh_episodes(run):
+    archive = run.archive
+    np.testing.assert_array_equal(
+        archive.grid.places(archive.descriptors), archive.places
+    )
+    again = remeasure(run.best, archive, policies=2, episodes=3, seed=1)
+    assert 0 < len(again.fitness) <= len(archive.fitness)
+    assert len(np.unique(again.places, axis=0)) == len(again.places)
+    np.testing.assert_array_equal(again.grid.places(again.descriptors), again.places)
+    (name, *_) = archive.genomes
+    before = {array.tobytes(): i for i, array in enumerate(archive.genomes[name])}
+    index = before[again.genomes[name][-1].tobytes()]
+    alone = run.elite(*archive.descriptors[index]).evaluate(2, 3, seed=1)
+    assert alone["return_mean"] == pytest.approx(again.fitness[-1], rel=1e-4)
+    described = list(alone["descriptor"].values())
+    np.testing.assert_allclose(described, again.descriptors[-1], rtol=1e-4)
 
 
 # --- views ----------------------------------------------------------------------------

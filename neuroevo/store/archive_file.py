@@ -34,6 +34,13 @@ class Grid(NamedTuple):
         low, high = (tuple(map(float, x)) for x in (descriptor.low, descriptor.high))
         return cls(descriptor.names, low, high, archive.cells, archive.offset)
 
+    def places(self, descriptors: np.ndarray) -> np.ndarray:
+        """Return the cells (K, D) that descriptors (K, D) lie in."""
+        low = np.asarray(self.low, np.float32)
+        shares = (descriptors - low) / (np.asarray(self.high, np.float32) - low)
+        cells = np.asarray(self.cells)
+        return np.clip(np.floor(shares * cells), 0, cells - 1).astype(int)
+
 
 class ArchiveFile(NamedTuple):
     """The content of an archive file, or the equivalent in memory: K elites.
