@@ -25,12 +25,17 @@ def record(env, setting, seed, returns, *, seconds=1.0, compiled=2.0, stopped="t
             "generation": i + 1,
             "env_steps": STEPS * (i + 1),
             "seconds": compiled + seconds * (i + 1),
+            "cpu_seconds": 1.0 + 2 * (i + 1),
             "center_return": float(value),
         }
         for i, value in enumerate(returns)
     ]
     config = resolve([Layer("", options)]).to_dict()
-    summary = {"stopped_by": stopped, "compile_seconds": compiled}
+    summary = {
+        "stopped_by": stopped,
+        "compile_seconds": compiled,
+        "compile_cpu_seconds": 1.0,
+    }
     return RunRecord(Path(f"{env}-{setting}-{seed}"), config, rows, summary, {})
 
 
@@ -82,6 +87,7 @@ def test_a_run_that_ended_at_its_target_keeps_its_last_return():
 def test_time_is_counted_without_compilation():
     fast = [run for run in two_settings(seconds=0.5) if "-a-" in run.path.name]
     slow = [run for run in two_settings(compiled=9.0) if "-b-" in run.path.name]
+    assert compare.compare(fast + slow, "cpu_seconds").tasks[0].budget == 20
     found = compare.compare(fast + slow, "seconds")
     assert found.tasks[0].budget == pytest.approx(5)
     np.testing.assert_allclose(

@@ -12,8 +12,9 @@ from neuroevo.config.command import Command, Line
 class Compared:
     """How to compare."""
 
-    x: Literal["env_steps", "seconds"] = "env_steps"
-    """What all settings have the same amount of."""
+    x: Literal["env_steps", "seconds", "cpu_seconds"] = "env_steps"
+    """What all settings have the same amount of; CPU time hardly depends on what else
+    the machine does."""
     out: Path | None = None
     """New file for a figure, .png, .svg or .pdf: scores along the budget, and their
     distribution at its end."""

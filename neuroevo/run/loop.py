@@ -16,7 +16,7 @@ from neuroevo.errors import EnvironmentFailure, UserError
 from neuroevo.run import debugging, results, tuning
 from neuroevo.run.events import Display, Header, Silent
 from neuroevo.run.recorder import Recorder
-from neuroevo.run.run import Counters, Run
+from neuroevo.run.run import Counters, Run, Times
 from neuroevo.store.directory import RunDirectory
 
 INTERRUPTED = "interrupted"
@@ -96,20 +96,23 @@ class _Session:
         self.pace = _Pace(run)
         self.stepwise = tuning.is_lengthy(run.config, run.parts)
         self.long = LongGeneration(run)
-        self.began = time.monotonic() - run.counters.seconds
+        self.began = Times.now() - run.counters.times
 
     def begin(self) -> None:
         """Show notes about how the run was restored, and compile it."""
         self.warn(self.run.notes if multihost.is_main() else ())
         self.warn(self.recorder.catch_up())
         self.show.compiling("the generation")
-        before = self.run.counters.seconds
+        counters = self.run.counters
+        before = counters.times
         if self.stepwise:
             self.long.compile()
-            self.run.counters.seconds = self.elapsed()
+            counters.times = self.elapsed()
         else:
             self.compute(0)  # compiles without running anything
-        self.run.counters.compile_seconds += self.run.counters.seconds - before
+        compiling = counters.times - before
+        counters.compile_seconds += compiling.seconds
+        counters.compile_cpu_seconds += compiling.cpu_seconds
 
     def decide(self, signals: Sequence[int | None]) -> list[Any]:
         """Return why the run ends here, or else what the next call is to do."""
@@ -141,7 +144,7 @@ class _Session:
         """Run a part of a generation; return its metrics at its end."""
         share, told = self.long.step()
         if told is None:
-            self.run.counters.seconds = self.elapsed()
+            self.run.counters.times = self.elapsed()
             self.show.progress(share)
             return []
         return self.take(*told)
@@ -161,14 +164,14 @@ class _Session:
         _check_finite(run, before, int(done), log, self.debug_nans)
         now = self.elapsed()
         rows = results.metrics(run, int(done), log, now)
-        run.counters.seconds = now
+        run.counters.times = now
         if rows:
             run.counters.env_steps = rows[-1]["env_steps"]
         return rows
 
-    def elapsed(self) -> float:
-        """Return the seconds since the run began, over all its sessions."""
-        return time.monotonic() - self.began
+    def elapsed(self) -> Times:
+        """Return the time since the run began, over all its sessions."""
+        return Times.now() - self.began
 
     def report(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write and show the metrics of new generations, if there are any."""
@@ -222,7 +225,7 @@ class _Session:
         if np.isfinite(last) and not last < earlier:
             run.choose_center()
             best = final
-        run.counters.seconds = self.elapsed()
+        run.counters.times = self.elapsed()
         return {"final": final, "best": best}
 
     def warn(self, problems: Sequence[str]) -> None:

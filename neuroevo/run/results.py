@@ -12,7 +12,7 @@ from neuroevo import devices
 from neuroevo.core import engine
 from neuroevo.run.events import Header
 from neuroevo.run.parts import count, shapes
-from neuroevo.run.run import Run
+from neuroevo.run.run import Run, Times
 from neuroevo.store.files import jsonable
 
 
@@ -37,7 +37,7 @@ def header(run: Run) -> Header:
 
 
 def metrics(
-    run: Run, done: int, log: engine.Report, seconds: float
+    run: Run, done: int, log: engine.Report, now: Times
 ) -> list[dict[str, Any]]:
     """Return the metrics of the generations of one compiled call.
 
@@ -45,18 +45,19 @@ def metrics(
         run: the run after the call, with the counters from before it.
         done: the number of generations.
         log: their reports.
-        seconds: seconds from the start of the run to the end of the call.
+        now: time from the start of the run to the end of the call.
     """
     log = jax.tree.map(lambda x: np.asarray(x)[:done], log)
     first = run.generation - done
     steps = run.counters.env_steps + np.cumsum(log.steps, dtype=np.int64)
-    times = np.linspace(run.counters.seconds, seconds, done + 1)[1:]
+    times = np.linspace(run.counters.times, now, done + 1)[1:]
     rows = []
     for i in range(done):
         row = {
             "generation": first + i + 1,
             "env_steps": int(steps[i]),
-            "seconds": round(float(times[i]), 3),
+            "seconds": round(float(times[i, 0]), 3),
+            "cpu_seconds": round(float(times[i, 1]), 3),
             "fitness_mean": float(log.fitness_mean[i]),
             "fitness_std": float(log.fitness_std[i]),
             "fitness_max": float(log.fitness_max[i]),
@@ -104,7 +105,9 @@ def summary(
         "generations": run.generation,
         "env_steps": run.counters.env_steps,
         "seconds": round(run.counters.seconds, 3),
+        "cpu_seconds": round(run.counters.cpu_seconds, 3),
         "compile_seconds": round(run.counters.compile_seconds, 3),
+        "compile_cpu_seconds": round(run.counters.compile_cpu_seconds, 3),
         "peak_memory_bytes": _peak_memory(),
         "stopped_by": stopped_by,
         "run_dir": str(run.path) if run.path else None,

@@ -3,9 +3,10 @@
 import dataclasses
 import functools
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -30,13 +31,30 @@ from neuroevo.store.metrics import METRICS
 from neuroevo.types import Genome, Params
 
 
+class Times(NamedTuple):
+    """What a run takes: wall-clock time, and that of all threads of this process."""
+
+    seconds: float
+    cpu_seconds: float
+
+    @classmethod
+    def now(cls) -> "Times":
+        """Return the present state of the clocks."""
+        return cls(time.monotonic(), time.process_time())
+
+    def __sub__(self, other: "Times") -> "Times":
+        return Times(*(a - b for a, b in zip(self, other, strict=True)))
+
+
 @dataclasses.dataclass
 class Counters:
     """Steps and time that a run has used so far, over all its sessions."""
 
     env_steps: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     compile_seconds: float = 0.0
+    compile_cpu_seconds: float = 0.0
     attempts: list[Attempt] = dataclasses.field(default_factory=list)
 
     @classmethod
@@ -44,6 +62,15 @@ class Counters:
         """Return the counters that were saved as a mapping."""
         attempts = [Attempt(**attempt) for attempt in saved.get("attempts", ())]
         return cls(**{**saved, "attempts": attempts})
+
+    @property
+    def times(self) -> Times:
+        """The time so far."""
+        return Times(self.seconds, self.cpu_seconds)
+
+    @times.setter
+    def times(self, times: Times) -> None:
+        self.seconds, self.cpu_seconds = times
 
 
 class Run:

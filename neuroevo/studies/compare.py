@@ -68,12 +68,12 @@ def compare(found: Sequence[RunRecord], x: str = "env_steps") -> Comparison:
 
     A return is the mean of the last three held-out evaluations of the center before the
     budget: the smallest total of any run on the environment, except for runs that ended
-    at their target or for lack of patience, whose last return stays as it is. Seconds
-    do not include compilation.
+    at their target or for lack of patience, whose last return stays as it is. Times do
+    not include compilation.
 
     Args:
         found: the runs; those that differ only in their seed have the same setting.
-        x: ``env_steps`` or ``seconds``.
+        x: ``env_steps``, ``seconds`` or ``cpu_seconds``.
 
     Raises:
         UserError: if there are fewer than two settings, or no environment on which all
@@ -115,8 +115,8 @@ def compare(found: Sequence[RunRecord], x: str = "env_steps") -> Comparison:
 def _points(run: RunRecord, x: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of a run's held-out learning curve."""
     at, values = curves.one(run, "center_return", x)
-    if x == "seconds":
-        at = np.maximum(at - (known(run.summary.get("compile_seconds")) or 0), 0)
+    if x != "env_steps":
+        at = np.maximum(at - (known(run.summary.get(f"compile_{x}")) or 0), 0)
     return at, values
 
 

@@ -23,6 +23,7 @@ from neuroevo.terminal.formatting import (
     sparkline,
 )
 from neuroevo.terminal.tables import Column, print_facts, print_table
+from neuroevo.views.names import AXES
 
 _COLLAPSED = "the center ended far below its best; best.npz keeps the best"
 _NOT_FINITE = "not finite: policies failed"
@@ -204,10 +205,10 @@ def render_aggregates(
         for row in rows
     ]
     print_table(console, columns, cells)
-    amount = {"env_steps": format_count, "seconds": format_duration}[comparison.x]
+    amount = format_count if comparison.x == "env_steps" else format_duration
     budgets = ", ".join(f"{task.env} {amount(task.budget)}" for task in tasks)
     notes = [
-        f"compared at equal {comparison.x.replace('env_', 'environment ')}: {budgets}",
+        f"compared at equal {AXES[comparison.x]}: {budgets}",
         "score: interquartile mean over environments and runs; 0 is the return of the "
         "first centers, 1 that of the best setting",
     ]

@@ -7,6 +7,7 @@ AXES = {  # of curves
     "generation": "generation",
     "env_steps": "environment steps",
     "seconds": "wall-clock time (s)",
+    "cpu_seconds": "CPU time (s)",
 }
 METRICS = {  # that curves show
     "center_return": "held-out return of the center",
