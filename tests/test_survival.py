@@ -22,8 +22,10 @@ from stored import TINY, assert_same_run, evolve
 
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer
+from neuroevo.core import pace
 from neuroevo.errors import UserError
 from neuroevo.run import compilation, signals
+from neuroevo.run import launch as run_launch
 from neuroevo.run.launch import launch as train
 from neuroevo.store.directory import is_run
 from neuroevo.store.metrics import METRICS, read_metrics
@@ -204,6 +206,29 @@ def test_a_second_signal_ends_even_a_compiled_program_at_once(environment, numbe
     _, err = process.communicate(timeout=10)
     assert process.returncode == 128 + number
     assert err == "neuroevo: interrupted\n"
+
+
+def test_a_signal_ends_the_final_evaluation_and_a_resume_repeats_it(
+    tmp_path, monkeypatch
+):
+    options = {"final_policies": 2, "final_episodes": 2}
+    whole = evolve(tmp_path / "whole", 2, **options)
+
+    @contextlib.contextmanager
+    def interruptible(leave):
+        yield lambda: signal.SIGTERM if logged(tmp_path / "parts") == 2 else None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_launch, "interruptible", interruptible)
+        patch.setattr(pace, "CALL_SECONDS", 0.0)  # a call plays nothing
+        with pytest.raises(signals.Interrupted) as ended:
+            evolve(tmp_path / "parts", 2, **options)
+    assert ended.value.run.signal == signal.SIGTERM
+    assert not (tmp_path / "parts" / "summary.json").exists()
+    run = evolve(tmp_path / "parts", 2, resume=True, **options)
+    for key in ("final_return_mean", "best_return_mean", "stopped_by"):
+        assert run.summary[key] == whole.summary[key]
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_second_signal_interrupts_python(tmp_path):

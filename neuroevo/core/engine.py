@@ -134,7 +134,8 @@ class Engine(NamedTuple):
         evaluate: takes G genomes (with a leading axis), the task's state, P keys of
             policies, ``episodes`` and, if it is not `Role.FINAL`, ``role``; returns the
             outcomes (G, P, …). The i-th policies of all genomes share their random
-            numbers.
+            numbers. It calls ``stop`` about once a second, and raises `steps.Stopped`
+            if that returns something true.
     """
 
     init: Callable[..., State]
@@ -224,8 +225,13 @@ def make_engine(
     def make_evaluate(episodes: int, role: Role) -> Callable[..., Outcome]:
         return steps.make_evaluate(placed, episodes, role, on)
 
-    def evaluate(*args: Any, episodes: int, role: Role = Role.FINAL) -> Outcome:
-        return make_evaluate(episodes, role)(*args)
+    def evaluate(
+        *args: Any,
+        episodes: int,
+        role: Role = Role.FINAL,
+        stop: Callable[[], Any] = lambda: None,
+    ) -> Outcome:
+        return make_evaluate(episodes, role)(*args, stop)
 
     return Engine(
         init=_make_init(search),

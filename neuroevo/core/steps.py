@@ -16,6 +16,10 @@ from neuroevo.progress import Progress, Role
 from neuroevo.types import Genome, Key, Outcome, TaskState
 
 
+class Stopped(Exception):
+    """An evaluation was asked to stop before its end."""
+
+
 class Steps(NamedTuple):
     """An evaluation in several compiled calls, with the same results as in one.
 
@@ -76,7 +80,9 @@ def make_evaluate(
         )
     pace = Pace()
 
-    def evaluate(genomes: Genome, task: TaskState, policy_keys: Key) -> Outcome:
+    def evaluate(
+        genomes: Genome, task: TaskState, policy_keys: Key, stop: Callable[[], Any]
+    ) -> Outcome:
         progress, given = steps.begin(None, genomes, task, policy_keys)
         over = False
         while not over:
@@ -86,6 +92,8 @@ def make_evaluate(
             )
             pace.measure(played.spent, time.monotonic() - began)
             over = played.is_over
+            if not over and stop():
+                raise Stopped
         return steps.finish(progress, given, genomes)[1]
 
     return evaluate

@@ -1,6 +1,7 @@
 """The run loop: runs generations until a limit; updates the disk and the display."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 from neuroevo import multihost
 from neuroevo.core import engine
 from neuroevo.core.pace import CALL_SECONDS, Pace
+from neuroevo.core.steps import Stopped
 from neuroevo.errors import EnvironmentFailure, UserError
 from neuroevo.run import debugging, results, tuning
 from neuroevo.run.events import Display, Header, Silent
 from neuroevo.run.recorder import Recorder
 from neuroevo.run.run import Counters, Run, Times
+from neuroevo.solution import Solution
 from neuroevo.store.directory import RunDirectory
 
 INTERRUPTED = "interrupted"
@@ -54,7 +57,7 @@ def train(
             generation had a finite return; then there are no results.
     """
     show = display(results.header(run)) if display else Silent()
-    session = _Session(run, directory, show, recorder or Recorder(), debug_nans)
+    session = _Session(run, directory, show, recorder or Recorder(), debug_nans, stop)
     with show:
         session.begin()
         while True:
@@ -90,8 +93,9 @@ class _Session:
         show: Display,
         recorder: Recorder,
         debug_nans: bool,
+        stop: Callable[[], int | None],
     ):
-        self.run, self.directory, self.show = run, directory, show
+        self.run, self.directory, self.show, self.stop = run, directory, show, stop
         self.recorder, self.debug_nans = recorder, debug_nans
         self.pace = _Pace(run)
         self.stepwise = tuning.is_lengthy(run.config, run.parts)
@@ -204,7 +208,11 @@ class _Session:
             return
         if 0 < run.generation == run.watch.failed:
             raise UserError(f"nothing was learned: {run.watch.failures()}")
-        evaluations = self.evaluate() if run.config.settings.final_policies else {}
+        try:
+            evaluations = self.evaluate() if run.config.settings.final_policies else {}
+        except Stopped:  # a later session begins the evaluation again
+            run.signal, run.summary = self.stop(), results.summary(run, {}, INTERRUPTED)
+            return
         if directory:
             directory.save_genomes(run.center, run.best)
         run.summary = results.summary(run, evaluations, reason)
@@ -217,7 +225,7 @@ class _Session:
         run, settings = self.run, self.run.config.settings
         self.show.compiling("the final evaluation")
         shape = (settings.final_policies, settings.final_episodes)
-        centers = (run.center, run.best)
+        centers = [self.interruptible(each) for each in (run.center, run.best)]
         final, best = (c.evaluate(*shape, seed=settings.seed) for c in centers)
         last, earlier = final["return_mean"], best["return_mean"]
         if run.parts.task.by_role:  # test data must not choose
@@ -227,6 +235,14 @@ class _Session:
             best = final
         run.counters.times = self.elapsed()
         return {"final": final, "best": best}
+
+    def interruptible(self, solution: Solution) -> Solution:
+        """Return a solution whose evaluation ends at a signal."""
+        if multihost.is_distributed():  # processes would not end it at the same time
+            return solution
+        evaluate = functools.partial(solution.engine.evaluate, stop=self.stop)
+        engine = solution.engine._replace(evaluate=evaluate)
+        return dataclasses.replace(solution, engine=engine)
 
     def warn(self, problems: Sequence[str]) -> None:
         """Show problems that do not end the run."""
