@@ -313,10 +313,14 @@ def test_a_strategy_without_an_archive_costs_nothing_more(run):
 
 
 def test_an_environment_without_a_descriptor_is_told():
-    with pytest.raises(UserError, match="needs a descriptor.* a neuroevo.Environment"):
+    with pytest.raises(
+        UserError, match="needs a descriptor.* or one with a descriptor"
+    ):
         evolved(env=walk())
     with pytest.raises(UserError, match="--env.descriptor position velocity"):
         evolved(env="MountainCarContinuous-v0")
+    with pytest.raises(UserError, match="env digits has none: expected an environment"):
+        evolved(env="digits", episodes=1)
 
 
 def test_an_archive_larger_than_memory_is_told():

@@ -233,7 +233,7 @@ def _descriptor(config: Config, task: Task) -> Descriptor:
         example = descriptors.suggestion(options, task.spec.observation)
         expected = f"--env.descriptor, such as --env.descriptor {example}"
     else:
-        expected = "a neuroevo.Environment with one, or an env by name"
+        expected = "an environment of gymnax or brax by name, or one with a descriptor"
     raise UserError(
         f"strategy {strategy} needs a descriptor of what policies do, and env {name} "
         f"has none: expected {expected}"

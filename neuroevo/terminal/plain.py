@@ -166,6 +166,8 @@ def progress(tracker: Tracker, elapsed: float) -> list[str]:
     if first and first.seconds_left is not None and first.seconds_left >= 1:
         parts.append(f"{whole_seconds(first.seconds_left)} left")
     parts.append(f"fitness mean {mean} max {best}")
+    if (coverage := row.get("coverage")) is not None:
+        parts.append(f"coverage {coverage:.1%}")
     if tracker.failures:
         parts.append(f"{format_count(tracker.failures)} failures")
     parts.append(f"{whole_seconds(row['seconds'])} elapsed")

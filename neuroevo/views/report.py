@@ -97,6 +97,11 @@ def _headline(run: RunRecord) -> list[tuple[str, str, str]]:
         ("environment steps", format_count(last["env_steps"]), ""),
         ("time", format_duration(seconds or last["seconds"]), compiling),
     ]
+    coverage, score = (known(last.get(key)) for key in ("coverage", "qd_score"))
+    if coverage is not None:
+        shown.append(("coverage", f"{100 * coverage:.1f} %", "of the archive's cells"))
+    if score is not None:
+        shown.append(("QD score", format_count(score), "sum of the elites' fitness"))
     if memory := known(summary.get("peak_memory_bytes")):
         shown.append(("peak memory", naturalsize(memory), ""))
     return [each for each in shown if each]
