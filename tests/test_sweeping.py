@@ -126,6 +126,7 @@ def test_lists_that_are_combined(tmp_path):
         ("sweep: {list: [8]}", "list: expected a list of mappings"),
         ("sweep: {list: [[{population: 8}], [8]]}", "or several of them to combine"),
         ("sweep: {seeds: none}", "seeds: expected a number or a list"),
+        ("sweep: {seeds: [[1]]}", "seeds: expected a number or a list"),
         ("sweep: {seeds: [1, 1]}", "seed=1 occurs twice"),
         ("sweep: {seeds: [-1]}", "seed: expected an integer from 0"),
         ("popluation: 4\nsweep: {seeds: 1}", "did you mean '--population'"),

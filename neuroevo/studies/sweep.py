@@ -6,6 +6,7 @@ memory of compiled programs is released.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import itertools
@@ -79,15 +80,20 @@ def read(file: Path, out: Path | None = None) -> Sweep:
     for key in plan.keys() - _PLAN:
         raise unknown(f"key of {KEY} in {file}", str(key), _PLAN)
     out = out or Path("runs") / file.stem
+
+    @functools.cache
+    def known_seed(seed: Any) -> dict[str, int]:
+        """Return the option as it is resolved, which takes time, alone."""
+        resolved = resolve.resolve([Layer(source, {"seed": seed})]).to_dict()
+        return {"seed": resolved["seed"]}
+
     trials: dict[str, Trial] = {}
     for changes, seeds in _plan(file, plan):
         label = _label(changes)
         layer = Layer(f"{source}: {label or KEY}", changes)
+        variant = resolve.resolve([*layers, Layer(source, common), layer]).to_dict()
         for seed in seeds:
-            chosen = Layer(source, {} if seed is None else {"seed": seed})
-            resolved = resolve.resolve(
-                [*layers, Layer(source, common), layer, chosen]
-            ).to_dict()
+            resolved = variant | ({} if seed is None else known_seed(seed))
             name = ",".join(filter(None, [label, f"seed={resolved['seed']}"]))
             if name in trials:
                 raise UserError(f"{file}: {KEY}: the variant {name} occurs twice")
@@ -109,7 +115,8 @@ def _plan(
             raise UserError(f"{file}: {KEY}.grid.{key}: expected a list, got {each!r}")
     seeds = plan.get("seeds", [None])
     seeds = list(range(seeds)) if isinstance(seeds, int) else seeds
-    if not isinstance(seeds, list) or not seeds:
+    nested = isinstance(seeds, list) and any(isinstance(x, list | dict) for x in seeds)
+    if not isinstance(seeds, list) or not seeds or nested:
         raise UserError(f"{file}: {KEY}.seeds: expected a number or a list of seeds")
     for variant in itertools.product(*lists):
         together = {key: value for part in variant for key, value in part.items()}
