@@ -15,7 +15,8 @@ import machine
 import numpy as np
 import plain
 
-from neuroevo.core import engine, keys
+from neuroevo.core import keys
+from neuroevo.core.state import Budget
 from neuroevo.run import loop, tuning
 from neuroevo.spaces import Discrete
 
@@ -49,7 +50,7 @@ def _quick(run, generations):
 
     def advance(generations=generations):
         limits = np.int32(generations), np.int32(2**31 - 1), np.float32(np.inf)
-        _, done, log = run.engine.advance(run.state, engine.Budget(*limits))
+        _, done, log = run.engine.advance(run.state, Budget(*limits))
         return jax.tree.map(lambda x: np.asarray(x)[: int(done)], log)
 
     run.state = run.engine.init(keys.search(0))

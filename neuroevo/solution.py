@@ -15,7 +15,8 @@ from neuroevo.config.command import DECODING
 from neuroevo.config.schema import Config, Which
 from neuroevo.core import keys
 from neuroevo.core.acting import act_with
-from neuroevo.core.engine import Answer, Engine
+from neuroevo.core.engine import Engine
+from neuroevo.core.state import Answer
 from neuroevo.core.trees import is_finite
 from neuroevo.errors import UserError
 from neuroevo.progress import Role

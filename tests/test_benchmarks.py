@@ -9,7 +9,8 @@ import pytest
 
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer
-from neuroevo.core import engine, keys
+from neuroevo.core import keys
+from neuroevo.core.state import Budget
 from neuroevo.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -87,7 +88,7 @@ def test_plain_formulation_agrees_on_the_same_genomes(case):
 def test_first_generation_is_the_same_one():
     run = make_run(DIRECT, {"env": Walk()})
     key = keys.search(3)
-    limits = engine.Budget(np.int32(1), np.int32(2**31 - 1), np.float32(np.inf))
+    limits = Budget(np.int32(1), np.int32(2**31 - 1), np.float32(np.inf))
     _, _, report = run.engine.advance(run.engine.init(key), limits)
 
     init, generation = plain.make_generation(run)

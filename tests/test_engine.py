@@ -14,8 +14,9 @@ import neuroevo
 from neuroevo.config import resolve
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
-from neuroevo.core import acting, engine, keys, layout, trees
+from neuroevo.core import acting, keys, layout, trees
 from neuroevo.core.fitness import fitness_of
+from neuroevo.core.state import Budget
 from neuroevo.progress import UNLIMITED, Allowance
 from neuroevo.run.run import Run
 from neuroevo.spaces import Box, Spec
@@ -54,7 +55,7 @@ def make_run(**changes):
 
 
 def limits(generations, steps=10**9, target=np.inf):
-    return engine.Budget(np.int32(generations), np.int32(steps), np.float32(target))
+    return Budget(np.int32(generations), np.int32(steps), np.float32(target))
 
 
 def advance(run, generations, **kwargs):

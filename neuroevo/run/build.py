@@ -11,6 +11,7 @@ from neuroevo import devices
 from neuroevo.config.schema import Config
 from neuroevo.core import engine, evaluation, keys
 from neuroevo.core.bounds import bounded
+from neuroevo.core.state import Answer, Plan
 from neuroevo.environments import descriptors
 from neuroevo.errors import UserError
 from neuroevo.policies.restrict import restrict
@@ -315,7 +316,7 @@ def build_engine(
     """
     compilation.make_room()
     settings = config.settings
-    fields = {name: getattr(settings, name, 1) for name in engine.Plan._fields}
+    fields = {name: getattr(settings, name, 1) for name in Plan._fields}
     sizes = evaluation.Sizes(
         settings.chunk,
         settings.decode_chunk,
@@ -327,14 +328,14 @@ def build_engine(
         sharing, sizes = sizes, tuning.of_whole_policies(sizes, config, parts)
     evaluator = evaluation.Evaluator(parts.encoding, parts.policy, parts.task, sizes)
     strategy = cast(Strategy, parts.strategy)  # only a search asks for it
-    plan = engine.Plan(**fields)
+    plan = Plan(**fields)
     return engine.make_engine(evaluator, strategy, plan, where, sharing)
 
 
-def answer(parts: Parts, genome: Genome) -> engine.Answer:
+def answer(parts: Parts, genome: Genome) -> Answer:
     """Return `genome` with the task's initial state, as for a genome from a file."""
     init = parts.task.init if parts.task.host else jax.jit(parts.task.init)
-    return engine.Answer(genome, init(keys.warm_up(0)))
+    return Answer(genome, init(keys.warm_up(0)))
 
 
 def genome_in(file: GenomeFile, parts: Parts) -> Genome:

@@ -16,14 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import differences
-from neuroevo.core import engine, keys, trees
+from neuroevo.core import keys, trees
 from neuroevo.core.acting import act_with
+from neuroevo.core.state import State
 from neuroevo.run.parts import Parts
 from neuroevo.tasks.task import evaluate
 from neuroevo.types import Genome, Key, Params, Trajectory
 
 
-def explain(settings: Any, parts: Parts, state: engine.State) -> str:
+def explain(settings: Any, parts: Parts, state: State) -> str:
     """Return a description of the first non-finite value after `state`.
 
     The search visits the candidates of the generation in order and the strategy's
@@ -54,7 +55,7 @@ class _Subject(NamedTuple):
     policy_keys: Key
 
 
-def _subjects(settings: Any, parts: Parts, state: engine.State) -> Iterator[_Subject]:
+def _subjects(settings: Any, parts: Parts, state: State) -> Iterator[_Subject]:
     """Yield the candidates of the generation after `state`, and the center if due."""
     strategy = parts.strategy
     assert strategy is not None, "a run has a strategy"
@@ -77,7 +78,7 @@ def _subjects(settings: Any, parts: Parts, state: engine.State) -> Iterator[_Sub
 
 
 def _values(
-    settings: Any, parts: Parts, state: engine.State
+    settings: Any, parts: Parts, state: State
 ) -> Iterator[tuple[str, str | None]]:
     """Yield each genome, policy and episode, with its first non-finite value if any."""
     start, decode = jax.jit(parts.encoding.start), jax.jit(parts.encoding.decode)

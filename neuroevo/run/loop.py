@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import multihost
-from neuroevo.core import engine
 from neuroevo.core.pace import CALL_SECONDS, Pace
+from neuroevo.core.state import FOREVER, LOG_SIZE, TARGET_STREAK, Budget, Report, State
 from neuroevo.core.steps import Stopped
 from neuroevo.errors import EnvironmentFailure, UserError
 from neuroevo.run import debugging, results, tuning
@@ -159,9 +159,7 @@ class _Session:
         limits = call_limits(run.config.settings, run.counters, generations)
         return self.take(*run.engine.advance(run.state, limits))
 
-    def take(
-        self, state: engine.State, done: jax.Array, log: engine.Report
-    ) -> list[dict[str, Any]]:
+    def take(self, state: State, done: jax.Array, log: Report) -> list[dict[str, Any]]:
         """Go on to `state`, `done` generations later, and return their metrics."""
         run, before = self.run, self.run.state
         run.state = state
@@ -251,7 +249,7 @@ class _Session:
 
 
 def _check_finite(
-    run: Run, before: engine.State, done: int, log: engine.Report, debug_nans: bool
+    run: Run, before: State, done: int, log: Report, debug_nans: bool
 ) -> None:
     """Raise a `UserError` if the strategy diverged in `done` generations from `before`.
 
@@ -287,24 +285,24 @@ def limit_reached(run: Run) -> str | None:
     for name, (amount, limit) in used.items():
         if limit is not None and amount >= limit:
             return name
-    if int(run.state.streak) >= engine.TARGET_STREAK:
+    if int(run.state.streak) >= TARGET_STREAK:
         return "target"
     patience = settings.patience
     return "patience" if patience and int(run.state.stale) >= patience else None
 
 
-def call_limits(settings: Any, counters: Counters, generations: int) -> engine.Budget:
+def call_limits(settings: Any, counters: Counters, generations: int) -> Budget:
     """Return the limits of one compiled call of this many generations."""
-    steps = engine.FOREVER
+    steps = FOREVER
     if settings.max_env_steps is not None:
         steps = min(steps, max(settings.max_env_steps - counters.env_steps, 0))
     target = np.inf if settings.target is None else settings.target
-    return engine.Budget(
+    return Budget(
         generations=jnp.int32(generations),
         env_steps=jnp.int32(steps),
         target=jnp.float32(target),
-        patience=jnp.int32(settings.patience or engine.FOREVER),
-        restart_after=jnp.int32(settings.restart_after or engine.FOREVER),
+        patience=jnp.int32(settings.patience or FOREVER),
+        restart_after=jnp.int32(settings.restart_after or FOREVER),
     )
 
 
@@ -320,7 +318,7 @@ class _Pace:
         self.is_slow = False  # whether one generation needs several calls
 
     def generations(self, generation: int) -> int:
-        bounds = [self._next, engine.LOG_SIZE]
+        bounds = [self._next, LOG_SIZE]
         if self._settings.generations is not None:
             bounds.append(self._settings.generations - generation)
         if every := self._settings.checkpoint.every_generations:
@@ -352,7 +350,7 @@ class LongGeneration:
         progress, _ = self._steps.play(progress, work, state, nothing)
         self._steps.finish(progress, work, state, self._target())
 
-    def step(self) -> tuple[float, tuple[engine.State, Any, engine.Report] | None]:
+    def step(self) -> tuple[float, tuple[State, Any, Report] | None]:
         """Return the share that is done and, at the end, what `advance` returns."""
         state = self._run.state
         progress, work = self._going or self._steps.begin(None, state)

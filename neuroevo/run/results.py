@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from neuroevo import devices
-from neuroevo.core import engine
+from neuroevo.core.state import Report
 from neuroevo.run.events import Header
 from neuroevo.run.parts import count, shapes
 from neuroevo.run.run import Run, Times
@@ -36,9 +36,7 @@ def header(run: Run) -> Header:
     )
 
 
-def metrics(
-    run: Run, done: int, log: engine.Report, now: Times
-) -> list[dict[str, Any]]:
+def metrics(run: Run, done: int, log: Report, now: Times) -> list[dict[str, Any]]:
     """Return the metrics of the generations of one compiled call.
 
     Args:

@@ -13,6 +13,7 @@ import jax
 from neuroevo import devices, multihost
 from neuroevo.config.schema import Config, Which
 from neuroevo.core import engine, keys
+from neuroevo.core.state import Answer, State
 from neuroevo.errors import UserError
 from neuroevo.returns import Collapse
 from neuroevo.run import build, checks, restarts, switches, tuning
@@ -145,12 +146,12 @@ class Run:
         self._highest = -math.inf  # held-out return of the center
         self._seen = 0  # the attempt that the latest metrics belong to
         self.counters = Counters(attempts=[self._attempt])
-        self._best: engine.Answer | None = None  # if a final evaluation chose another
+        self._best: Answer | None = None  # if a final evaluation chose another
         self.ended_before: str | None = None
         self.summary: dict[str, Any] = {}
         self.signal: int | None = None
         self.notes: list[str] = []
-        self.state: engine.State  # from `initialize` on
+        self.state: State  # from `initialize` on
 
     def initialize(self, directory: RunDirectory | None = None) -> None:
         """Start at generation 0, or at the newest checkpoint in `directory`."""
@@ -158,7 +159,7 @@ class Run:
         self.state = self.engine.init(search, self._first)
         described = self.config.to_dict()
 
-        def like(counters: Mapping[str, Any]) -> engine.State:
+        def like(counters: Mapping[str, Any]) -> State:
             """Return a state like that of the last attempt."""
             *_, attempt = Counters.restore(counters).attempts or [self._attempt]
             self._adapt(attempt)
@@ -311,7 +312,7 @@ class Run:
         index = archive.nearest(descriptor)
         found, constants = archive.elite(index), self.parts.encoding.constants
         genome = genome_file.to_genome(found, self.genome, constants)
-        answer = engine.Answer(genome, self.state.task)
+        answer = Answer(genome, self.state.task)
         return Solution(*self._measuring, answer, about=archive.about(index))
 
     @property
@@ -325,7 +326,7 @@ class Run:
             self._best = self.engine.center(self.state)
         self.best_generation = self.generation
 
-    def _solution(self, answer: engine.Answer, which: Which) -> Solution:
+    def _solution(self, answer: Answer, which: Which) -> Solution:
         if self._export:
             answer = answer._replace(genome=self._export(answer.genome))
         return Solution(*self._measuring, answer, which)
