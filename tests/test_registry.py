@@ -65,7 +65,7 @@ def test_a_name_like_none_gets_no_suggestion():
         registry.encodings.get("xyzzy")
     assert str(error.value) == (
         "unknown encoding 'xyzzy': expected one of cosine, dataset, direct, "
-        "hypernetwork, lowrank, seeds, subspace"
+        "hypernetwork, lowrank, mixed, seeds, subspace"
     )
 
 
