@@ -11,6 +11,8 @@ import pytest
 from suites import SUITES, run
 
 from neuroevo import registry
+from neuroevo.config.layers import Layer
+from neuroevo.config.resolve import resolve
 from neuroevo.environments import jumanji, pgx, suites, xminigrid
 from neuroevo.environments.playground import MENAGERIE
 from neuroevo.errors import UserError
@@ -167,6 +169,17 @@ def play(environment, episodes=4):
 
 
 @needs("playground")
+def test_playground_suggests_steady_actions():
+    def action(**given):
+        layer = Layer("", {"env": "CartpoleBalance"} | given)
+        return resolve([layer]).parts["policy"].action
+
+    assert action() == action(encoding="direct") == "greedy"
+    assert action(policy={"action": "sample"}) == "sample"
+    assert action(policy="gru") == "sample"  # suggestions are for the default policy
+
+
+@needs("playground")
 def test_playground_builds_silently_and_without_a_robot(tmp_path):
     run(
         """
@@ -178,7 +191,7 @@ def test_playground_builds_silently_and_without_a_robot(tmp_path):
         environment = options.build()
         assert environment.spec == Spec((5,), Box((1,))), environment.spec
         assert environment.max_steps == 4
-        assert options.suggests == {"normalization": "running"} and options.slow
+        assert options.suggests["normalization"] == "running" and options.slow
         state, _ = jax.eval_shape(environment.reset, jax.random.key(0))
         assert state.data.qpos.shape == (2,)
         assert options.features is None

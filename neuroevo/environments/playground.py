@@ -215,6 +215,13 @@ SUITE = Suite(
     wrap=_recognize,
     bodies=_bodies,
     measures={"x": _position(0), "y": _position(1)},
-    # Observations mix meters and radians with velocities ten times as large.
-    traits={"slow": True, "suggests": {"normalization": "running"}},
+    traits={
+        "slow": True,
+        "suggests": {
+            # Observations mix meters and radians with velocities ten times as large.
+            "normalization": "running",
+            # Rewards ask for small and steady actions, which random ones are not.
+            "policy.action": "greedy",
+        },
+    },
 )
