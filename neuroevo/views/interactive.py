@@ -83,7 +83,7 @@ def plot_population(run: RunRecord) -> Any:
     """Return a plot of the population's spread, the speed, and any failures."""
     from plotly.subplots import make_subplots
 
-    generation, steps, seconds = map(run.column, names.AXES)
+    generation, steps, seconds = map(run.column, ("generation", "env_steps", "seconds"))
     with np.errstate(divide="ignore", invalid="ignore"):
         speed = np.diff(steps, prepend=0) / np.diff(seconds, prepend=0)
     speed[~np.isfinite(speed)] = np.nan
@@ -127,7 +127,9 @@ def _plot(traces: Sequence[Trace], title: str) -> Any:
     for name, label in names.AXES.items():
         xs, ys = zip(*(trace.points(name) for trace in traces), strict=True)
         layout = {"xaxis.title.text": label, "xaxis.autorange": True}
-        label = {"env_steps": "env steps", "seconds": "time"}.get(name, name)
+        label = {"env_steps": "env steps", "seconds": "time", "cpu_seconds": "CPU"}.get(
+            name, name
+        )
         args = [{"x": xs, "y": ys}, layout]
         buttons.append({"label": label, "method": "update", "args": args})
     menu: dict[str, Any] = {"type": "buttons", "direction": "left", "buttons": buttons}
