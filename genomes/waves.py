@@ -11,7 +11,7 @@ def lowest(size: int, count: int) -> np.ndarray:
     They are orthogonal to each other, and the mean of their squares is 1.
 
     Example:
-        >>> lowest(4, 2).round(2).tolist()
+        >>> lowest(4, 2).astype(float).round(2).tolist()
         [[1.0, 1.31], [1.0, 0.54], [1.0, -0.54], [1.0, -1.31]]
     """
     at = (np.arange(size) + 0.5) / size

@@ -498,10 +498,9 @@ MISTAKES = {
     f"merge {CART} {ACRO} {OUT} --encoding.stps 3": (
         "unknown option --encoding.stps: expected --encoding.size, "
         "--encoding.length, --encoding.labels, --encoding.learn, "
-        "--encoding.init-from, --encoding.init-scale, --encoding.init, "
-        "--encoding.init-seed, --encoding.steps, --encoding.loss, "
-        "--encoding.optimizer, --encoding.learning-rate, …; did you mean "
-        "'--encoding.steps'?"
+        "--encoding.init-from, --encoding.init-scale, --encoding.latent, "
+        "--encoding.bounds, --encoding.init, --encoding.init-seed, "
+        "--encoding.steps, --encoding.loss, …; did you mean '--encoding.steps'?"
     ),
     f"merge {CART} {ACRO} {OUT} --policies 0": (
         "policies: expected an integer from 1 to 2^31 - 1, got 0"

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
+from stored import without_times
 
 import neuroevo
 from neuroevo.core import keys, trees
@@ -69,10 +70,6 @@ def assert_same(one, two):
     jax.tree.map(
         np.testing.assert_array_equal, trees.unwrap_keys(one), trees.unwrap_keys(two)
     )
-
-
-def without_times(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
 def test_a_curve_is_fitted():

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from stored import assert_same_run
+from stored import assert_same_run, without_times
 
 import neuroevo
 from neuroevo.config import resolve
@@ -18,6 +18,7 @@ from neuroevo.config.layers import Layer
 from neuroevo.core.pace import Pace
 from neuroevo.progress import Allowance
 from neuroevo.run import loop, tuning
+from neuroevo.run.run import Times
 from neuroevo.spaces import Box, Spec
 from neuroevo.store import directory as store
 from neuroevo.store.metrics import METRICS, read_metrics
@@ -262,7 +263,9 @@ def test_a_signal_ends_a_long_generation_at_once(number, tmp_path, finished, ste
 def test_time_ends_a_long_generation_at_once(finished, tmp_path, stepping, monkeypatch):
     clock = []
     shares = stepping(clock.append)
-    monkeypatch.setattr(loop._Session, "elapsed", lambda self: float(len(clock)))
+    monkeypatch.setattr(
+        loop._Session, "elapsed", lambda self: Times(float(len(clock)), 0.0)
+    )
     run = neuroevo.evolve(**TINY, max_seconds=13, run_dir=tmp_path / "run")
     assert run.summary["stopped_by"] == "time" and len(shares) == 13
     assert shares[-1] < 1 and run.generation == shares.count(1.0) > 0
@@ -279,9 +282,7 @@ def test_a_run_goes_over_to_steps_if_its_generations_are_slow(finished, monkeypa
     )
     run = neuroevo.evolve(**TINY)
     assert len(steps) >= TINY["generations"] - 1
-    assert [row | {"seconds": 0} for row in run.metrics] == [
-        row | {"seconds": 0} for row in finished.metrics
-    ]
+    assert without_times(run.metrics) == without_times(finished.metrics)
 
 
 def test_runs_leave_no_file_open():

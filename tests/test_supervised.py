@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stored import without_times
 
 import neuroevo
 from neuroevo.environments.supervised import files, labeled, suite
@@ -196,7 +197,7 @@ def plain(tmp_path_factory):
 def test_the_test_split_is_for_the_final_evaluation_alone(plain):
     blind = neuroevo.evolve(**TINY, env=poisoned(Role.FINAL))
     for one, other in zip(plain.metrics, blind.metrics, strict=True):
-        assert one | {"seconds": 0} == other | {"seconds": 0}
+        assert without_times([one]) == without_times([other])
     jax.tree.map(np.testing.assert_array_equal, plain.genome, blind.genome)
     assert np.isnan(blind.summary["best_return_mean"])
     result = plain.summary["best_return_mean"]

@@ -21,7 +21,7 @@ def results(path):
     options["checkpoint"] = {"every_generations": 1}
     neuroevo.evolve(**options | {"generations": 1})
     run = neuroevo.evolve(**options, resume=True)
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in run.metrics]
+    rows = [{k: v for k, v in row.items() if "seconds" not in k} for row in run.metrics]
     found = neuroevo.load(path, **env).evaluate(2, 1, seed=1)
     weights = jax.tree.leaves(run.decode(3))
     return [rows, found["return_per_policy"], float(abs(weights[0]).sum())]
