@@ -59,7 +59,8 @@ def check(config: Config) -> None:
 def following(config: Config, attempts: Sequence[Attempt], generation: int) -> Attempt:
     """Return the attempt after `attempts`, which begins in this generation."""
     settings = config.settings
-    first, grown = attempts[0].population, _grown(attempts)
+    first = attempts[0].population
+    grown = max(attempt.population for attempt in attempts)
     match settings.restart_population:
         case "same":
             return Attempt(first, generation=generation)
@@ -77,11 +78,6 @@ def following(config: Config, attempts: Sequence[Attempt], generation: int) -> A
     small = int(first * (grown / (2 * first)) ** share**2)
     even = max(_FEWEST, small - small % 2)  # many strategies draw pairs
     return Attempt(even, 10 ** (-2 * exponent), True, generation)
-
-
-def _grown(attempts: Sequence[Attempt]) -> int:
-    """Return the largest population so far."""
-    return max(attempt.population for attempt in attempts)
 
 
 def adapt(config: Config, parts: Parts, attempt: Attempt) -> tuple[Config, Parts]:
