@@ -85,7 +85,10 @@ class Tracker:
         if not rows:
             return
         self._measure(self.row or rows[0], rows[-1])
-        for self.row in rows:
+        for row in rows:
+            if row.get("attempt") != self.row.get("attempt", row.get("attempt")):
+                self._collapse = Collapse()  # a restart begins far below the best
+            self.row = row
             for name, (key, _) in CURVES.items():
                 self.curves[name].add(self.row.get(key))
             self.failures += int(self.row.get("failures") or 0)
