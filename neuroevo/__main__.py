@@ -2,11 +2,12 @@
 
 import gc
 import sys
+from collections.abc import Sequence
 
 from neuroevo.errors import UserError, check_system
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, see `neuroevo.cli.main`."""
     try:
         check_system()  # before modules that other systems lack
@@ -20,7 +21,7 @@ def main() -> None:
     from neuroevo.cli import main as cli
 
     gc.freeze()
-    cli.main()
+    cli.main(arguments)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -26,6 +27,15 @@ sweep:
     encoding: [{name: dataset, steps: 1}, direct]
     policy.hidden: [[4], [4, 4]]
   seeds: 2
+"""
+# Stands for the process of runs: each line is a program with its arguments.
+WORKER = """
+import json, os, sys
+replies = os.fdopen(int(sys.argv[1]), "w", buffering=1)
+for line in sys.stdin:
+    sys.argv = json.loads(line)
+    exec(sys.argv[0])
+    print(0, file=replies)
 """
 # Stands for neuroevo train or resume: makes the run that its configuration describes.
 STUB = """
@@ -54,15 +64,22 @@ def _empty_folder(tmp_path, monkeypatch):
 def stub(monkeypatch):
     """Let other programs stand for runs, by the number of the run."""
 
+    call = sweeping.Worker.__call__
+
     def use(programs, default=STUB):
         started = []
 
-        def command(job):
-            started.append(job._path.name)
-            program = programs.get(len(started), default)
-            return [sys.executable, "-c", program, str(job._path), str(job._file)]
+        def command(worker, replies):
+            return [sys.executable, "-c", WORKER, str(replies)]
 
-        monkeypatch.setattr(sweeping.Job, "command", command)
+        def stand_in(worker, words):
+            path = Path(words[-1] if words[0] == "train" else words[1])
+            started.append(path.name)
+            program = programs.get(len(started), default)
+            return call(worker, [program, str(path), f"{path}.yaml"])
+
+        monkeypatch.setattr(sweeping.Worker, "command", command)
+        monkeypatch.setattr(sweeping.Worker, "__call__", stand_in)
         return started
 
     return use
@@ -232,14 +249,13 @@ def test_a_signal_goes_to_the_run_and_ends_the_sweep(stub):
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_other_limits_and_nothing_else(tmp_path, stub, capsys):
-    command = sweeping.Job.command
     stub({})
     assert sweep() == 0
     (tmp_path / "s.yaml").write_text(SWEEP.replace("generations: 4", "generations: 6"))
     trial, *_ = sweeping.read(tmp_path / "s.yaml").trials
     assert sweeping.state(trial) == "at 4"
-    words = command(sweeping.Job(trial))
-    assert words[2:] == ["neuroevo", "resume", str(trial.path), "--generations", "6"]
+    words = sweeping.words_of(trial)
+    assert words == ["resume", str(trial.path), "--generations", "6"]
     (tmp_path / "s.yaml").write_text(SWEEP.replace("population: 8", "population: 6"))
     assert sweep() == 2
     assert "contains a run with population 8, not 6" in capsys.readouterr().err
@@ -271,7 +287,7 @@ def test_real_runs(submit, tmp_path, environment):
         "final_policies": 1,
         "final_episodes": 1,
         "devices": 1,
-        "sweep": {"grid": {"encoding": ["dataset", "direct"]}},
+        "sweep": {"grid": {"encoding": ["dataset", "direct"]}, "seeds": 2},
     }
 
     def sweep(values):
@@ -291,6 +307,6 @@ def test_real_runs(submit, tmp_path, environment):
         said = sweep(settings | {"generations": generations})
         assert said.returncode == 0, said.stderr
         variants = json.loads(said.stdout)["variants"]
-        assert [row["done"] for row in variants] == [1, 1]
+        assert [row["done"] for row in variants] == [2, 2]
         assert len(read_metrics(run)) == generations
     assert os.listdir(tmp_path / "runs") == ["s"]

@@ -16,7 +16,7 @@ from neuroevo.core import engine, keys
 from neuroevo.core.state import Answer, State
 from neuroevo.errors import UserError
 from neuroevo.returns import Collapse
-from neuroevo.run import build, checks, restarts, switches, tuning
+from neuroevo.run import build, checks, restarts, reuse, switches, tuning
 from neuroevo.run.parts import Parts
 from neuroevo.run.relabeling import make_relabeling
 from neuroevo.run.restarts import Attempt
@@ -123,11 +123,13 @@ class Run:
         """
         build.set_up_jax(config)
         self.devices = devices.select(config.devices)
-        self.parts = build.build_parts(config, file=start)
+        key = None if start else reuse.key_of(config)
+        kept = reuse.find(key)
+        self.parts = kept.parts if kept else build.build_parts(config, file=start)
         self._first = build.genome_in(start, self.parts) if start else None
         if start:
             checks.check_genome(str(start.path), self._first)
-        self.config = tuning.resolve_auto(config, self.parts)
+        self.config = tuning.resolve_auto(config, self.parts, kept and kept.config)
         restarts.check(config)
         self._settled = build.settle(self.config, self.parts)
         export = self.parts.encoding.export
@@ -135,7 +137,12 @@ class Run:
         self.path = path
         sharing = devices.memory(self.devices)
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
-        self.engine = build.build_engine(self.config, self.parts, self.devices)
+        self.engine = (
+            kept.engine
+            if kept
+            else build.build_engine(self.config, self.parts, self.devices)
+        )
+        reuse.keep(key, reuse.Kept(self.config, self.parts, self.engine))
         self._attempt = Attempt(config.settings.population)  # that `engine` is for
         self.relabeling = make_relabeling(self.config, self.parts, teacher)
         self.metrics: list[dict[str, Any]] = []

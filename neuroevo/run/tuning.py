@@ -41,20 +41,25 @@ def is_slow(config: Config) -> bool:
     return traits(EnvironmentTraits, config.parts["env"]).slow
 
 
-def resolve_auto(config: Config, parts: Parts) -> Config:
+def resolve_auto(config: Config, parts: Parts, same: Config | None = None) -> Config:
     """Return `config` with numbers instead of ``auto``.
 
     The sizes of chunks can change the last digits of results. They are recorded, so
     that a run can be repeated.
+
+    Args:
+        config: the configuration.
+        parts: the parts of the run.
+        same: the configuration of another search whose programs this one uses.
     """
     automatic = {
-        "chunk": _chunk(config, parts, shares=parts.shares),
-        "decode_chunk": _decode_chunk(count(shapes(parts.policy.init))),
-        "center_every": _center_every(config),
+        "chunk": lambda: _chunk(config, parts, shares=parts.shares),
+        "decode_chunk": lambda: _decode_chunk(count(shapes(parts.policy.init))),
+        "center_every": lambda: _center_every(config),
     }
     numbers = {
-        name: number
-        for name, number in automatic.items()
+        name: getattr(same.settings, name) if same else choose()
+        for name, choose in automatic.items()
         if getattr(config.settings, name, None) == "auto"
     }
     settings = dataclasses.replace(config.settings, **numbers)

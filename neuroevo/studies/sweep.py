@@ -1,8 +1,8 @@
 """Sweeps: many runs from one file, each an ordinary run in its own directory.
 
 A sweep file is a configuration of ``train`` with a key ``sweep`` that says what varies.
-Each run is a process, so that a crash or lack of memory affects only one run, and the
-memory of compiled programs is released.
+A crash or lack of memory affects only one run: the next begins in a new process. Runs
+that differ only in their seed share a process and its compiled programs.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import functools
 import hashlib
 import importlib.util
 import itertools
+import json
+import os
 import re
 import signal
 import subprocess
@@ -253,49 +255,94 @@ def _statistics(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 # Running
 
 
-class Job:
-    """A run in its own process, started or resumed; submitit submits it as a job."""
+def words_of(trial: Trial, quiet: bool = False) -> list[str]:
+    """Return the words after ``neuroevo`` that start or resume a run."""
+    if is_run(trial.path):
+        words = ["resume", str(trial.path)]
+        for limit in _LIMITS:
+            if (value := trial.config[limit]) is not None:
+                words += [f"--{limit.replace('_', '-')}", str(value)]
+    else:
+        words = ["train", "--config", str(trial.file), "--run-dir", str(trial.path)]
+    return [*words, *(["--quiet"] if quiet else [])]
 
-    def __init__(self, trial: Trial, quiet: bool = False):
-        self._path, self._file = trial.path, trial.file
-        self._limits = {
-            limit: trial.config[limit]
-            for limit in _LIMITS
-            if trial.config[limit] is not None
-        }
-        self._options = ["--quiet"] if quiet else []
+
+class Worker:
+    """A process that trains one run after another.
+
+    Runs that differ only in their seed share its compiled programs.
+    """
+
+    def __init__(self) -> None:
         self._process: subprocess.Popen | None = None
 
-    def command(self) -> list[str]:
-        """Return the command that starts or resumes the run."""
-        if is_run(self._path):
-            words = ["resume", str(self._path)]
-            for limit, value in self._limits.items():
-                words += [f"--{limit.replace('_', '-')}", str(value)]
-        else:
-            words = ["train", "--config", str(self._file), "--run-dir", str(self._path)]
-        return [sys.executable, "-m", "neuroevo", *words, *self._options]
+    def command(self, replies: int) -> list[str]:
+        """Return the command that starts the process: see `neuroevo.cli.worker`."""
+        return [sys.executable, "-m", "neuroevo.cli.worker", str(replies)]
+
+    def __call__(self, words: Sequence[str]) -> int:
+        """Run ``neuroevo`` with these words, and return the exit code."""
+        with _forwarding(self.signal):
+            process = self._process or self._start()
+            try:
+                print(json.dumps(words), file=process.stdin, flush=True)
+                reply = self._replies.readline()
+            except BrokenPipeError:  # it has ended
+                reply = ""
+            code = int(reply) if reply else process.wait()
+        if code:
+            self.close()
+        return code
+
+    def _start(self) -> subprocess.Popen:
+        read, write = os.pipe()
+        self._replies = os.fdopen(read, encoding="ascii")
+        # In a group of its own a terminal's Ctrl-C reaches it once: from here.
+        self._process = subprocess.Popen(
+            self.command(write),
+            stdin=subprocess.PIPE,
+            pass_fds=[write],
+            process_group=0,
+            text=True,
+        )
+        os.close(write)
+        return self._process
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process."""
+        if self._process:
+            self._process.send_signal(number)
+
+    def close(self) -> None:
+        """Let the process end, and wait for it."""
+        if self._process:
+            self._process.communicate()
+            self._replies.close()
+            self._process = None
+
+
+class Job:
+    """A run on a cluster, started or resumed: what submitit submits."""
+
+    def __init__(self, trial: Trial):
+        self._trial = trial
+        self._worker: Worker | None = None
 
     def __call__(self) -> int:
         """Train the run, and return the exit code."""
-        with _forwarding(self._signal):
-            # In a group of its own a terminal's Ctrl-C reaches it once: from here.
-            self._process = subprocess.Popen(self.command(), process_group=0)
-            return self._process.wait()
+        self._worker = Worker()
+        with contextlib.closing(self._worker) as worker:
+            return worker(words_of(self._trial, quiet=True))
 
     def checkpoint(self, *args: Any) -> Any:
         """Let the run write a checkpoint, and return the job for submitit's queue."""
         from submitit.helpers import DelayedSubmission
 
-        self._signal(signal.SIGTERM)
-        if self._process:
-            self._process.wait()
-            self._process = None
+        if self._worker:
+            self._worker.signal(signal.SIGTERM)
+            self._worker.close()
+            self._worker = None
         return DelayedSubmission(self)
-
-    def _signal(self, number: int) -> None:
-        if self._process:
-            self._process.send_signal(number)
 
 
 @contextlib.contextmanager
@@ -326,14 +373,21 @@ def run(sweep: Sweep, tell: Callable[[str], None], *, quiet: bool = False) -> in
     """
     failed: dict[Path, int] = {}
     missing = prepare(sweep)
-    for number, trial in enumerate(missing, 1):
-        tell(f"run {number} of {len(missing)}: {trial.path}")
-        code = Job(trial, quiet)()
-        if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            return code
-        if code:
-            tell(f"{trial.path} failed with exit code {code}; continuing without it")
-            failed[trial.path] = code
+    with contextlib.closing(Worker()) as worker:
+        variant = None
+        for number, trial in enumerate(missing, 1):
+            if trial.variant != variant:
+                worker.close()  # and release its memory
+                variant = trial.variant
+            tell(f"run {number} of {len(missing)}: {trial.path}")
+            code = worker(words_of(trial, quiet))
+            if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+                return code
+            if code:
+                tell(
+                    f"{trial.path} failed with exit code {code}; continuing without it"
+                )
+                failed[trial.path] = code
     if not failed:
         return 0
     paths = ", ".join(map(str, failed))
@@ -362,8 +416,7 @@ def submit(sweep: Sweep, cluster: str) -> list[Any]:
     except (RuntimeError, NameError, TypeError, ValueError) as error:
         raise UserError(f"--submit {cluster}: {in_one_line(error)}") from None
     missing = [
-        Job(trial._replace(path=trial.path.absolute()), quiet=True)
-        for trial in prepare(sweep)
+        Job(trial._replace(path=trial.path.absolute())) for trial in prepare(sweep)
     ]
     with executor.batch() if missing else contextlib.nullcontext():
         return [executor.submit(job) for job in missing]

@@ -1,0 +1,81 @@
+"""Keeps the compiled programs of the latest search for the next one.
+
+Nothing that is compiled depends on the seed or on the limits of a search, so that a loop
+over seeds compiles once.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from neuroevo.config.schema import Config, Evaluation, Machine, Search
+from neuroevo.core.engine import Engine
+from neuroevo.registry import is_bundled
+from neuroevo.run.parts import Parts
+
+_OTHERS = {"seed", "final_policies", "final_episodes", "compilation_cache"}
+_COMPILED = [
+    field.name
+    for group in (Search, Evaluation, Machine)
+    for field in dataclasses.fields(group)
+    if field.name not in _OTHERS
+]
+_latest: dict["Key", "Kept"] = {}  # at most one
+
+
+class Kept(NamedTuple):
+    """What another search can use again."""
+
+    config: Config  # with numbers instead of ``auto``
+    parts: Parts
+    engine: Engine
+
+
+class Key(NamedTuple):
+    """What is compiled depends on this alone."""
+
+    parts: tuple[tuple[str, Any], ...]
+    settings: tuple[Any, ...]
+
+
+def key_of(config: Config) -> Key | None:
+    """Return the key of a search, or None if its programs may depend on more.
+
+    A part of somebody else's may use variables that have changed since, and a file may
+    have another content.
+    """
+    parts = tuple(config.parts.items())
+    settings = tuple(getattr(config.settings, name) for name in _COMPILED)
+    if not all(is_bundled(options) for _, options in parts):
+        return None
+    values = [dataclasses.asdict(options) for _, options in parts]
+    if not all(map(_is_plain, (*values, settings))):
+        return None
+    return Key(parts, settings)
+
+
+def find(key: Key | None) -> Kept | None:
+    """Return what was kept under `key`; if it is another one, drop what was kept."""
+    kept = _latest.get(key) if key else None
+    if kept is None:
+        _latest.clear()  # before the memory is needed for other programs
+    return kept
+
+
+def keep(key: Key | None, kept: Kept) -> None:
+    """Keep the programs of a search, unless they need an environment's processes."""
+    _latest.clear()
+    if key and kept.parts.task.host is None:
+        _latest[key] = kept
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value means the same whenever it is used."""
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, str | Path):
+        return not Path(value).exists()
+    if isinstance(value, Iterable):
+        return isinstance(value, list | tuple) and all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float)
