@@ -1,7 +1,7 @@
 """Keeps the compiled programs of the latest search for the next one.
 
-Nothing that is compiled depends on the seed or on the limits of a search, so that a loop
-over seeds compiles once.
+Nothing that is compiled depends on the seed or on the limits of a search, so that a
+loop over seeds compiles once.
 """
 
 import dataclasses
