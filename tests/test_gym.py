@@ -308,8 +308,10 @@ def test_a_wrong_environment_is_one_line(what, tmp_path):
 
 
 ALONE = """
+import signal
 import time
 import psutil
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from neuroevo.registry import envs
 environment = envs.get("gym:CartPole-v1")(workers=1).build()
 print(*(child.pid for child in psutil.Process().children()), flush=True)

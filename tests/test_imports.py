@@ -35,7 +35,7 @@ LAYERS = [
     r"neuroevo\.(studies|views|terminal)(\..*)?",
     r"neuroevo\.api",
     r"neuroevo\.cli(\..*)?",
-    r"neuroevo\.__main__",
+    r"neuroevo\.(__main__|worker)",
 ]
 # Still to be moved: nothing may be added here.
 PENDING = {}

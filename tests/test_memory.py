@@ -7,7 +7,7 @@ from neuroevo import devices
 from neuroevo.config import resolve
 from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
-from neuroevo.run import tuning
+from neuroevo.run import reuse, tuning
 from neuroevo.run.run import Run
 
 
@@ -71,6 +71,7 @@ def test_an_accelerator_trains_as_many_policies_as_its_memory_holds(
 ):
     monkeypatch.setattr(devices, "is_cpu", lambda: False)
     monkeypatch.setattr(devices, "memory", lambda _: (1, gigabytes * 1e9))
+    reuse.forget()  # sizes are chosen once for searches that differ in their seed
     run = run_with(**{"policy.hidden": [512, 512], "population": 4096})
     needed = tuning.estimate_memory(run.config, run.parts)["chunk"]
     assert needed / gigabytes < 0.6e9

@@ -1,4 +1,4 @@
-"""Keeps the compiled programs of the latest search for the next one.
+"""Keeps the compiled programs of the latest searches for the next one.
 
 Nothing that is compiled depends on the seed or on the limits of a search, so that a
 loop over seeds compiles once.
@@ -21,7 +21,8 @@ _COMPILED = [
     for field in dataclasses.fields(group)
     if field.name not in _OTHERS
 ]
-_latest: dict["Key", "Kept"] = {}  # at most one
+_MOST = 4  # searches: enough for a loop over seeds around one over some settings
+_kept: dict["Key", "Kept"] = {}  # the one used last comes last
 
 
 class Kept(NamedTuple):
@@ -56,18 +57,22 @@ def key_of(config: Config) -> Key | None:
 
 
 def find(key: Key | None) -> Kept | None:
-    """Return what was kept under `key`; if it is another one, drop what was kept."""
-    kept = _latest.get(key) if key else None
-    if kept is None:
-        _latest.clear()  # before the memory is needed for other programs
-    return kept
+    """Return what was kept under `key`, if it still is."""
+    return _kept.get(key) if key else None
 
 
 def keep(key: Key | None, kept: Kept) -> None:
     """Keep the programs of a search, unless they need an environment's processes."""
-    _latest.clear()
     if key and kept.parts.task.host is None:
-        _latest[key] = kept
+        _kept.pop(key, None)
+        _kept[key] = kept
+        while len(_kept) > _MOST:
+            del _kept[next(iter(_kept))]
+
+
+def forget() -> None:
+    """Keep nothing any longer."""
+    _kept.clear()
 
 
 def _is_plain(value: Any) -> bool:

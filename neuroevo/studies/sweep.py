@@ -277,8 +277,8 @@ class Worker:
         self._process: subprocess.Popen | None = None
 
     def command(self, replies: int) -> list[str]:
-        """Return the command that starts the process: see `neuroevo.cli.worker`."""
-        return [sys.executable, "-m", "neuroevo.cli.worker", str(replies)]
+        """Return the command that starts the process: see `neuroevo.worker`."""
+        return [sys.executable, "-m", "neuroevo.worker", str(replies)]
 
     def __call__(self, words: Sequence[str]) -> int:
         """Run ``neuroevo`` with these words, and return the exit code."""

@@ -1,6 +1,6 @@
 """Runs command lines that arrive one after another: runs of a sweep share a process.
 
-    python -m neuroevo.cli.worker REPLIES
+    python -m neuroevo.worker REPLIES
 
 Each line of the standard input is a JSON list of words. The exit code of each command
 goes to the file descriptor REPLIES, and the process ends with the first that failed.
