@@ -3,11 +3,14 @@
     neuroevo sweep benchmarks/genotypes.yaml --out runs/genotypes
     python benchmarks/genotypes.py runs/genotypes/*/
 
-Every figure in the tables is read from the runs' own files, see `neuroevo compare`.
+Every number in the tables is read from the runs' own files, see `neuroevo compare`. Each
+family of tasks has a section of its own, which stays as it is if none of its runs are
+given.
 """
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from neuroevo.store.record import RunRecord, read_record
@@ -19,27 +22,45 @@ from neuroevo.views import aggregates, curves
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "docs" / "figures"
 VERSIONS = ("jax", "evosax", "gymnax", "brax")
-BEGIN, END = "<!-- tables -->\n", "<!-- end of tables -->\n"
 AXES = {
-    "env_steps": ("At equal environment steps", "genotypes-steps.svg"),
-    "cpu_seconds": ("In equal CPU time", "genotypes-time.svg"),
+    "env_steps": ("At equal environment steps", "steps"),
+    "cpu_seconds": ("In equal CPU time", "time"),
 }
+FAMILIES = {
+    "Classic control": ("CartPole", "Acrobot", "MountainCar", "Pendulum"),
+    "MinAtar": ("Breakout", "Asterix", "SpaceInvaders"),
+    "brax": ("inverted_double_pendulum", "hopper"),
+}
+SUMMARY = "summary"
 
 
-def section(found: Sequence[RunRecord], x: str) -> str:
+def family_of(env: str) -> str:
+    """Return the family of tasks that an environment belongs to."""
+    return next(name for name, members in FAMILIES.items() if env.startswith(members))
+
+
+def family(name: str, found: Sequence[RunRecord]) -> str:
+    """Return the section of a family, and draw its figures."""
+    slug = name.lower().replace(" ", "-")
+    parts = [comparison(slug, found, x) for x in AXES]
+    return "\n".join([f"## {name}", "", coverage(found), *parts])
+
+
+def comparison(slug: str, found: Sequence[RunRecord], x: str) -> str:
     """Return the tables of one comparison, and draw its figure."""
-    title, name = AXES[x]
-    comparison = compare.compare(found, x)
+    title, suffix = AXES[x]
+    compared = compare.compare(found, x)
+    name = f"genotypes-{slug}-{suffix}.svg"
     figure = FIGURES / name
     figure.unlink(missing_ok=True)
-    aggregates.draw(comparison, figure)
-    lines = [f"## {title}", "", *scores(comparison), ""]
+    aggregates.draw(compared, figure)
+    lines = [f"### {title}", "", *scores(compared), ""]
     lines += [
         f"![Scores along the budget, and their distribution](../docs/figures/{name})"
     ]
-    if comparison.left_out:
-        lines += ["", f"Not complete yet: {', '.join(comparison.left_out)}."]
-    return "\n".join([*lines, "", *returns(comparison), ""])
+    if compared.left_out:
+        lines += ["", f"Not complete yet: {', '.join(compared.left_out)}."]
+    return "\n".join([*lines, "", *returns(compared), ""])
 
 
 def scores(comparison: Comparison) -> list[str]:
@@ -82,21 +103,57 @@ def coverage(found: Sequence[RunRecord]) -> str:
     return f"{len(found)} runs with {made}: {'; '.join(counts)}.\n"
 
 
+def summary(text: str) -> str:
+    """Return a table of the scores at equal steps in all sections of `text`."""
+    found: dict[str, dict[str, str]] = {}
+    for name in FAMILIES:
+        head = AXES["env_steps"][0]
+        table = text.partition(f"## {name}\n")[2].partition(f"### {head}\n")[2]
+        table = table.partition("\n![")[0]
+        for setting, score in re.findall(
+            r"^\| ([^|]+) \| \d+ \| (\S+) \|", table, flags=re.M
+        ):
+            found.setdefault(setting, {})[name] = score
+    return "\n".join(_across(found))
+
+
+def _across(found: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the rows of `summary`, the best on average first."""
+
+    def mean(row: Mapping[str, str]) -> float:
+        return sum(map(float, row.values())) / len(row)
+
+    ordered = sorted(found.items(), key=lambda item: -mean(item[1]))
+    lines = [f"| setting | {' | '.join(FAMILIES)} | mean |", "|---" * 5 + "|"]
+    for setting, row in ordered:
+        cells = [row.get(name, "–") for name in FAMILIES]
+        lines.append(f"| {setting} | {' | '.join(cells)} | {mean(row):.2f} |")
+    return lines
+
+
+def replace(text: str, name: str, body: str) -> str:
+    """Return `text` with another section between the marks called `name`."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{body}\n{end}{after}"
+
+
 def main() -> None:
-    """Write the tables between the marks of `GENOTYPES.md`."""
+    """Write the sections of `GENOTYPES.md` for which there are runs."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path)
     asked = parser.parse_args()
-    found = [
-        record
-        for path in asked.runs
-        if (path / "summary.json").exists() and (record := read_record(path)).summary
-    ]
-    body = "\n".join([coverage(found), *(section(found, x) for x in AXES)])
+    found: dict[str, list[RunRecord]] = {}
+    for path in asked.runs:
+        if (path / "summary.json").exists() and (record := read_record(path)).summary:
+            found.setdefault(family_of(record.config["env"]["name"]), []).append(record)
     file = HERE / "GENOTYPES.md"
-    before, _, rest = file.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    file.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
+    for name, records in found.items():
+        text = replace(text, name, family(name, records))
+    text = replace(text, SUMMARY, summary(text) + "\n")
+    file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

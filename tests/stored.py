@@ -4,13 +4,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import toy
 
 import neuroevo
 from neuroevo.store.metrics import read_metrics, trim_metrics
 
 TINY = {
-    "env": toy.walk(),
+    "env": {"name": "CartPole-v1", "max_steps_in_episode": 10},
     "policy": {"name": "mlp", "hidden": [4], "kernel_init": "lecun"},
     "population": 6,
     "policies": 1,

@@ -122,6 +122,15 @@ def test_processes_share_the_episodes_outside_of_jax(start, tmp_path):
 
 
 @pytest.mark.slow
+def test_processes_fill_one_archive(start, tmp_path):
+    grid = ["--env.descriptor", "0:-2:2", "2:-0.2:0.2", "--strategy.cells", 8]
+    options = ["--strategy", "MAPElites", *grid]
+    check_same_as_one(start, tmp_path, 2, 1, *options)
+    one, several = (tmp_path / run / "archive.npz" for run in ("one", "several"))
+    assert one.read_bytes() == several.read_bytes()
+
+
+@pytest.mark.slow
 def test_four_processes_of_two_devices_do_what_one_does(start, tmp_path):
     check_same_as_one(start, tmp_path, 4, 2, "--final-policies", 2)
 

@@ -114,8 +114,8 @@ def test_a_run_resumes_without_the_file_that_it_was_normalized_by(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"encoding": "dataset"}, "lacks actions"),
-        ({"policy": {"name": "mlp", "hidden": [5]}}, "hidden_0/kernel of shape (2, 5)"),
+        ({"encoding": "dataset"}, "lacks states"),
+        ({"policy": {"name": "mlp", "hidden": [5]}}, "hidden_0/kernel of shape (4, 5)"),
         ({"start": "zoo:cartpole-d3"}, "unknown zoo genome"),
         ({"start": "nowhere.npz"}, "no such file"),
     ],
