@@ -1,7 +1,7 @@
 """Train a teacher for a MinAtar game with PPO, and distill it into a few pairs.
 
     python examples/teacher_minatar.py Breakout-MinAtar 3000000 16
-    python examples/teacher_minatar.py ENV STEPS PAIRS
+    python examples/teacher_minatar.py ENV STEPS PAIRS SEED
 
 The teacher is a function of an observation and a key: anything that acts can be one.
 Here it is linear, and so are its students: on a linear network, a few pairs have the same
@@ -168,13 +168,14 @@ def _advantages(taken, last):
     return jax.lax.scan(back, begin, taken, reverse=True)[1]
 
 
-def main(env="Breakout-MinAtar", steps=3_000_000, pairs=16, distillation=None):
+def main(env="Breakout-MinAtar", steps=3_000_000, pairs=16, seed=0, **distillation):
     """Return the run that distills a teacher."""
     environment = suite.config(env)().build()
-    teacher, rewards = teach(environment, int(steps))
+    teacher, rewards = teach(environment, int(steps), int(seed))
     print(f"PPO: {rewards[-10:].mean():.1f} rewards in an episode")
-    options = DISTILLATION | {"encoding": LEARNED | {"size": int(pairs)}}
-    return neuroevo.distill(teacher, env=env, **options | (distillation or {}))
+    encoding = LEARNED | {"size": int(pairs)}
+    options = DISTILLATION | {"encoding": encoding, "seed": int(seed)} | distillation
+    return neuroevo.distill(teacher, env=env, **options)
 
 
 if __name__ == "__main__":

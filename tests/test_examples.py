@@ -118,8 +118,6 @@ def test_teacher_minatar():
     strategy = {"steps": 1, "networks": 1, "batch": 8}
     run = load("teacher_minatar").main(
         steps=3 * 64 * 128,
-        distillation=SHORT
-        | {"strategy": strategy, "generations": 1}
-        | {"demonstrations": 1},
+        **SHORT | {"strategy": strategy, "generations": 1, "demonstrations": 1},
     )
     assert math.isfinite(run.metrics[-1]["loss"])

@@ -1,6 +1,7 @@
 """Builds the parts of a run from its configuration."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -303,7 +304,12 @@ def build_encoding(
     }
     if differing:
         encoding = options.build(policy, spec, **differing, **given)
-    return bounded(encoding)
+    encoding = bounded(encoding)
+    return encoding._replace(start=_once(encoding.start), decode=_once(encoding.decode))
+
+
+# A function that is traced once for all programs, not in each of them.
+_once = functools.partial(jax.jit, inline=True)
 
 
 def build_engine(
