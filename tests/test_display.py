@@ -257,6 +257,16 @@ def test_collapse_hint(centers, collapsed):
     assert bool(tracker.collapse) is collapsed
 
 
+def test_a_restart_is_no_collapse():
+    tracker = Tracker(header())
+    for generation, center in enumerate([20, 500, 490, 40, 50, 45], 1):
+        tracker.update([row(generation, center, attempt=int(generation > 3))])
+    assert not tracker.collapse
+    tracker.update([row(7, 490, attempt=1), row(8, 40, attempt=1)])
+    tracker.update([row(9, 41, attempt=1)])
+    assert tracker.collapse
+
+
 # Displays
 
 

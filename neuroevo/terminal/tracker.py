@@ -86,7 +86,7 @@ class Tracker:
             return
         self._measure(self.row or rows[0], rows[-1])
         for row in rows:
-            if row.get("attempt") != self.row.get("attempt", row.get("attempt")):
+            if row.get("attempt", 0) != self.row.get("attempt", 0):
                 self._collapse = Collapse()  # a restart begins far below the best
             self.row = row
             for name, (key, _) in CURVES.items():
