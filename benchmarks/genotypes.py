@@ -3,9 +3,9 @@
     neuroevo sweep benchmarks/genotypes.yaml --out runs/genotypes
     python benchmarks/genotypes.py runs/genotypes/*/
 
-Every number in the tables is read from the runs' own files, see `neuroevo compare`. Each
-family of tasks has a section of its own, which stays as it is if none of its runs are
-given.
+Every number in the tables is read from the runs' own files, see `neuroevo compare`.
+Each family of tasks has a section of its own, which stays as it is if none of its runs
+are given.
 """
 
 import argparse

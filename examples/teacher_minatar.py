@@ -4,8 +4,8 @@
     python examples/teacher_minatar.py ENV STEPS PAIRS SEED
 
 The teacher is a function of an observation and a key: anything that acts can be one.
-Here it is linear, and so are its students: on a linear network, a few pairs have the same
-effect as any of its weights, whatever it was initialized with.
+Here it is linear, and so are its students: what a few pairs teach a linear network can
+be any of its weights, whatever it was initialized with.
 """
 
 import sys
