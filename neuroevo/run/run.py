@@ -137,12 +137,7 @@ class Run:
         self.path = path
         sharing = devices.memory(self.devices)
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
-        self.engine = (
-            kept.engine
-            if kept
-            else build.build_engine(self.config, self.parts, self.devices)
-        )
-        reuse.keep(key, reuse.Kept(self.config, self.parts, self.engine))
+        self.engine = self._make_engine(key, self.config, self.parts)
         self._attempt = Attempt(config.settings.population)  # that `engine` is for
         self.relabeling = make_relabeling(self.config, self.parts, teacher)
         self.metrics: list[dict[str, Any]] = []
@@ -241,8 +236,18 @@ class Run:
         now = self._attempt
         if (attempt.population, attempt.std) != (now.population, now.std):
             adapted = restarts.adapt(self.config, self.parts, attempt)
-            self.engine = build.build_engine(*adapted, self.devices)
+            key = reuse.key_of(adapted[0]) if self._first is None else None
+            self.engine = self._make_engine(key, *adapted)
         self._attempt = attempt
+
+    def _make_engine(
+        self, key: reuse.Key | None, config: Config, parts: Parts
+    ) -> engine.Engine:
+        """Return an engine, the one that was kept under `key` if there is one."""
+        kept = reuse.find(key)
+        made = kept.engine if kept else build.build_engine(config, parts, self.devices)
+        reuse.keep(key, reuse.Kept(config, parts, made))
+        return made
 
     def take_in(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Process the metrics of new generations."""
