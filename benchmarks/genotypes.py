@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from neuroevo.store.record import RunRecord, read_record
 from neuroevo.studies import compare
 from neuroevo.studies.compare import Comparison
@@ -31,6 +33,8 @@ FAMILIES = {
     "MinAtar": ("Breakout", "Asterix", "SpaceInvaders"),
     "brax": ("inverted_double_pendulum", "hopper"),
 }
+# Runs of few generations: their centers were evaluated too rarely for a curve.
+FEW = ("hopper",)
 SUMMARY = "summary"
 
 
@@ -42,8 +46,31 @@ def family_of(env: str) -> str:
 def family(name: str, found: Sequence[RunRecord]) -> str:
     """Return the section of a family, and draw its figures."""
     slug = name.lower().replace(" ", "-")
-    parts = [comparison(slug, found, x) for x in AXES]
-    return "\n".join([f"## {name}", "", coverage(found), *parts])
+    few = [run for run in found if run.config["env"]["name"] in FEW]
+    curved = [run for run in found if run not in few]
+    parts = [comparison(slug, curved, x) for x in AXES]
+    return "\n".join([f"## {name}", "", coverage(found), *parts, *ends(few)])
+
+
+def ends(found: Sequence[RunRecord]) -> list[str]:
+    """Return tables of the final evaluations of each environment."""
+    lines = []
+    for env, settings in curves.group_by_env(found).items():
+        means = {
+            label: compare.estimate(
+                {env: np.array([run.summary["final_return_mean"] for run in runs])},
+                lambda returns: returns.mean(axis=0),
+            )
+            for label, runs in settings.items()
+        }
+        lines += [f"### {env}: the final evaluation", ""]
+        lines += ["| setting | runs | return | 95 % interval |", "|---|---|---|---|"]
+        for label, mean in sorted(means.items(), key=lambda item: -item[1].value):
+            interval = f"{format_value(mean.low)} to {format_value(mean.high)}"
+            row = (label, len(settings[label]), format_value(mean.value), interval)
+            lines.append(f"| {' | '.join(map(str, row))} |")
+        lines.append("")
+    return lines
 
 
 def comparison(slug: str, found: Sequence[RunRecord], x: str) -> str:
@@ -60,6 +87,8 @@ def comparison(slug: str, found: Sequence[RunRecord], x: str) -> str:
     ]
     if compared.left_out:
         lines += ["", f"Not complete yet: {', '.join(compared.left_out)}."]
+    if not_learned := [task.env for task in compared.tasks if not task.learned]:
+        lines += ["", f"Without scores, as nobody learned: {', '.join(not_learned)}."]
     return "\n".join([*lines, "", *returns(compared), ""])
 
 

@@ -1,5 +1,6 @@
 """Settings compared over environments: budgets, scores, intervals and profiles."""
 
+import io
 import json
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from neuroevo.config.yaml import to_yaml
 from neuroevo.errors import UserError
 from neuroevo.store.record import RunRecord
 from neuroevo.studies import compare
+from neuroevo.terminal import results
+from neuroevo.terminal.console import make_console
+from neuroevo.views import aggregates
 
 STEPS = 100  # of a generation
 PARTS = {"a": {"encoding": "direct"}, "b": {"encoding": "lowrank"}}
@@ -109,6 +113,25 @@ def test_an_environment_that_a_setting_lacks_is_left_out():
     apart.append(record("Pendulum-v1", "b", 0, [1.0, 2.0]))
     with pytest.raises(UserError, match="CartPole-v1 has .*; Pendulum-v1 has "):
         compare.compare(apart)
+
+
+def test_where_nobody_learns_nobody_scores(tmp_path):
+    runs = [
+        record("Pendulum-v1", setting, seed, seed + factor * np.arange(10))
+        for setting, factor in (("a", 0), ("b", 0.1))
+        for seed in range(4)
+    ]
+    with pytest.raises(UserError, match="Pendulum-v1 all returns are like those of"):
+        compare.compare(runs)
+    found = compare.compare([*two_settings(), *runs])
+    assert [task.learned for task in found.tasks] == [True, True, False]
+    assert "Pendulum-v1" not in found.scores["direct"]
+    rows = compare.table(found)
+    assert rows[0]["runs"] == 8 and "Pendulum-v1" in rows[0]["returns"]
+    aggregates.draw(found, tmp_path / "scores.svg")
+    console = make_console(file=io.StringIO())
+    results.render_aggregates(found, rows, console)
+    assert "scores without Pendulum-v1, where no setting" in console.file.getvalue()
 
 
 def test_the_interquartile_mean_is_that_of_the_middle_half():

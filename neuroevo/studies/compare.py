@@ -35,6 +35,7 @@ class Task(NamedTuple):
     budget: float  # amount of the axis at which all settings are compared
     low: float  # mean return of the first centers of all runs
     high: float  # highest mean return of a setting at the budget
+    learned: bool  # whether they differ by more than the first centers among themselves
 
 
 class Comparison(NamedTuple):
@@ -44,7 +45,8 @@ class Comparison(NamedTuple):
         x: what the budget counts, a key of the metrics.
         tasks: the environments on which all settings have runs.
         returns: returns (R,) at the budget, by setting and environment.
-        scores: normalized returns (R, shares) along the budget, likewise.
+        scores: normalized returns (R, shares) along the budget, likewise; without the
+            environments on which no setting has learned anything.
         left_out: environments on which a setting has no run.
     """
 
@@ -76,8 +78,8 @@ def compare(found: Sequence[RunRecord], x: str = "env_steps") -> Comparison:
         x: ``env_steps``, ``seconds`` or ``cpu_seconds``.
 
     Raises:
-        UserError: if there are fewer than two settings, or no environment on which all
-            of them have a run with a held-out return.
+        UserError: if there are fewer than two settings, no environment on which all of
+            them have a run with a held-out return, or none on which one has learned.
     """
     measured = [run for run in found if len(curves.one(run, "center_return", x)[0])]
     groups = curves.group_by_env(measured)
@@ -102,13 +104,19 @@ def compare(found: Sequence[RunRecord], x: str = "env_steps") -> Comparison:
             label: np.stack([_returns(run, x, budget * SHARES) for run in runs])
             for label, runs in groups[env].items()
         }
-        low = float(np.mean([_points(run, x)[1][0] for run in members]))
-        high = max(float(each[:, -1].mean()) for each in along.values())
-        tasks.append(Task(env, budget, low, high))
-        scale = high - low if high > low else 1.0
+        first = np.array([_points(run, x)[1][0] for run in members])
+        low, high = float(first.mean()), max(y[:, -1].mean() for y in along.values())
+        task = Task(env, budget, low, float(high), bool(high - low > first.std()))
+        tasks.append(task)
         for label, each in along.items():
             returns[label][env] = each[:, -1]
-            scores[label][env] = (each - low) / scale
+            if task.learned:
+                scores[label][env] = (each - low) / (high - low)
+    if not any(task.learned for task in tasks):
+        raise UserError(
+            "compare: expected an environment on which a setting has learned, but on "
+            f"{', '.join(shared)} all returns are like those of the first centers"
+        )
     return Comparison(x, tasks, returns, scores, sorted(set(groups) - set(shared)))
 
 

@@ -215,6 +215,11 @@ def render_aggregates(
     if comparison.left_out:
         left_out = ", ".join(comparison.left_out)
         notes.append(f"without {left_out}, where a setting has no runs")
+    if not_learned := [task.env for task in tasks if not task.learned]:
+        notes.append(
+            f"scores without {', '.join(not_learned)}, where no setting is above the "
+            "first centers by more than these differ"
+        )
     for note in notes:
         console.print(note, style="dim", soft_wrap=True)
 
