@@ -24,7 +24,7 @@ EPOCHS, MINIBATCHES = 4, 8
 DISCOUNT, TRACE, CLIP, ENTROPY, RATE = 0.99, 0.95, 0.2, 0.01, 5e-3
 
 LEARNED = {"name": "dataset", "labels": "learned"}
-DISTILLATION = {  # one episode and what students see: games go on for hundreds of steps
+DISTILLATION = {  # from one episode, and then from what many students see
     "policy": {"name": "mlp", "hidden": []},
     "normalization": "none",
     "demonstrations": 1,

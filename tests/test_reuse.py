@@ -95,6 +95,8 @@ def test_what_may_change_unseen_is_not_kept(tmp_path):
     file.touch()
     assert reuse.key_of(configured(named)) is None
     assert reuse.key_of(configured(CARTPOLE, env=Walk())) is None
+    named["normalization"]["file"] = "x" * 5000  # too long for a file
+    assert reuse.key_of(configured(named))
     assert reuse.key_of(configured(CARTPOLE)) == reuse.key_of(configured(CARTPOLE))
 
 

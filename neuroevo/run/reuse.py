@@ -5,6 +5,7 @@ loop over seeds compiles once.
 """
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,7 +81,7 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(map(_is_plain, value.values()))
     if isinstance(value, str | Path):
-        return not Path(value).exists()
+        return not os.path.exists(value)  # no name is too long for it
     if isinstance(value, Iterable):
         return isinstance(value, list | tuple) and all(map(_is_plain, value))
     return value is None or isinstance(value, bool | int | float)
