@@ -221,11 +221,11 @@ def make_generation(run):
 
     def generation(state):
         key, number, strategy_state, moments = state
-        ask_key, tell_key, play_key = keys.generation(key, number)
-        population, strategy_state = strategy.ask(ask_key, strategy_state)
-        returns, lengths, *seen = evaluate(population, play_key, moments)
+        drawn = keys.generation(key, number)
+        population, strategy_state = strategy.ask(drawn.ask, strategy_state)
+        returns, lengths, *seen = evaluate(population, drawn.evaluation, moments)
         fitness = returns.mean((1, 2))
-        strategy_state = strategy.tell(tell_key, population, fitness, strategy_state)
+        strategy_state = strategy.tell(drawn.tell, population, fitness, strategy_state)
         if mode == "running":
             moments = merge(moments, *seen)
         state = key, number + 1, strategy_state, moments

@@ -84,7 +84,6 @@ def test_plain_formulation_agrees_on_the_same_genomes(case):
     assert np.std(returns) > 0
 
 
-@pytest.mark.slow
 def test_first_generation_is_the_same_one():
     run = make_run(DIRECT, {"env": Walk()})
     key = keys.search(3)
