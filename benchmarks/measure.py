@@ -167,13 +167,9 @@ def in_process(name, quick=False, only=None):
     run = Path(__file__).with_name("run.py")
     arguments = ["--quick"] * quick + (["--only", only] if only else [])
     command = [sys.executable, str(run), "--child", name, *arguments]
-    # A QR decomposition, for the plain formulation's orthogonal weights, is about ten
-    # times slower where OpenBLAS' threads and XLA's fight for the same cores.
-    environment = {"OPENBLAS_NUM_THREADS": "1"} | os.environ
     try:
         done = subprocess.run(
             command,
-            env=environment,
             stdout=subprocess.PIPE,
             text=True,
             timeout=PATIENCE,

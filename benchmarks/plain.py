@@ -4,10 +4,12 @@ Candidates, seeds and episodes are three nested vmaps; every candidate and seed 
 and trains a network of its own; a scan goes through the environment's full number of
 steps, and what an episode returned is masked out of the stacked rewards afterwards. One
 device. The math is neuroevo's and keys are split in the same way, so that the same key
-means the same episode. Environment and strategy are neuroevo's thin adapters of gymnax,
-brax and evosax, and everything that is timed between these is written out here.
+means the same episode. Environment, strategy and initial weights are neuroevo's, and
+everything that is timed between these is written out here. (flax's own orthogonal
+weights are QR decompositions, which hang under vmap with jax 0.10 on two CPU devices.)
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from neuroevo.core import keys
+from neuroevo.policies.initializers import orthogonal
 
 
 class Network(nn.Module):
@@ -51,7 +54,7 @@ class Network(nn.Module):
     def kernel(self, gain):
         """Return the initializer of a layer's weights."""
         if self.kernel_init == "orthogonal":
-            return nn.initializers.orthogonal(gain)
+            return functools.partial(orthogonal, gain=gain)
         return nn.initializers.lecun_normal()
 
 

@@ -30,10 +30,9 @@ theirs cost the same whatever happens, as they always play all steps. `fitness` 
 mean of the population over those first generations that all contenders of the case ran,
 with the standard deviation over rounds. `rate` counts environment steps before the ends
 of episodes (evosax and EvoJAX do not tell which these are, so theirs are all), and is
-left out where contenders ran different generations. OpenBLAS has one thread
-(`OPENBLAS_NUM_THREADS=1`): with more, the plain formulation's QR decompositions are
-slower. Versions of jax were measured one after the other on the same machine. The day
-and the revision of each case stand behind its command.
+left out where contenders ran different generations. Versions of jax were measured one
+after the other on the same machine. The day and the revision of each case stand behind
+its command.
 
 `python benchmarks/run.py --out benchmarks/RESULTS-GPU.md` measures the same on a GPU,
 with the populations that the cases name for it; its rows are in that file.
