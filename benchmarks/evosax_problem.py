@@ -3,8 +3,6 @@
 Policy, strategy and normalization are those of a `neuroevo.run.run.Run`.
 """
 
-import dataclasses
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,6 +10,8 @@ import optax
 import plain
 from evosax.algorithms import Open_ES
 from evosax.problems import BraxProblem, GymnaxProblem
+
+from neuroevo.environments.brax import suite
 
 
 class Actor(nn.Module):
@@ -67,12 +67,12 @@ def make_problem(run):
         "num_rollouts": run.config.settings.episodes,
         "use_normalize_obs": run.config.names["normalization"] == "running",
     }
-    options = dataclasses.asdict(run.config.parts["env"])
-    if "episode_length" not in options:
-        limit = {"max_steps_in_episode": options["max_steps_in_episode"]}
+    options = run.config.parts["env"]
+    if not hasattr(options, "episode_length"):
+        limit = {"max_steps_in_episode": options.max_steps_in_episode}
         return GymnaxProblem(**common, env_params=limit)
-    length, _ = options.pop("episode_length"), options.pop("action_repeat")
-    return BraxProblem(**common, episode_length=length, env_kwargs=options)
+    own = suite.arguments(options)
+    return BraxProblem(**common, episode_length=options.episode_length, env_kwargs=own)
 
 
 def _strong(tree):

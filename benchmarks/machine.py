@@ -22,7 +22,7 @@ def describe(devices):
     facts = environment()
     versions = [f"{name} {version}" for name, version in facts["versions"].items()]
     machine = {
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "processor": f"{processor()}, {os.cpu_count()} cores",
         "devices": label(devices),
         "system": facts["platform"],
     }
@@ -35,7 +35,7 @@ def describe(devices):
     }
 
 
-def _processor():
+def processor():
     file = Path("/proc/cpuinfo")  # on Linux
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]

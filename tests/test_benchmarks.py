@@ -187,3 +187,13 @@ def test_table_shows_what_was_measured_and_says_what_was_not():
     for case in CASES[1:]:
         assert f"| {case.name} |  |  | not measured |" in text
         assert f"`python benchmarks/run.py --cases {case.name}`" in text
+
+
+def test_problems_of_evosax_have_the_options_of_the_environment():
+    import evosax_problem
+
+    cases = {case.name: case for case in CASES}
+    case = cases["direct-hopper"]
+    run = Run(configure(case, case.contenders[0], quick=True))
+    problem = evosax_problem.make_problem(run)
+    assert problem.episode_length == run.config.parts["env"].episode_length

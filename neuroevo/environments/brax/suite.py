@@ -160,13 +160,18 @@ def _construct(options: Any, name: str) -> Any:
         UserError: if brax refuses the options, or the constructor of a user's
             environment fails.
     """
-    given = wrappers.own(options)
-    for ours in ("action_repeat", "episode_length", "randomize"):
-        given.pop(ours, None)
     with making(name), quiet():
         import brax.envs
 
-        return brax.envs.get_environment(name, **given)
+        return brax.envs.get_environment(name, **arguments(options))
+
+
+def arguments(options: Any) -> dict[str, Any]:
+    """Return what the constructor in brax takes of an environment's `options`."""
+    given = wrappers.own(options)
+    for ours in ("action_repeat", "episode_length", "randomize"):
+        given.pop(ours, None)
+    return given
 
 
 def _read(name: str) -> dict[str, Option]:
