@@ -144,14 +144,14 @@ def document(records: Sequence[Mapping[str, Any]]) -> str:
 ABOUT = """\
 # The paper's table
 
-Returns of data sets: those that the paper reports (Lupu et al., ICLR 2024: population
-means of the last generations, three seeds, at least 33 000 M environment steps in brax),
-and ours. Ours are held out: the mean over fresh networks in fresh episodes (24 networks
-of 4 episodes, if the lists below say nothing else) of the best center, with a 95 %
-interval. A cell has the mean of all our searches, and the lowest and the highest of
-them. *From scratch* is evolution alone, the problem of the paper; *with a teacher* is
-distilled from a policy, whose own steps are not among those of the search, and mostly
-refined by evolution. **Bold** cells are at or above HaDES-R.
+Returns of data sets: those that the paper reports (Lupu et al., ICLR 2024), and ours.
+The paper's are population means of the last generations, over three seeds; a search in
+brax took about 33 000 M environment steps. Ours are held out: the best center's mean
+over fresh networks in fresh episodes, with a 95 % interval (24 networks of 4 episodes,
+if the lists below say nothing else). A cell has the mean of all our searches, with the
+lowest and the highest of them. *From scratch* is evolution alone, the problem of the
+paper; *with a teacher* is distilled from a policy, whose own steps are not among those
+of the search, or starts from its rows. **Bold** cells are at or above HaDES-R.
 
 `python benchmarks/paper.py` makes this file from the runs' own files.
 """
