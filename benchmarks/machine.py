@@ -36,6 +36,7 @@ def describe(devices):
 
 
 def processor():
+    """Return the name of the processor."""
     file = Path("/proc/cpuinfo")  # on Linux
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]

@@ -11,12 +11,12 @@ is added again takes the place of its earlier record.
 
 import argparse
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from search_table import command
 
 from neuroevo.store.record import RunRecord, read_record
 from neuroevo.terminal.formatting import format_count, format_duration, format_value
@@ -98,18 +98,9 @@ def record(chain: Sequence[RunRecord], teacher: str | None) -> dict[str, Any]:
         "jax": last.environment["versions"]["jax"],
         "revision": (last.environment["git_revision"] or "")[:12] or None,
         "day": last.environment["started"][:10],
-        "commands": [command(run) for run in chain],
+        "commands": [command(run.environment) for run in chain],
         "curve": curve(chain),
     }
-
-
-def command(run: RunRecord) -> str:
-    """Return the command that began a run, without this machine's paths."""
-    words = run.environment["command"]
-    own = ["python"] if words[0].endswith(".py") else ["neuroevo"]
-    rest = words if words[0].endswith(".py") else words[1:]
-    names = (Path(word).name if "/" in word else word for word in rest)
-    return shlex.join([*own, *names])
 
 
 def curve(chain: Sequence[RunRecord]) -> list[list[float]]:
@@ -162,7 +153,9 @@ def title(cell: Cell) -> str:
     return f"{cell.env}, {cell.size} pairs"
 
 
-def find(records: Iterable[Mapping[str, Any]], cell: Cell, how: str | None = None):
+def find(
+    records: Iterable[Mapping[str, Any]], cell: Cell, how: str | None = None
+) -> list[Mapping[str, Any]]:
     """Return the records of a cell, by their seeds."""
     found = [
         each

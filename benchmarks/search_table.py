@@ -9,9 +9,10 @@ own files.
 """
 
 import argparse
-import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,10 +56,16 @@ def _text(value):
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def command(run: Path) -> str:
-    """Return the command line that began a run, without this machine's paths."""
-    words = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))["command"][1:]
-    return shlex.join(["neuroevo", *(Path(w).name if "/" in w else w for w in words)])
+def command(environment: Mapping[str, Any]) -> str:
+    """Return the command line that began a run, without this machine's paths.
+
+    Args:
+        environment: the content of the run's `environment.json`.
+    """
+    first, *words = environment["command"]
+    begin = ["python", first] if first.endswith(".py") else ["neuroevo"]
+    names = (Path(word).name if "/" in word else word for word in [*begin, *words])
+    return shlex.join(names)
 
 
 def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -149,7 +156,7 @@ def main() -> None:
         print(row(run))
     print()
     for run in runs_of_all:
-        print(f"- {run.name}: `{command(run)}`")
+        print(f"- {run.name}: `{command(read_json(run / ENVIRONMENT))}`")
     if options.figure:
         draw(chains, options.figure, options.level, options.label)
 
