@@ -71,6 +71,19 @@ def host(tree):
     return jax.tree.map(np.asarray, trees.unwrap_keys(tree))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_items_that_are_mapped_one_at_a_time_are_not_batched(count):
+    """A batch of one matrix product is up to twice as slow as the product."""
+
+    def multiply(x):
+        return x @ x
+
+    items = jnp.arange(count * 4.0).reshape(count, 2, 2)
+    mapped = functools.partial(trees.map_batches, multiply, batch=1)
+    assert "([], [])" in str(jax.make_jaxpr(mapped)(items))  # no batch axes
+    np.testing.assert_array_equal(mapped(items), jax.vmap(multiply)(items))
+
+
 @pytest.mark.parametrize("devices", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_device_count_does_not_matter(devices):
     one = make_run(devices=1, **CARTPOLE)

@@ -13,6 +13,7 @@ from neuroevo.errors import UserError
 from neuroevo.policies import imitation
 from neuroevo.policies.initializers import orthogonal
 from neuroevo.policies.networks import CNN, MLP
+from neuroevo.policies.products import convolution
 from neuroevo.registry import policies
 from neuroevo.run.checks import check_policy
 from neuroevo.spaces import Box, Discrete, Spec
@@ -160,6 +161,27 @@ def test_a_convolution_is_the_one_it_says():
     hidden = [np.maximum(np.einsum("ijk,ijkf", w, kernel), 0) for w in windows]
     expected = np.ravel(hidden) @ output
     np.testing.assert_allclose(padded.apply(params, x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_convolution_equals_the_one_of_jax(padding):
+    """Its outputs and gradients, for two policies and images that are not square."""
+    x_key, kernel_key = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(x_key, (2, 6, 7, 5, 3))
+    kernel = jax.random.normal(kernel_key, (2, 3, 3, 3, 4))
+    numbers = ("NHWC", "HWIO", "NHWC")
+
+    def results(convolve):
+        def outputs(x, kernel):
+            return convolve(x, kernel, (1, 1), padding, dimension_numbers=numbers)
+
+        def loss(x, kernel):
+            return jnp.sum(jnp.sin(jax.vmap(outputs)(x, kernel)))
+
+        return jax.vmap(outputs)(x, kernel), jax.grad(loss, (0, 1))(x, kernel)
+
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, results(convolution), results(jax.lax.conv_general_dilated))
 
 
 def test_mlp_has_the_derivatives_of_plain_matrix_products():

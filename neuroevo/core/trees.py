@@ -71,9 +71,12 @@ def strong(tree: Any) -> Any:
 def map_batches(function: Callable[[Array], Any], items: Array, batch: int) -> Any:
     """Return ``vmap(function)(items)``, computed `batch` items at a time.
 
-    With a `batch` of one it is a plain loop: batching small matrix products into larger
-    ones can be slower than computing them one after the other.
+    With a `batch` of one, or for one item, `function` is called without `vmap`: a batch
+    of small matrix products can be slower than the products one after the other, and
+    that holds for a batch of one, too.
     """
+    if len(items) == 1:
+        return jax.tree.map(lambda x: x[None], function(items[0]))
     if batch >= len(items):
         return jax.vmap(function)(items)
     return jax.lax.map(function, items, batch_size=None if batch == 1 else batch)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from neuroevo.policies.initializers import orthogonal, product
+from neuroevo.policies.initializers import orthogonal
+from neuroevo.policies.products import convolution, product
 from neuroevo.spaces import Box, Discrete, MultiDiscrete, choices
 from neuroevo.types import Array, Output
 
@@ -68,6 +69,7 @@ class Network(nn.Module):
                 (3, 3),
                 padding=self.padding.upper(),
                 kernel_init=self.kernel(math.sqrt(2)),
+                conv_general_dilated=convolution,
                 name=f"conv_{i}",
             )
             x = activation(conv(x))

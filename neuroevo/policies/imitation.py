@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Interval, Predicate
 
 from neuroevo.errors import unknown
 from neuroevo.policies import optimizers
-from neuroevo.policies.initializers import differentiated_twice
+from neuroevo.policies.products import differentiated_twice
 from neuroevo.types import Array, Key, Loss, Memory, Output, Params, Policy, Target
 
 if TYPE_CHECKING:
