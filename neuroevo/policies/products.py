@@ -14,7 +14,7 @@ from neuroevo.types import Array
 def convolution(
     x: Array, kernel: Array, strides: Any, padding: str, **options: Any
 ) -> Array:
-    """Return a convolution of stride 1, with the interface that `flax.linen.Conv` needs.
+    """Return a convolution of stride 1, with the interface that `flax.linen` needs.
 
     It is one matrix product of all patches of the images with the kernel. On a CPU, XLA
     takes 10 to 60 times longer for the gradient of its own convolution (measured from
