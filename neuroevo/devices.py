@@ -38,6 +38,12 @@ _PATIENCE = " ".join(
 # sequence, and one of Breakout a tenth less; with jax 0.11, hopper takes the same.
 _IN_SEQUENCE = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
+# XLA's preset for fast compilation takes a fifth less time to compile a physics engine
+# than its default, and the engine's steps alone run 1.2 to 1.4 times faster in batches
+# of 16 (hopper, halfcheetah, ant). Training is as fast with both. The presets differ in
+# the last digits of results, so that all programs have the same one.
+_PRESET = "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE"
+
 _came_late = False  # whether JAX had started before `configure`
 
 
@@ -63,6 +69,8 @@ def configure(devices: int | None, *, physics: bool = False) -> None:
             return
     if "xla_cpu_collective" not in flags:
         flags = f"{flags} {_PATIENCE}"
+    if "xla_cpu_opt_preset" not in flags:
+        flags = f"{flags} {_PRESET}"
     if physics and "xla_cpu_enable_concurrency" not in flags:
         flags = f"{flags} {_IN_SEQUENCE}"
     os.environ["XLA_FLAGS"] = flags.strip()

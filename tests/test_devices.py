@@ -114,7 +114,12 @@ def test_a_straggler_is_waited_for():
 
 
 @pytest.mark.parametrize(
-    "own", ["", "--xla_cpu_enable_concurrency_optimized_scheduler=true --xla_x=1"]
+    "own",
+    [
+        "",
+        "--xla_cpu_enable_concurrency_optimized_scheduler=true --xla_x=1",
+        "--xla_cpu_opt_preset=CPU_OPT_PRESET_DEFAULT",
+    ],
 )
 def test_a_users_own_flags_stay_and_win(own, monkeypatch):
     monkeypatch.setattr(devices.jax.config, "update", lambda *_: None)
