@@ -54,7 +54,8 @@ def test_files_are_as_promised(whole):
     config = yaml.safe_load((whole / CONFIG).read_text())
     assert config["population"] == 6 and config["chunk"] != "auto"
     environment = json.loads((whole / "environment.json").read_text())
-    assert {"versions", "devices", "git_revision", "command"} <= environment.keys()
+    expected = {"versions", "devices", "git_revision", "command", "xla_flags"}
+    assert expected <= environment.keys()
     assert environment["versions"]["jax"]
     steps = 0
     for row in read_metrics(whole):

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
@@ -20,6 +21,7 @@ def environment() -> dict[str, Any]:
             for package in [*packages.split(), "orbax-checkpoint"]
         },
         "random": dict(keys.SETTINGS),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "git_revision": _git_revision(),
