@@ -113,17 +113,19 @@ evojax = _one_by_one(evojax_problem.make_generation)
 
 
 def constant_actions(run, generations, quick):
-    """Steps of the same episodes in one vmap, with no policy, never ending."""
+    """Steps of the same episodes, with no policy, never ending.
+
+    Every device plays its share of them in one vmap.
+    """
     settings, environment = run.config.settings, run.parts.environment
-    batch = settings.population * settings.policies * settings.episodes
+    count = len(jax.local_devices())
+    batch = settings.population * settings.policies * settings.episodes // count
     action = environment.spec.action
     shape = () if isinstance(action, Discrete) else action.shape
     actions = jnp.zeros((batch, *shape), jnp.int32 if shape == () else jnp.float32)
 
-    @jax.jit
-    def play(key):
-        keys = jax.random.split(key, batch)
-
+    @jax.pmap
+    def play(keys):
         def step(carry, t):
             state, total = carry
             step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, t)
@@ -134,7 +136,10 @@ def constant_actions(run, generations, quick):
         carry = state, jnp.zeros(batch)
         return jax.lax.scan(step, carry, jnp.arange(environment.max_steps))[0]
 
-    return _probe(play, {"env steps": float(batch * environment.max_steps)})
+    def play_all(key):
+        return play(jax.random.split(key, (count, batch)))
+
+    return _probe(play_all, {"env steps": float(count * batch * environment.max_steps)})
 
 
 def near_inference(run, generations, quick):
