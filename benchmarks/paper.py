@@ -6,7 +6,8 @@ adds runs that have ended to `paper.jsonl`, and writes the table anew. ``A+B`` i
 search B that started at the best genome of A: its environment steps and time are those
 of both. A run that learned from a teacher or from rows needs ``--teacher``, which says
 what the teacher is, what it returns and how many environment steps it took. A run that
-is added again takes the place of its earlier record.
+is added again, or as the beginning of a longer chain, takes the place of its earlier
+record.
 """
 
 import argparse
@@ -116,8 +117,10 @@ def curve(chain: Sequence[RunRecord]) -> list[list[float]]:
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two records are of the same search."""
-    return all(one[key] == other[key] for key in ("commands", "seed", "jax"))
+    """Return whether two records are of the same search, or one of its beginning."""
+    commands = zip(one["commands"], other["commands"], strict=False)
+    begins = all(mine == theirs for mine, theirs in commands)
+    return begins and all(one[key] == other[key] for key in ("seed", "jax"))
 
 
 def document(records: Sequence[Mapping[str, Any]]) -> str:

@@ -73,6 +73,15 @@ def test_what_a_search_started_from_counts():
     assert both["commands"] == ["neuroevo train --out x.npz"] * 2
 
 
+def test_a_longer_chain_is_the_same_search():
+    first, second = run(strategy="gradients"), run(strategy="CMA_ES")
+    second.environment["command"] = ["neuroevo", "train", "--start", "x.npz"]
+    begun, whole = (paper.record(runs, "PPO") for runs in ([first], [first, second]))
+    assert paper.same(begun, whole) and paper.same(whole, begun)
+    assert not paper.same(begun, whole | {"seed": 1})
+    assert not paper.same(paper.record([second], None), whole)
+
+
 @pytest.mark.parametrize("learned", [{"strategy": "gradients"}, {"rows": "rows.npz"}])
 def test_a_teacher_has_to_be_named(learned):
     with pytest.raises(SystemExit, match="expected --teacher"):
