@@ -39,9 +39,9 @@ _PATIENCE = " ".join(
 _IN_SEQUENCE = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 # XLA's preset for fast compilation takes a fifth less time to compile a physics engine
-# than its default, and the engine's steps alone run 1.2 to 1.4 times faster in batches
-# of 16 (hopper, halfcheetah, ant). Elsewhere it gains nothing, and with it the last
-# digits of small programs can depend on the number of devices.
+# than its default, and on one core the engine's steps alone run 1.2 to 1.4 times faster
+# in batches of 16 (hopper, halfcheetah, ant). Elsewhere it gains nothing, and the last
+# digits of small programs come to depend on the number of devices.
 _PRESET = "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE"
 
 _came_late = False  # whether JAX had started before `configure`
@@ -54,7 +54,8 @@ def configure(devices: int | None, *, physics: bool = False) -> None:
     process may use. The call has no effect if the backend is already running.
 
     With `physics`, operations run in sequence, which is faster for the many small ones
-    of a physics engine, and XLA compiles fast; the latter affects last digits.
+    of a physics engine, and XLA compiles with its preset for fast compilation, which
+    affects the last digits of results.
 
     While several devices of a CPU run a program, jax 0.11 accumulates about 50 MB of
     bookkeeping per second until the program ends: calls should be short.

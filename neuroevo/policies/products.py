@@ -17,9 +17,10 @@ def convolution(
     """Return a convolution of stride 1, with the interface that `flax.linen` needs.
 
     It is one matrix product of all patches of the images with the kernel. On a CPU, XLA
-    takes 10 to 60 times longer for the gradient of its own convolution (measured from
-    10x10 images of 4 channels to 28x28 of 16, jax 0.10 and 0.11), and a convolution
-    with one kernel per policy is slow everywhere.
+    takes 6 to 60 times longer for the gradient of its own convolution (measured with
+    jax 0.10, from 10x10 images of 4 channels to 28x28 of 16, one kernel and several).
+    Only outputs alone, for many images of many channels, take XLA less time: 22 ms
+    instead of 78 for 250 images of 28x28 with 16 channels.
 
     Args:
         x: (D, H, W, C) images.
