@@ -160,6 +160,22 @@ def test_physics_is_traced_once_for_all_programs(monkeypatch):
     assert traced == ["reset", "step"]
 
 
+def test_physics_is_in_one_batch():
+    environment = brax.config("fast")().build()
+    keys, actions = KEYS.reshape(2, 8), jnp.ones((2, 8, 1))
+    reset, step = (jax.vmap(jax.vmap(f)) for f in (environment.reset, environment.step))
+    programs = (
+        jax.make_jaxpr(reset)(keys),
+        jax.make_jaxpr(step)(keys, jax.eval_shape(reset, keys)[0], actions),
+    )
+    for program in programs:
+        assert {eqn.primitive.name for eqn in program.eqns} <= {
+            "broadcast_in_dim",
+            "custom_vmap_call",
+            "reshape",
+        }
+
+
 def check_brax_rollout(name):
     environment = brax.config(name)(episode_length=LIMIT).build()
     task = make_task(environment, Running().build(environment.spec.observation))

@@ -1,4 +1,4 @@
-"""Randomized physics: the factors that episodes draw change what they should."""
+"""Physics: one batch of all episodes, and what the factors that they draw change."""
 
 import functools
 import importlib
@@ -182,6 +182,30 @@ def test_bodies_are_found_within_the_states_of_wrappers():
     state, _ = jax.eval_shape(options.build().reset, KEYS[0])
     found = jax.eval_shape(options.bodies().coordinates, state)
     assert found.shape == (6,)
+
+
+def test_nested_batches_become_one():
+    def function(key, state, action):
+        noise = jax.random.normal(key, action.shape)
+        return {"x": jnp.sin(state["x"] @ action), "n": state["n"] + 1}, noise
+
+    def nested(function):
+        function = jax.vmap(function)  # episodes
+        function = jax.vmap(function, (None, 0, 0))  # policies in a group
+        return jax.vmap(function, (None, 0, None))  # and groups
+
+    groups, policies, episodes = 2, 3, 4
+    state = {"x": jnp.linspace(-1, 1, 24), "n": jnp.arange(24)}
+    state = jax.tree.map(lambda x: x.reshape(groups, policies, episodes), state)
+    state["x"] = state["x"][..., None] * jnp.ones(5)
+    arguments = KEYS[:episodes], state, jnp.ones((policies, episodes, 5))
+    one = nested(physics.in_one_batch(function))
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-6),
+        jax.jit(one)(*arguments),
+        nested(function)(*arguments),
+    )
+    assert "f32[24] = sin" in str(jax.make_jaxpr(one)(*arguments))
 
 
 def played(name, key, steps=20, **options):

@@ -11,6 +11,8 @@ from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer
 from neuroevo.config.resolve import resolve
 from neuroevo.errors import OutOfMemory
+from neuroevo.run import tuning
+from neuroevo.run.run import Run
 from neuroevo.studies import tune
 
 OPTIONS = {
@@ -86,3 +88,16 @@ def test_a_signal_ends_the_measurement(monkeypatch):
     with pytest.raises(KeyboardInterrupt) as error:
         tune.tune(config(), 1)
     assert error.value.args == (signal.SIGTERM,)
+
+
+@pytest.mark.parametrize(
+    ("population", "episodes", "chunk"),
+    [(56, 1, 64), (64, 1, 36), (64, 4, 15), (250, 1, 52)],
+)
+def test_physics_plays_in_chunks_of_equal_size(
+    monkeypatch, population, episodes, chunk
+):
+    monkeypatch.setattr(tuning, "is_slow", lambda config: True)
+    sizes = {"population": population, "episodes": episodes, "policies": 1}
+    run = Run(config(**sizes, center_policies=8, devices=1))
+    assert run.config.settings.chunk == chunk

@@ -1,6 +1,7 @@
-"""Randomized physics, of MuJoCo's models in JAX (MJX) and of brax's systems.
+"""Physics engines: randomized, and in batches.
 
-What is drawn are factors: 1 leaves a model as it is.
+Randomized are MuJoCo's models in JAX (MJX) and brax's systems. What is drawn are
+factors: 1 leaves a model as it is.
 """
 
 import contextlib
@@ -8,6 +9,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from neuroevo.environments import randomization
@@ -140,3 +142,52 @@ def _using(env: Any, attribute: str, model: Any) -> Iterator[None]:
         yield
     finally:
         setattr(env, attribute, own)
+
+
+def in_one_batch(function: Callable) -> Callable:
+    """Return `function`, for which nested `jax.vmap` become one.
+
+    Its operations then have a single axis for all episodes in play. A physics engine
+    consists of thousands of small ones. With an axis for policies and another for
+    episodes, XLA's code for CPUs takes up to 1.4 times longer.
+
+    Args:
+        function: a function of pytrees of arrays, which it returns, too.
+
+    Example:
+        >>> double = in_one_batch(lambda x: 2 * x)
+        >>> jax.vmap(jax.vmap(double))(jnp.ones((3, 4))).shape
+        (3, 4)
+    """
+    one = jax.custom_batching.custom_vmap(function)
+    many = jax.custom_batching.custom_vmap(jax.vmap(function))
+
+    @one.def_vmap
+    def _first(size: int, mapped: Sequence[Any], *args: Any) -> tuple[Any, Any]:
+        return _all_mapped(many(*_repeat(size, mapped, args)))
+
+    @many.def_vmap
+    def _another(size: int, mapped: Sequence[Any], *args: Any) -> tuple[Any, Any]:
+        merged = jax.tree.map(
+            lambda x: x.reshape(-1, *x.shape[2:]), _repeat(size, mapped, args)
+        )
+        result = many(*merged)
+        return _all_mapped(
+            jax.tree.map(lambda x: x.reshape(size, -1, *x.shape[1:]), result)
+        )
+
+    return one
+
+
+def _repeat(size: int, mapped: Sequence[Any], args: Sequence[Any]) -> Sequence[Any]:
+    """Return arguments of `custom_vmap`, each leaf with an axis of `size`."""
+    return jax.tree.map(
+        lambda has_axis, x: x if has_axis else jnp.broadcast_to(x, (size, *x.shape)),
+        tuple(mapped),
+        tuple(args),
+    )
+
+
+def _all_mapped(result: Any) -> tuple[Any, Any]:
+    """Return what a rule of `custom_vmap` does: which leaves have the axis, too."""
+    return result, jax.tree.map(lambda _: True, result)

@@ -125,6 +125,7 @@ def wrap(
         step=step,
         action=Box((env.action_size,)),
         max_steps=-(-episode_length // action_repeat),
+        is_physics=True,
     )
 
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from neuroevo.core import trees
-from neuroevo.environments import observations
+from neuroevo.environments import observations, physics
 from neuroevo.environments.descriptors import Measures
 from neuroevo.environments.options import AtLeastOne, Option, make_options
 from neuroevo.environments.problems import making
@@ -42,6 +42,7 @@ class Raw(NamedTuple):
         max_steps: the time limit.
         legal: the legal actions of a state; None if all are.
         counts: which integers become one-hot; see `observations.flatten`.
+        is_physics: whether it is a physics engine; see `physics.in_one_batch`.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Raw(NamedTuple):
     max_steps: int
     legal: Legal | None = None
     counts: Any = None
+    is_physics: bool = False
 
 
 def environment(raw: Raw) -> Environment:
@@ -76,7 +78,10 @@ def environment(raw: Raw) -> Environment:
 
     _, observation = jax.eval_shape(reset, jax.random.key(0))
     spec = Spec(observation.shape, raw.action)
-    return Environment(spec, reset, step, raw.max_steps, raw.legal)
+    play: tuple[Callable, Callable] = reset, step
+    if raw.is_physics:
+        play = physics.in_one_batch(reset), physics.in_one_batch(step)
+    return Environment(spec, *play, raw.max_steps, raw.legal)
 
 
 def _silently(function: Callable) -> Callable:

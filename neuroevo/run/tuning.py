@@ -79,7 +79,10 @@ def _memory(config: Config, parts: Parts) -> Any:
 
 # Episodes in a chunk on a CPU. With fewer, a processor is idle. With more, physics
 # engines are hardly faster, and more episodes wait for the longest one.
-_FEWEST, _MOST = 8, 32
+_FEWEST, _MOST = 8, 64
+# Numbers that fit into a processor's share of the cache beside a physics engine, and
+# beside an environment so cheap that each step is another look at all parameters.
+_CACHED_SLOW, _CACHED_FAST = 2**20, 2**17
 
 
 def of_whole_policies(sizes: Sizes, config: Config, parts: Parts) -> Sizes:
@@ -117,6 +120,9 @@ def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
     On a CPU, as many as fit into its cache with their parameters and memory. On an
     accelerator, many more, to hide latency, but at most one device's share of a
     generation. Policies that share their weights (`shares`) have little of their own.
+
+    In a physics engine on a CPU, an empty slot costs as much as any other, and episodes
+    of equal length end together: chunks of equal size then leave the fewest empty.
     """
     settings = config.settings
     episodes = getattr(settings, "episodes", _FEWEST)
@@ -124,20 +130,31 @@ def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
     if parts.task.host is not None:
         return max(1, _HOSTED // episodes)
     if devices.is_cpu():
-        most = max(1, _MOST // episodes) if is_slow(config) else 64
+        slow = is_slow(config)
+        most = max(1, _MOST // episodes) if slow else 64
+        cached = _CACHED_SLOW if slow else _CACHED_FAST
         # Shared weights are read once for all policies of a chunk.
-        fitting = most if shares else min(most, 2**17 // parameters)
+        fitting = most if shares else min(most, cached // parameters)
         chunk = max(-(-_FEWEST // episodes), fitting)
+        if slow and isinstance(settings, Search):
+            share = _share(config)
+            chunk = math.ceil(share / math.ceil(share / chunk))
     else:
         most = _MANY_AT_ONCE // episodes if is_slow(config) else _MANY_AT_ONCE
         numbers = min(_NUMBERS_AT_ONCE, _accelerator_room())
         chunk = max(1, min(most, numbers // parameters))
         if isinstance(settings, Search):  # an evaluation has as many as it is told to
-            policies = settings.population * settings.policies
-            chunk = min(chunk, -(-policies // len(devices.select(config.devices))))
+            chunk = min(chunk, _share(config))
     if chunk < WIDTH or is_slow(config):
         return chunk
     return chunk // WIDTH * WIDTH
+
+
+def _share(config: Config) -> int:
+    """Return how many policies a device plays in a generation that tests the center."""
+    settings = config.settings
+    policies = settings.population * settings.policies + settings.center_policies
+    return math.ceil(policies / len(devices.select(config.devices)))
 
 
 _HOSTED = 64  # episodes at a time; measured, see docs/performance.md

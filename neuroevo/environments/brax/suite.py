@@ -130,8 +130,8 @@ def wrap(
         _, observation = jax.eval_shape(reset, jax.random.key(0))
     return Environment(
         spec=Spec(observation.shape, Box((env.action_size,))),
-        reset=reset,
-        step=step,
+        reset=physics.in_one_batch(reset),
+        step=physics.in_one_batch(step),
         max_steps=-(-episode_length // action_repeat),
     )
 
