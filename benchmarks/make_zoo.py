@@ -22,7 +22,7 @@ from neuroevo.config.yaml import read_yaml
 from neuroevo.returns import CONFIDENCE
 from neuroevo.store import genome_file
 from neuroevo.store.directory import BEST, CENTER, CONFIG, ENVIRONMENT, SUMMARY
-from neuroevo.store.files import jsonable
+from neuroevo.store.files import jsonable, read_json
 from neuroevo.store.metrics import read_metrics
 
 ZOO = Path(__file__).parents[1] / "genomes" / "zoo"
@@ -54,27 +54,29 @@ def add(options: argparse.Namespace) -> None:
     chain = [Path(run) for run in options.run.split("+")]
     run = chain[-1]
     file = run / SUMMARY
-    summary = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    summary = read_json(file)
     final, best = (summary.get(f"{name}_return_mean", 0) for name in ("final", "best"))
     solution = neuroevo.load(run / (CENTER if final >= best else BEST))
     measured = measure(solution, options.policies, options.episodes)
-    environment = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    environments = [read_json(each / ENVIRONMENT) for each in chain]
     spent = [read_metrics(each)[-1] for each in chain]
     written = read_yaml(run / CONFIG)
     card = {
         "title": options.title,
         "env": solution.config.names["env"],
         "pairs": len(solution.arrays()["states"]),
-        "command": " && ".join(map(search_table.command, chain)),
+        "command": " && ".join(
+            line for each in environments for line in search_table.commands(each)
+        ),
         "search": {
             key: written[key]
             for key in ("strategy", "population", "policies", "episodes")
         },
-        "versions": environment["versions"],
+        "versions": environments[-1]["versions"],
         "generations": sum(row["generation"] for row in spent),
         "env_steps": sum(row["env_steps"] for row in spent),
         "seconds": round(sum(row["seconds"] for row in spent), 1),
-        "devices": environment["devices"],
+        "devices": environments[-1]["devices"],
         "made": time.strftime("%Y-%m-%d"),
         "license": "Apache-2.0",
         **measured,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from search_table import command
+from search_table import commands
 
 from neuroevo.store.record import RunRecord, read_record
 from neuroevo.terminal.formatting import format_count, format_duration, format_value
@@ -99,7 +99,7 @@ def record(chain: Sequence[RunRecord], teacher: str | None) -> dict[str, Any]:
         "jax": last.environment["versions"]["jax"],
         "revision": (last.environment["git_revision"] or "")[:12] or None,
         "day": last.environment["started"][:10],
-        "commands": [command(run.environment) for run in chain],
+        "commands": [line for run in chain for line in commands(run.environment)],
         "curve": curve(chain),
     }
 

@@ -10,7 +10,7 @@ own files.
 
 import argparse
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +56,21 @@ def _text(value):
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def command(environment: Mapping[str, Any]) -> str:
-    """Return the command line that began a run, without this machine's paths.
+def commands(environment: Mapping[str, Any]) -> list[str]:
+    """Return the command lines that began a run and resumed it, in order.
 
     Args:
         environment: the content of the run's `environment.json`.
     """
-    first, *words = environment["command"]
+    return [
+        _line(each["command"])
+        for each in [*environment.get("earlier", ()), environment]
+    ]
+
+
+def _line(arguments: Sequence[str]) -> str:
+    """Return a command line without this machine's paths."""
+    first, *words = arguments
     begin = ["python", first] if first.endswith(".py") else ["neuroevo"]
     names = (Path(word).name if "/" in word else word for word in [*begin, *words])
     return shlex.join(names)
@@ -156,7 +164,7 @@ def main() -> None:
         print(row(run))
     print()
     for run in runs_of_all:
-        print(f"- {run.name}: `{command(read_json(run / ENVIRONMENT))}`")
+        print(f"- {run.name}: `{' && '.join(commands(read_json(run / ENVIRONMENT)))}`")
     if options.figure:
         draw(chains, options.figure, options.level, options.label)
 

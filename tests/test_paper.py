@@ -73,6 +73,16 @@ def test_what_a_search_started_from_counts():
     assert both["commands"] == ["neuroevo train --out x.npz"] * 2
 
 
+def test_a_resumed_search_is_the_same_and_tells_how_it_began():
+    begun, whole = run(), run()
+    resumed = ["neuroevo", "resume", "x", "--generations", "9"]
+    whole.environment.update(command=resumed, earlier=[begun.environment])
+    begun, whole = (paper.record([each], None) for each in (begun, whole))
+    began = "neuroevo train --out x.npz"
+    assert whole["commands"] == [began, "neuroevo resume x --generations 9"]
+    assert paper.same(begun, whole)
+
+
 def test_a_longer_chain_is_the_same_search():
     first, second = run(strategy="gradients"), run(strategy="CMA_ES")
     second.environment["command"] = ["neuroevo", "train", "--start", "x.npz"]

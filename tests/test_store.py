@@ -198,6 +198,16 @@ def test_a_run_has_its_own_copy_of_a_file(tmp_path, monkeypatch):
     assert layer.values["normalization"]["file"] == found
 
 
+def test_a_resumed_run_still_tells_how_it_began(tmp_path):
+    for number in range(3):
+        with RunDirectory(tmp_path / "run", None, new=number == 0) as run:
+            run.write_environment({"number": number})
+    found = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert found["number"] == 2
+    assert [session["number"] for session in found["earlier"]] == [0, 1]
+    assert all("earlier" not in session for session in found["earlier"])
+
+
 def test_an_environment_without_git_is_recorded(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert provenance.environment()["git_revision"] is None

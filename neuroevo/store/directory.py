@@ -25,7 +25,7 @@ from neuroevo.store import (
     provenance,
 )
 from neuroevo.store.archive_file import ArchiveFile
-from neuroevo.store.files import atomic_write, kind_of, write_json
+from neuroevo.store.files import atomic_write, kind_of, read_json, write_json
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -283,8 +283,14 @@ class RunDirectory:
         return copy.name
 
     def write_environment(self, facts: Mapping[str, Any]) -> None:
-        """Write the `provenance` of results, and further `facts` about this session."""
-        self._write_json(ENVIRONMENT, provenance.environment() | dict(facts))
+        """Write the `provenance` of results, and further `facts` about this session.
+
+        Those about earlier sessions of the run, which it was resumed after, are kept.
+        """
+        last = read_json(self.path / ENVIRONMENT)
+        earlier = [*last.pop("earlier", []), last] if last else []
+        now = provenance.environment() | dict(facts)
+        self._write_json(ENVIRONMENT, now | {"earlier": earlier})
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the results at the end of the run."""
