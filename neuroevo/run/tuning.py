@@ -80,8 +80,9 @@ def _memory(config: Config, parts: Parts) -> Any:
 # Episodes in a chunk on a CPU. With fewer, a processor is idle. With more, physics
 # engines are hardly faster, and more episodes wait for the longest one.
 _FEWEST, _MOST = 8, 64
-# Numbers that fit into a processor's share of the cache beside a physics engine, and
-# beside an environment so cheap that each step is another look at all parameters.
+# Parameters of a chunk, which every step reads. The cache that all cores share is fast
+# enough for a physics engine, whose steps take long; for other environments, a core's
+# own has to suffice.
 _CACHED_SLOW, _CACHED_FAST = 2**20, 2**17
 
 
