@@ -53,8 +53,7 @@ def add(options: argparse.Namespace) -> None:
     """Write a genome into the zoo."""
     chain = [Path(run) for run in options.run.split("+")]
     run = chain[-1]
-    file = run / SUMMARY
-    summary = read_json(file)
+    summary = read_json(run / SUMMARY)
     final, best = (summary.get(f"{name}_return_mean", 0) for name in ("final", "best"))
     solution = neuroevo.load(run / (CENTER if final >= best else BEST))
     measured = measure(solution, options.policies, options.episodes)

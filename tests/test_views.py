@@ -440,6 +440,15 @@ def test_a_report_says_what_the_run_found(run, pages):
     assert f"neuroevo train --config {run}/config.yaml" in html
 
 
+def test_a_report_of_a_resumed_run_says_how_it_began(run):
+    record = read_record(run)
+    began = record.environment | {"command": ["neuroevo", "train", "--seed", "7"]}
+    record.environment["earlier"] = [began]
+    rows = report._flat(record.environment)
+    assert ("earlier command", "neuroevo train --seed 7") in rows
+    assert [name for name, _ in rows].count("jax") == 1
+
+
 def test_report(run_cli, run, others):
     for path in others[:2]:
         code, out, _ = run_cli(f"report {path} --no-episode")

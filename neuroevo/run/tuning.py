@@ -125,13 +125,12 @@ def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
     In a physics engine on a CPU, an empty slot costs as much as any other, and episodes
     of equal length end together: chunks of equal size then leave the fewest empty.
     """
-    settings = config.settings
+    settings, slow = config.settings, is_slow(config)
     episodes = getattr(settings, "episodes", _FEWEST)
     parameters = count(_own(parts, shares=shares)) + count(_memory(config, parts))
     if parts.task.host is not None:
         return max(1, _HOSTED // episodes)
     if devices.is_cpu():
-        slow = is_slow(config)
         most = max(1, _MOST // episodes) if slow else 64
         cached = _CACHED_SLOW if slow else _CACHED_FAST
         # Shared weights are read once for all policies of a chunk.
@@ -141,12 +140,12 @@ def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
             share = _share(config)
             chunk = math.ceil(share / math.ceil(share / chunk))
     else:
-        most = _MANY_AT_ONCE // episodes if is_slow(config) else _MANY_AT_ONCE
+        most = _MANY_AT_ONCE // episodes if slow else _MANY_AT_ONCE
         numbers = min(_NUMBERS_AT_ONCE, _accelerator_room())
         chunk = max(1, min(most, numbers // parameters))
         if isinstance(settings, Search):  # an evaluation has as many as it is told to
             chunk = min(chunk, _share(config))
-    if chunk < WIDTH or is_slow(config):
+    if chunk < WIDTH or slow:
         return chunk
     return chunk // WIDTH * WIDTH
 

@@ -134,7 +134,9 @@ def _flat(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return versions and other facts as rows of a table."""
     rows = []
     for key, value in environment.items():
-        if isinstance(value, Mapping):
+        if key == "earlier":  # sessions before the last one
+            rows += [("earlier command", shlex.join(each["command"])) for each in value]
+        elif isinstance(value, Mapping):
             rows += [(name, str(v)) for name, v in value.items() if v is not None]
         elif isinstance(value, list):
             rows.append((key, shlex.join(map(str, value))))
