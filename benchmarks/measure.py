@@ -73,11 +73,12 @@ def prepare(case, contender, quick=False):
     return sample, seconds
 
 
-def is_physics(case):
-    """Return whether the environment is a physics engine; JAX need not have started."""
+def compilation(case):
+    """Return how to compile a case for a CPU; JAX need not have started."""
     from neuroevo.run import tuning
 
-    return tuning.is_slow(configure(case, case.contenders[0], on_cpu=True))
+    config = configure(case, case.contenders[0], on_cpu=True)
+    return {"physics": tuning.is_slow(config), "wide": tuning.is_wide(config)}
 
 
 def configure(case, contender, quick=False, *, on_cpu=False):

@@ -67,7 +67,7 @@ def child(case, quick, only):
     from neuroevo import devices
 
     # All cores of a CPU, whatever a contender uses.
-    devices.configure(None, physics=case is not None and measure.is_physics(case))
+    devices.configure(None, **(measure.compilation(case) if case else {}))
     import machine
 
     if case is None:

@@ -119,6 +119,7 @@ def test_a_straggler_is_waited_for():
         "",
         "--xla_cpu_enable_concurrency_optimized_scheduler=true --xla_x=1",
         "--xla_cpu_opt_preset=CPU_OPT_PRESET_DEFAULT",
+        "--xla_backend_extra_options=xla_cpu_optimize_for_size",
     ],
 )
 def test_a_users_own_flags_stay_and_win(own, monkeypatch):
@@ -130,6 +131,25 @@ def test_a_users_own_flags_stay_and_win(own, monkeypatch):
         assert flags[: len(own.split())] == own.split()
         names = [flag.partition("=")[0] for flag in flags]
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("jax_vectorizes", "options", "older"),
+    [
+        (True, {"physics": True, "wide": True}, True),
+        (False, {"physics": True, "wide": True}, False),
+        (False, {"physics": True}, True),
+        (True, {}, False),
+    ],
+)
+def test_physics_is_compiled_by_the_older_code_generator(
+    jax_vectorizes, options, older, monkeypatch
+):
+    monkeypatch.setattr(devices.jax.config, "update", lambda *_: None)
+    monkeypatch.setattr(devices, "_VECTORIZES", jax_vectorizes)
+    monkeypatch.setenv("XLA_FLAGS", "")
+    devices.configure(2, **options)
+    assert ("disable_new_fusion_emitters" in os.environ["XLA_FLAGS"]) == older
 
 
 def test_devices_keep_results_of_their_own():

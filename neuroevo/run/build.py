@@ -51,7 +51,8 @@ from neuroevo.types import (
 
 def set_up_jax(config: Config) -> None:
     """Configure JAX as `config` requires; call it before anything is compiled."""
-    devices.configure(config.devices, physics=tuning.is_slow(config))
+    physics, wide = tuning.is_slow(config), tuning.is_wide(config)
+    devices.configure(config.devices, physics=physics, wide=wide)
     compilation.use_cache(config.settings.compilation_cache)
     devices.start()
 

@@ -21,6 +21,7 @@ from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.traits import EnvironmentTraits, traits
 
 _MANY = 8192  # episodes that take seconds even in a fast environment
+_WIDE = 128  # units of a layer
 _MANY_EXAMPLES = 2**18  # that take seconds even in a network of moderate size
 
 
@@ -39,6 +40,11 @@ def is_lengthy(config: Config, parts: Parts) -> bool:
 def is_slow(config: Config) -> bool:
     """Return whether the environment is a physics engine, or as slow as one."""
     return traits(EnvironmentTraits, config.parts["env"]).slow
+
+
+def is_wide(config: Config) -> bool:
+    """Return whether networks have a hidden layer of more than 128 units."""
+    return max(getattr(config.parts["policy"], "hidden", ()), default=0) > _WIDE
 
 
 def resolve_auto(config: Config, parts: Parts, same: Config | None = None) -> Config:
