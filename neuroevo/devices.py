@@ -45,9 +45,9 @@ _IN_SEQUENCE = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 _PRESET = "--xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE"
 
 # With XLA's older code generator, a physics engine compiles in 60 % of the time, and
-# its steps are 1.1 to 1.25 times as fast (hopper, halfcheetah, ant). Elsewhere it is
-# slower. In jax 0.10 it does not vectorize arithmetic on large arrays: networks of 2x512
-# units train four times as slowly.
+# its steps are 1.1 to 1.25 times as fast (hopper, halfcheetah, ant). Small environments
+# like CartPole are slower. In jax 0.10 it does not vectorize arithmetic on large
+# arrays: networks of 2x512 units train four times as slowly.
 _OLDER_CODE = "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters"
 _VECTORIZES = jax.__version_info__ >= (0, 11)
 
