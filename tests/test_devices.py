@@ -134,19 +134,11 @@ def test_a_users_own_flags_stay_and_win(own, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("jax_vectorizes", "options", "older"),
-    [
-        (True, {"physics": True, "wide": True}, True),
-        (False, {"physics": True, "wide": True}, False),
-        (False, {"physics": True}, True),
-        (True, {}, False),
-    ],
+    ("options", "older"),
+    [({"physics": True}, True), ({"physics": True, "wide": True}, False), ({}, False)],
 )
-def test_physics_is_compiled_by_the_older_code_generator(
-    jax_vectorizes, options, older, monkeypatch
-):
+def test_physics_is_compiled_by_the_older_code_generator(options, older, monkeypatch):
     monkeypatch.setattr(devices.jax.config, "update", lambda *_: None)
-    monkeypatch.setattr(devices, "_VECTORIZES", jax_vectorizes)
     monkeypatch.setenv("XLA_FLAGS", "")
     devices.configure(2, **options)
     assert ("disable_new_fusion_emitters" in os.environ["XLA_FLAGS"]) == older

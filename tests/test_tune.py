@@ -92,7 +92,7 @@ def test_a_signal_ends_the_measurement(monkeypatch):
 
 @pytest.mark.parametrize(
     ("population", "episodes", "chunk"),
-    [(56, 1, 64), (64, 1, 36), (64, 4, 15), (250, 1, 52)],
+    [(25, 1, 33), (56, 1, 32), (64, 1, 36), (64, 4, 8), (250, 1, 33)],
 )
 def test_physics_plays_in_chunks_of_equal_size(
     monkeypatch, population, episodes, chunk

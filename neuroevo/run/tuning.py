@@ -85,7 +85,7 @@ def _memory(config: Config, parts: Parts) -> Any:
 
 # Episodes in a chunk on a CPU. With fewer, a processor is idle. With more, physics
 # engines are hardly faster, and more episodes wait for the longest one.
-_FEWEST, _MOST = 8, 64
+_FEWEST, _MOST = 8, 32
 # Parameters of a chunk, which every step reads. The cache that all cores share is fast
 # enough for a physics engine, whose steps take long; for other environments, a core's
 # own has to suffice.
@@ -129,7 +129,8 @@ def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
     generation. Policies that share their weights (`shares`) have little of their own.
 
     In a physics engine on a CPU, an empty slot costs as much as any other, and episodes
-    of equal length end together: chunks of equal size then leave the fewest empty.
+    of equal length end together: chunks of equal size then leave the fewest empty. For
+    that, a chunk may be half as large again.
     """
     settings, slow = config.settings, is_slow(config)
     episodes = getattr(settings, "episodes", _FEWEST)
@@ -144,7 +145,7 @@ def _chunk(config: Config, parts: Parts, *, shares: bool) -> int:
         chunk = max(-(-_FEWEST // episodes), fitting)
         if slow and isinstance(settings, Search):
             share = _share(config)
-            chunk = math.ceil(share / math.ceil(share / chunk))
+            chunk = math.ceil(share / max(1, round(share / chunk)))
     else:
         most = _MANY_AT_ONCE // episodes if slow else _MANY_AT_ONCE
         numbers = min(_NUMBERS_AT_ONCE, _accelerator_room())
