@@ -101,3 +101,11 @@ def test_physics_plays_in_chunks_of_equal_size(
     sizes = {"population": population, "episodes": episodes, "policies": 1}
     run = Run(config(**sizes, center_policies=8, devices=1))
     assert run.config.settings.chunk == chunk
+
+
+@pytest.mark.parametrize(
+    ("hidden", "wide"), [((64, 64), False), ((8, 512), True), ((), False)]
+)
+def test_wide_networks_have_a_wide_layer(hidden, wide):
+    policy = {"name": "mlp", "hidden": hidden}
+    assert tuning.is_wide(config(policy=policy)) == wide

@@ -43,8 +43,9 @@ def is_slow(config: Config) -> bool:
 
 
 def is_wide(config: Config) -> bool:
-    """Return whether networks have a hidden layer of more than 128 units."""
-    return max(getattr(config.parts["policy"], "hidden", ()), default=0) > _WIDE
+    """Return whether networks, if any, have a hidden layer of more than 128 units."""
+    policy = config.parts.get("policy")
+    return max(getattr(policy, "hidden", ()), default=0) > _WIDE
 
 
 def resolve_auto(config: Config, parts: Parts, same: Config | None = None) -> Config:
