@@ -78,7 +78,7 @@ def compilation(case):
     from neuroevo.run import tuning
 
     config = configure(case, case.contenders[0], on_cpu=True)
-    return {"physics": tuning.is_slow(config), "wide": tuning.is_wide(config)}
+    return {"physics": tuning.is_slow(config), "training": tuning.trains_much(config)}
 
 
 def configure(case, contender, quick=False, *, on_cpu=False):

@@ -135,7 +135,11 @@ def test_a_users_own_flags_stay_and_win(own, monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "older"),
-    [({"physics": True}, True), ({"physics": True, "wide": True}, False), ({}, False)],
+    [
+        ({"physics": True}, True),
+        ({"physics": True, "training": True}, False),
+        ({}, False),
+    ],
 )
 def test_physics_is_compiled_by_the_older_code_generator(options, older, monkeypatch):
     monkeypatch.setattr(devices.jax.config, "update", lambda *_: None)

@@ -1,5 +1,6 @@
 """``neuroevo tune`` measures batch sizes and names the fastest."""
 
+import dataclasses
 import json
 import signal
 import types
@@ -13,6 +14,7 @@ from neuroevo.config.resolve import resolve
 from neuroevo.errors import OutOfMemory
 from neuroevo.run import tuning
 from neuroevo.run.run import Run
+from neuroevo.strategies.gradients import Gradients
 from neuroevo.studies import tune
 
 OPTIONS = {
@@ -104,8 +106,13 @@ def test_physics_plays_in_chunks_of_equal_size(
 
 
 @pytest.mark.parametrize(
-    ("hidden", "wide"), [((64, 64), False), ((8, 512), True), ((), False)]
+    ("hidden", "much"), [((64, 64), False), ((8, 512), True), ((), False)]
 )
-def test_wide_networks_have_a_wide_layer(hidden, wide):
-    policy = {"name": "mlp", "hidden": hidden}
-    assert tuning.is_wide(config(policy=policy)) == wide
+def test_wide_networks_train_much(hidden, much):
+    assert tuning.trains_much(config(policy={"name": "mlp", "hidden": hidden})) == much
+
+
+def test_gradients_through_training_train_much():
+    found = config()
+    parts = dict(found.parts) | {"strategy": Gradients()}
+    assert tuning.trains_much(dataclasses.replace(found, parts=parts))

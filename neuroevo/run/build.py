@@ -51,8 +51,8 @@ from neuroevo.types import (
 
 def set_up_jax(config: Config) -> None:
     """Configure JAX as `config` requires; call it before anything is compiled."""
-    physics, wide = tuning.is_slow(config), tuning.is_wide(config)
-    devices.configure(config.devices, physics=physics, wide=wide)
+    physics, training = tuning.is_slow(config), tuning.trains_much(config)
+    devices.configure(config.devices, physics=physics, training=training)
     compilation.use_cache(config.settings.compilation_cache)
     devices.start()
 

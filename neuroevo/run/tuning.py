@@ -18,7 +18,7 @@ from neuroevo.core.layout import WIDTH
 from neuroevo.errors import OutOfMemory
 from neuroevo.progress import Role
 from neuroevo.run.parts import Parts, count, shapes, size
-from neuroevo.traits import EnvironmentTraits, traits
+from neuroevo.traits import EnvironmentTraits, StrategyTraits, traits
 
 _MANY = 8192  # episodes that take seconds even in a fast environment
 _WIDE = 128  # units of a layer
@@ -42,10 +42,16 @@ def is_slow(config: Config) -> bool:
     return traits(EnvironmentTraits, config.parts["env"]).slow
 
 
-def is_wide(config: Config) -> bool:
-    """Return whether networks, if any, have a hidden layer of more than 128 units."""
-    policy = config.parts.get("policy")
-    return max(getattr(policy, "hidden", ()), default=0) > _WIDE
+def trains_much(config: Config) -> bool:
+    """Return whether training may take longer than play.
+
+    That is so if a layer has more than 128 units, or if a strategy differentiates the
+    training.
+    """
+    policy, strategy = config.parts.get("policy"), config.parts.get("strategy")
+    wide = max(getattr(policy, "hidden", ()), default=0) > _WIDE
+    descends = strategy and traits(StrategyTraits, strategy).learns_from_rows
+    return wide or bool(descends)
 
 
 def resolve_auto(config: Config, parts: Parts, same: Config | None = None) -> Config:
