@@ -64,7 +64,8 @@ def configure(
 
     With `physics`, operations run in sequence, which is faster for the many small ones
     of a physics engine, and XLA compiles them for that, which affects the last digits
-    of results. With `training`, much of the work is to train networks.
+    of results. With `training`, much of the work is to train networks, at which XLA's
+    default code generator is faster.
 
     While several devices of a CPU run a program, jax 0.11 accumulates about 50 MB of
     bookkeeping per second until the program ends: calls should be short.

@@ -21,8 +21,8 @@ from neuroevo.run.parts import Parts, count, shapes, size
 from neuroevo.traits import EnvironmentTraits, StrategyTraits, traits
 
 _MANY = 8192  # episodes that take seconds even in a fast environment
-_WIDE = 128  # units of a layer
 _MANY_EXAMPLES = 2**18  # that take seconds even in a network of moderate size
+_WIDE = 128  # units of a layer
 
 
 def is_lengthy(config: Config, parts: Parts) -> bool:
