@@ -67,11 +67,11 @@ def interval(returns: np.ndarray) -> list[float]:
     Ann. Statist. 7, 1979), drawn with a fixed seed. If there is only one return, or a
     return is not finite, both ends are the mean.
     """
-    from scipy import stats  # takes a second
-
     sample = returns.mean(axis=1) if len(returns) > 1 else returns[0]
     if len(sample) < 2 or not np.isfinite(sample).all() or np.ptp(sample) == 0:
         return [float(sample.mean())] * 2
+    from scipy import stats  # takes a second
+
     found = stats.bootstrap(
         (sample,),
         np.mean,

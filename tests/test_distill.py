@@ -1,5 +1,7 @@
 """Distillation: rows, teachers, gradients through the training, and relabeling."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ from neuroevo.run import teaching
 from neuroevo.spaces import Box, Discrete, Spec
 from neuroevo.store import rows_file
 from neuroevo.strategies import gradients
+from neuroevo.tasks import recording
 from neuroevo.types import Rows
 
 SMALL = {
@@ -76,6 +79,21 @@ def test_resumed_equals_uninterrupted(whole, tmp_path):
 def test_the_number_of_devices_does_not_matter(whole):
     run = distill("zoo:cartpole-d2", **CARTPOLE, devices=2)
     jax.tree.map(np.testing.assert_array_equal, run.genome, whole.genome)
+
+
+def test_large_programs_are_compiled_once(caplog, monkeypatch):
+    """Neither weak types nor the devices of an array may make a program anew."""
+    monkeypatch.setattr(recording, "SEGMENT", 8)  # so that an episode has several
+    jax.clear_caches()
+    with jax.log_compiles():
+        distill("zoo:cartpole-d2", **CARTPOLE, devices=2)
+    pattern = (
+        r"Compiling jit\((_fun|_collected)\) with global shapes and types (.*?)\. "
+    )
+    found = re.findall(pattern, caplog.text)
+    programs = [(name, types.replace(", weak_type=True", "")) for name, types in found]
+    assert {name for name, _ in programs} == {"_fun", "_collected"}
+    assert sorted(set(programs)) == sorted(programs)
 
 
 def test_a_run_keeps_its_rows_and_its_teacher(whole):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neuroevo.core import diversity, evaluation, generation, steps
+from neuroevo.core import diversity, evaluation, generation, steps, trees
 from neuroevo.core.evaluation import Evaluator, Sizes
 from neuroevo.core.generation import Search
 from neuroevo.core.hosted import Player
@@ -151,7 +151,7 @@ def _init(
     return State(
         key=drawn.run,
         generation=jnp.int32(0),
-        strategy=search.strategy.init(drawn.strategy, genome),
+        strategy=trees.strong(search.strategy.init(drawn.strategy, genome)),
         task=task_state,
         best=Answer(genome, task_state),
         best_return=jnp.float32(-jnp.inf),
@@ -169,7 +169,7 @@ def _restart(search: Search, state: State, drawn: RestartKeys) -> State:
     """Return the state in which the strategy begins anew; the best answer stays."""
     genome = search.evaluator.encoding.init(drawn.genome)
     return state._replace(
-        strategy=search.strategy.init(drawn.strategy, genome),
+        strategy=trees.strong(search.strategy.init(drawn.strategy, genome)),
         streak=jnp.int32(0),
         attempt=_new_attempt(state.attempt.number + 1),
     )

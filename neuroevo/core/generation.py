@@ -172,6 +172,7 @@ def _tell(
     center_return = jnp.where(center_due, played_by_center.returns.mean(), jnp.nan)
     described = diversity.described(strategy, played)
     told = strategy.tell(key, candidates.population, fitness, asked, *described)
+    told = trees.strong(told)
     report = Report(
         steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
         **in_numbers(fitness),

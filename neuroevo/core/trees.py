@@ -1,10 +1,12 @@
 """Pytrees of arrays: selecting, checking and mapping them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from neuroevo.types import Array
 
@@ -66,6 +68,28 @@ def strong(tree: Any) -> Any:
     """Drop weak types (of Python scalars), for which a loop would be traced again."""
     arrays = jax.tree.map(jnp.asarray, tree)
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), arrays)
+
+
+_ROWS = 4096  # rows that are computed at a time
+
+
+def map_rows(
+    function: Callable[..., Array], rows: np.ndarray, *given: Any
+) -> np.ndarray:
+    """Return ``function(*given, row)`` for every row of an array on the host.
+
+    One compiled program serves any number of rows.
+    """
+    mapped = _over_last(function, len(given))
+    short = -len(rows) % _ROWS
+    padded = np.concatenate([rows, np.repeat(rows[:1], short, axis=0)])
+    parts = padded.reshape(-1, _ROWS, *rows.shape[1:])
+    return np.concatenate([np.asarray(mapped(*given, x)) for x in parts])[: len(rows)]
+
+
+@functools.lru_cache(maxsize=8)
+def _over_last(function: Callable[..., Array], given: int) -> Callable[..., Array]:
+    return jax.jit(jax.vmap(function, (*[None] * given, 0)))
 
 
 def map_batches(function: Callable[[Array], Any], items: Array, batch: int) -> Any:

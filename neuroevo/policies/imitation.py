@@ -47,6 +47,9 @@ class Training:
     """Learning rate over the steps: constant, or decreasing to zero at the end."""
     adam_eps: Annotated[float, Gt(0), Finite] = 1e-5
     """Adam's epsilon."""
+    adam_fan_in: bool = False
+    """Divide Adam's learning rate for a kernel by its number of inputs over 64, so that
+    networks of all widths learn about as fast (muP)."""
     momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
     """Decay rate of momentum."""
     max_grad_norm: Annotated[float, Gt(0), Finite] | None = None
@@ -217,6 +220,7 @@ def make_optimizer(options: Training) -> "optax.GradientTransformation":
     optimizer = {
         "adam": optax.chain(
             optimizers.scale_by_adam(eps=options.adam_eps),
+            optimizers.scale_by_fan_in() if options.adam_fan_in else optax.identity(),
             optax.scale_by_learning_rate(schedule),
         ),
         "momentum": optax.sgd(schedule, momentum=options.momentum),

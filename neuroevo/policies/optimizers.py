@@ -6,7 +6,7 @@ gradient is exactly zero, as that of a unit that is never active.
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import optax
 
 T = TypeVar("T")
+
+REFERENCE_FAN_IN = 64
+"""Inputs of a kernel whose learning rate `scale_by_fan_in` leaves as it is."""
 
 
 def scale_by_adam(*, eps: float) -> "optax.GradientTransformation":
@@ -40,6 +43,40 @@ def scale_by_adam(*, eps: float) -> "optax.GradientTransformation":
         return updates, state._replace(count=count, mu=mu, nu=nu)
 
     return optax.GradientTransformation(adam.init, update)
+
+
+class PerInput(NamedTuple):
+    """The state of `scale_by_fan_in`: a factor for each array of the parameters."""
+
+    factors: Any
+
+
+def scale_by_fan_in() -> "optax.GradientTransformation":
+    """Return a rule that divides the update of a kernel by its number of inputs.
+
+    Under Adam, every weight moves about as far in a step, so that the sum of a unit's
+    inputs moves by as much as there are inputs. With this rule, it does not depend on
+    their number, and networks of all widths learn about as fast (Yang et al., "Tensor
+    Programs V", 2022, arXiv 2203.03466, whose rule for hidden layers this is). Kernels
+    of 64 inputs, `REFERENCE_FAN_IN`, and biases are updated as without it. Inputs whose
+    weights are all zero at first do not count: narrow networks may be padded with them.
+    """
+    import optax
+
+    def factor(x: Array) -> Array:
+        if x.ndim < 2:
+            return jnp.ones(())
+        used = jnp.any(x != 0, axis=-1)
+        count = jnp.where(jnp.any(used), used.sum(), used.size)
+        return jnp.minimum(1.0, REFERENCE_FAN_IN / count)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        return jax.tree.map(jnp.multiply, updates, state.factors), state
+
+    return optax.GradientTransformation(
+        lambda params: PerInput(jax.tree.map(factor, params)), update
+    )
 
 
 def clip_by_global_norm(most: float) -> "optax.GradientTransformation":

@@ -3,10 +3,9 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from neuroevo.core import bounds, keys
+from neuroevo.core import bounds, keys, trees
 from neuroevo.errors import UserError
 from neuroevo.policies import imitation
 from neuroevo.spaces import Box, Spec
@@ -62,8 +61,10 @@ def seen(rows: Rows, task: Task, state: TaskState | None = None) -> Rows:
         )
     if state is None:
         state = task.init(keys.warm_up(0))  # from given statistics, if from any
-    observations = task.normalize(state, jnp.asarray(rows.observations))
-    return rows._replace(observations=np.asarray(observations))
+    observations = np.asarray(rows.observations, np.float32)
+    return rows._replace(
+        observations=trees.map_rows(task.normalize, observations, state)
+    )
 
 
 def check_memory(policy: Policy) -> None:

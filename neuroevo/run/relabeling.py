@@ -50,7 +50,8 @@ class Relabeling:
         key = jax.random.fold_in(self._key, generation)
         drawn = jax.vmap(keys.of_policy)(keys.policy_keys(key, count))
         assert parts.strategy and parts.task.collect
-        genome = parts.strategy.center(state)
+        # From the host, as arrays on several devices would compile everything twice.
+        genome, task = jax.device_get((parts.strategy.center(state), task))
         students = [self._decode(genome, self._start(key)) for key in drawn.start]
         params = jax.tree.map(lambda *each: np.stack(each), *students)
         episodes = jax.vmap(keys.episode_keys, (0, None))(drawn.episodes, 1)

@@ -1,6 +1,5 @@
 """Teachers: policies that show what to do, and that label what their students see."""
 
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import loading
-from neuroevo.core import keys
+from neuroevo.core import keys, trees
 from neuroevo.core.acting import act_with, reactive
 from neuroevo.errors import UserError, in_one_line
 from neuroevo.run.outer_loss import statistics
@@ -47,7 +46,6 @@ from neuroevo.types import (
 )
 
 _EPISODES = 4  # from which a teacher's constant normalization is estimated
-_BATCH = 4096  # observations that are labeled at a time
 _BRAX = "ppo_network_config.json"
 
 
@@ -278,13 +276,4 @@ def labels(
     label: Callable[[Observation], Array], observations: np.ndarray
 ) -> np.ndarray:
     """Return what a teacher would do, for many observations."""
-    label = _compiled(label)
-    short = -len(observations) % _BATCH
-    padded = np.concatenate([observations, np.repeat(observations[:1], short, axis=0)])
-    parts = [label(part) for part in padded.reshape(-1, _BATCH, *padded.shape[1:])]
-    return np.concatenate([np.asarray(part) for part in parts])[: len(observations)]
-
-
-@functools.lru_cache(maxsize=4)
-def _compiled(label: Callable) -> Callable:
-    return jax.jit(jax.vmap(label))
+    return trees.map_rows(label, observations)

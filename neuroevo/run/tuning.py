@@ -48,10 +48,15 @@ def trains_much(config: Config) -> bool:
     That is so if a layer has more than 128 units, or if a strategy differentiates the
     training.
     """
-    policy, strategy = config.parts.get("policy"), config.parts.get("strategy")
+    policy = config.parts.get("policy")
     wide = max(getattr(policy, "hidden", ()), default=0) > _WIDE
-    descends = strategy and traits(StrategyTraits, strategy).learns_from_rows
-    return wide or bool(descends)
+    return wide or _descends(config)
+
+
+def _descends(config: Config) -> bool:
+    """Return whether the strategy differentiates the training on the pairs."""
+    strategy = config.parts.get("strategy")
+    return bool(strategy and traits(StrategyTraits, strategy).learns_from_rows)
 
 
 def resolve_auto(config: Config, parts: Parts, same: Config | None = None) -> Config:
@@ -208,6 +213,8 @@ _CENTER_SHARE = 20  # times as many policies belong to candidates
 def _center_every(config: Config) -> int:
     """Return how many generations pay for an evaluation of the center."""
     settings = config.settings
+    if _descends(config):
+        return _OFTEN  # training costs more than evaluating
     policies = getattr(settings, "population", 1) * getattr(settings, "policies", 1)
     center = getattr(settings, "center_policies", 0)
     return max(_OFTEN, math.ceil(_CENTER_SHARE * center / policies))

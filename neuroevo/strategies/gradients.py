@@ -177,7 +177,14 @@ def add_rows(options: Gradients, state: State, new: Rows) -> State:
     room, added, rows = options.room, int(state.added), cast(Rows, state.rows)
     kept = _thinned(len(new.weights), room)
     at = len(rows.weights) - room + (added + np.arange(len(kept))) % room
-    rows = jax.tree.map(lambda x, y: x.at[at].set(np.asarray(y)[kept]), rows, new)
+
+    # On the host, as a program would be compiled for every number of new rows.
+    def put(x: Array, y: Any) -> Array:
+        whole = np.array(x)
+        whole[at] = np.asarray(y)[kept]
+        return jnp.asarray(whole)
+
+    rows = jax.tree.map(put, rows, new)
     return state._replace(rows=rows, added=jnp.int32(added + len(kept)))
 
 
