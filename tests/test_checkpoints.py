@@ -40,11 +40,11 @@ def damaged(finished, tmp_path):
     return run, tmp_path / "run"
 
 
-def restore(run, path, **changes):
+def restore(run, path, defaults=None, **changes):
     """Return the generation that is restored, and what is said of it."""
     with RunDirectory(path, run.config.settings.checkpoint) as directory:
         leaves, _, notes = directory.restore(
-            lambda counters: run.state, run.config.to_dict() | changes
+            lambda counters: run.state, run.config.to_dict() | changes, defaults or {}
         )
     return int(from_host(leaves, run.state).generation), notes
 
@@ -201,13 +201,22 @@ def test_a_run_is_continued_as_what_it_was(damaged):
     assert restore(run, path, **free) == (5, [])
 
 
+def test_a_checkpoint_from_before_an_option_existed(damaged):
+    run, path = damaged
+    newer = {"policy": run.config.to_dict()["policy"] | {"newer": 1}}
+    assert restore(run, path, defaults={"policy": {"newer": 1}}, **newer) == (5, [])
+    with pytest.raises(UserError, match="policy.newer is 1 but was 2 in its checkp"):
+        restore(run, path, defaults={"policy": {"newer": 2}}, **newer)
+    assert run.config.defaults()["policy"]["activation"] == "tanh"
+
+
 def test_other_switches_of_jax_are_no_damage(damaged):
     """As JAX_ENABLE_X64 would have it, had it not been fixed."""
     run, path = damaged
     wide = run.state._replace(best_return=np.float64(run.state.best_return))
     with RunDirectory(path, run.config.settings.checkpoint) as directory:
         with pytest.raises(UserError, match="best_return of its state is float64"):
-            directory.restore(lambda counters: wide, run.config.to_dict())
+            directory.restore(lambda counters: wide, run.config.to_dict(), {})
     assert kept(path) == {4, 5}
 
 

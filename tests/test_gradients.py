@@ -94,6 +94,15 @@ def test_optimizers_compute_what_those_of_optax_do():
             assert jax.tree.structure(state) == jax.tree.structure(expected)
 
 
+def test_updates_of_wide_kernels_are_divided_by_their_inputs():
+    padded = jnp.ones((256, 3)).at[128:].set(0)
+    params = {"padded": padded, "narrow": jnp.ones((8, 3)), "bias": jnp.ones(300)}
+    rule = optimizers.scale_by_fan_in()
+    updates, _ = rule.update(jax.tree.map(jnp.ones_like, params), rule.init(params))
+    of = {name: float(each[0].mean()) for name, each in updates.items()}
+    assert of == {"padded": 0.5, "narrow": 1, "bias": 1}
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2, 7, 12, 64, 200])
 def test_checkpoints_do_not_change_a_loop(steps):
     def update(i, carry):

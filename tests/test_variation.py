@@ -12,6 +12,7 @@ import pytest
 import neuroevo
 from genomes.dataset import Dataset
 from neuroevo.errors import UserError
+from neuroevo.policies import optimizers
 from neuroevo.policies.networks import MLP
 from neuroevo.spaces import Box, Spec
 
@@ -48,8 +49,13 @@ def plain(params):
     return policy, cut
 
 
-def test_networks_of_every_kind_are_drawn_and_train_as_they_would_alone():
-    policy, encoding, start, decode = parts()
+@pytest.mark.parametrize("adam_fan_in", [False, True])
+def test_networks_of_every_kind_are_drawn_and_train_as_they_would_alone(
+    adam_fan_in, monkeypatch
+):
+    monkeypatch.setattr(optimizers, "REFERENCE_FAN_IN", 2)  # less than any layer has
+    training = dataclasses.replace(TRAINING, adam_fan_in=adam_fan_in)
+    policy, encoding, start, decode = parts(training)
     genome = jax.jit(encoding.init)(jax.random.key(0))
     observation = jnp.arange(3.0)
     kinds = set()
@@ -59,7 +65,7 @@ def test_networks_of_every_kind_are_drawn_and_train_as_they_would_alone():
         if seed < 4:
             trained = decode(genome, started)
             single, own = plain(started.params)
-            alone = TRAINING.build(single, SPEC).decode
+            alone = training.build(single, SPEC).decode
             expected = jax.jit(alone)(genome, started._replace(params=own))
             assert kind(trained) == kind(started.params)
             assert not np.allclose(trained["output"]["kernel"][:4], 0)

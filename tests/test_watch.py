@@ -13,8 +13,8 @@ def row(generation, spread=0.1, std=1.0, failures=0):
     return dict(zip(keys, (generation, spread, std, failures, -200.0), strict=True))
 
 
-def news(rows):
-    watch = Watch()
+def news(rows, **options):
+    watch = Watch(**options)
     for each in rows:
         watch.update(each)
     return watch.news()
@@ -43,6 +43,8 @@ def test_generations_of_equal_fitness_are_mentioned_once():
     assert "-200" in message and "larger std" in message
     assert not news([row(i, std=float(i % 9 == 0)) for i in range(30)])
     assert not news([row(i, std=0.0, failures=3) for i in range(30)])
+    assert not news([row(i, std=0.0) for i in range(30)], population=1)
+    assert not news([row(i, std=0.0) for i in range(30)], selects=False)
 
 
 def test_rows_of_older_runs_have_no_spread():

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from neuroevo.config.schema import DEFAULT_PARTS, PARTS_HELP
+from neuroevo.config.schema import DEFAULT_PARTS, PARTS_HELP, default_of
 
 _PART = "_name"  # follows the name of a part in the field for what it is
 
@@ -84,7 +84,9 @@ class Form:
     def defaults(self) -> dict[str, Any]:
         """Return the default values by name."""
         values = {
-            field.name: _default(field) for field in dataclasses.fields(self.schema)
+            field.name: default_of(field, tyro.MISSING)
+            for field in dataclasses.fields(self.schema)
+            for field in dataclasses.fields(self.schema)
         }
         names = {part + _PART: DEFAULT_PARTS[part] for part in self.named}
         return values | names | {name: cls() for name, cls in self.parts.items()}
@@ -227,11 +229,6 @@ def _is_positional(hint: Any) -> bool:
 
 def _factory(cls: type) -> Any:
     """Return a field with an instance of the class as its default, if there is one."""
-    required = [f for f in dataclasses.fields(cls) if _default(f) is tyro.MISSING]
+    missing = tyro.MISSING
+    required = any(default_of(f, missing) is missing for f in dataclasses.fields(cls))
     return dataclasses.field() if required else dataclasses.field(default_factory=cls)
-
-
-def _default(field: dataclasses.Field) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return tyro.MISSING if field.default is dataclasses.MISSING else field.default

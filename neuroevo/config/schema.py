@@ -220,6 +220,28 @@ class Config:
         loggers = {name: _plain(logger) for name, logger in self.loggers.items()}
         return parts | settings | loggers
 
+    def defaults(self) -> dict[str, Any]:
+        """Return the defaults of the options in `to_dict`, of those that have one."""
+
+        def of(options: Any) -> dict[str, Any]:
+            described = dataclasses.is_dataclass(options)
+            fields = dataclasses.fields(options) if described else ()
+            found = {field.name: default_of(field, _NONE) for field in fields}
+            return {name: value for name, value in found.items() if value is not _NONE}
+
+        parts = {part: of(options) for part, options in self.parts.items()}
+        return parts | of(self.settings)
+
+
+_NONE = object()  # no default
+
+
+def default_of(field: dataclasses.Field, missing: Any) -> Any:
+    """Return the default of a field, or `missing` if it has none."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return missing if field.default is dataclasses.MISSING else field.default
+
 
 def _plain(options: Any) -> dict[str, Any]:
     """Return a dataclass as nested mappings, lists and scalars."""

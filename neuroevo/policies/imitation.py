@@ -48,8 +48,8 @@ class Training:
     adam_eps: Annotated[float, Gt(0), Finite] = 1e-5
     """Adam's epsilon."""
     adam_fan_in: bool = False
-    """Divide Adam's learning rate for a kernel by its number of inputs over 64, so that
-    networks of all widths learn about as fast (muP)."""
+    """Divide Adam's learning rate for layers of more than 64 inputs by their number
+    over 64, so that networks of all widths learn about as fast (muP)."""
     momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
     """Decay rate of momentum."""
     max_grad_norm: Annotated[float, Gt(0), Finite] | None = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REFERENCE_FAN_IN = 64
-"""Inputs of a kernel whose learning rate `scale_by_fan_in` leaves as it is."""
+"""Inputs of a kernel up to which `scale_by_fan_in` leaves its updates as they are."""
 
 
 def scale_by_adam(*, eps: float) -> "optax.GradientTransformation":
@@ -52,14 +52,14 @@ class PerInput(NamedTuple):
 
 
 def scale_by_fan_in() -> "optax.GradientTransformation":
-    """Return a rule that divides the update of a kernel by its number of inputs.
+    """Return a rule that divides the update of a wide kernel by its number of inputs.
 
-    Under Adam, every weight moves about as far in a step, so that the sum of a unit's
-    inputs moves by as much as there are inputs. With this rule, it does not depend on
-    their number, and networks of all widths learn about as fast (Yang et al., "Tensor
-    Programs V", 2022, arXiv 2203.03466, whose rule for hidden layers this is). Kernels
-    of 64 inputs, `REFERENCE_FAN_IN`, and biases are updated as without it. Inputs whose
-    weights are all zero at first do not count: narrow networks may be padded with them.
+    With Adam, every weight moves about as far in a step, so that the weighted sum of a
+    unit's inputs moves in proportion to their number. With this rule, the sum moves as
+    far whatever their number is, and networks of all widths learn about as fast (Yang
+    et al., "Tensor Programs V", 2022, arXiv 2203.03466). Biases, and kernels of at most
+    `REFERENCE_FAN_IN` inputs, are updated as without it. Inputs whose weights are all
+    zero at first do not count: narrow networks may be padded with them.
     """
     import optax
 

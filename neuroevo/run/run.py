@@ -143,7 +143,8 @@ class Run:
         self.metrics: list[dict[str, Any]] = []
         self._keep_metrics = keep_metrics
         self.collapse = Collapse()
-        self.watch = Watch(config.settings.population)
+        descends = tuning.descends(config)
+        self.watch = Watch(config.settings.population, selects=not descends)
         self.best_generation: int | None = None
         self._highest = -math.inf  # held-out return of the center
         self._seen = 0  # the attempt that the latest metrics belong to
@@ -159,7 +160,7 @@ class Run:
         """Start at generation 0, or at the newest checkpoint in `directory`."""
         search = keys.search(self.config.settings.seed)
         self.state = self.engine.init(search, self._first)
-        described = self.config.to_dict()
+        described, usual = self.config.to_dict(), self.config.defaults()
 
         def like(counters: Mapping[str, Any]) -> State:
             """Return a state like that of the last attempt."""
@@ -168,7 +169,7 @@ class Run:
             return self.engine.init(search, self._first)
 
         restored = multihost.from_main(
-            lambda: directory and directory.restore(like, described)
+            lambda: directory and directory.restore(like, described, usual)
         )
         if restored:
             arrays, counters, self.notes = restored

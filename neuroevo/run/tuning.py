@@ -50,10 +50,10 @@ def trains_much(config: Config) -> bool:
     """
     policy = config.parts.get("policy")
     wide = max(getattr(policy, "hidden", ()), default=0) > _WIDE
-    return wide or _descends(config)
+    return wide or descends(config)
 
 
-def _descends(config: Config) -> bool:
+def descends(config: Config) -> bool:
     """Return whether the strategy differentiates the training on the pairs."""
     strategy = config.parts.get("strategy")
     return bool(strategy and traits(StrategyTraits, strategy).learns_from_rows)
@@ -213,7 +213,7 @@ _CENTER_SHARE = 20  # times as many policies belong to candidates
 def _center_every(config: Config) -> int:
     """Return how many generations pay for an evaluation of the center."""
     settings = config.settings
-    if _descends(config):
+    if descends(config):
         return _OFTEN  # training costs more than evaluating
     policies = getattr(settings, "population", 1) * getattr(settings, "policies", 1)
     center = getattr(settings, "center_policies", 0)

@@ -25,10 +25,15 @@ class Watch:
     []
     """
 
-    def __init__(self, population: int | None = None) -> None:
-        """Start before the first generation; failures need the `population`."""
+    def __init__(self, population: int | None = None, *, selects: bool = True) -> None:
+        """Start before the first generation.
+
+        Args:
+            population: the number of candidates, which failures need.
+            selects: whether the search goes by the fitness, rather than by gradients.
+        """
         self.failed = 0
-        self._population = population
+        self._population, self._selects = population, selects
         self._generations = 0
         self._initial = math.nan  # spread of the first generation
         self._flat = 0  # generations of equal fitness in a row
@@ -58,7 +63,8 @@ class Watch:
                     "strategy, a lower limit on it, or another strategy",
                 )
         equal = row.get("fitness_std") == 0 and not row.get("failures")
-        self._flat = self._flat + 1 if equal else 0
+        compared = self._selects and self._population != 1
+        self._flat = self._flat + 1 if equal and compared else 0
         if self._flat >= _FLAT_GENERATIONS:
             self._say(
                 "flat",

@@ -115,7 +115,9 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.close()
 
-    def restore(self, like: Like, config: Mapping[str, Any]) -> list[Any] | None:
+    def restore(
+        self, like: Like, config: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> list[Any] | None:
         """Return the newest checkpoint that can be read, or None if there is none.
 
         Newer checkpoints that cannot be read are moved aside.
@@ -124,6 +126,8 @@ class Checkpoints:
             like: returns a state with the structure, shapes and types of the saved
                 one, given the host's counters.
             config: the current resolved configuration of the run.
+            defaults: the defaults of its options, which an option that is newer than
+                the checkpoint must have.
 
         Returns:
             A list of three items: the leaves of the state, from which `from_host` makes
@@ -133,13 +137,14 @@ class Checkpoints:
             UserError: if there are checkpoints but none can be read, or if they belong
                 to another configuration or version.
         """
+        now, usual = jsonable(config), jsonable(defaults)
         steps = list_steps(self._run)
         damaged: dict[int, str] = {}
         if steps:
             self._open()
         for step in steps:
             try:
-                leaves, progress = self._read(step, like, config)
+                leaves, progress = self._read(step, like, now, usual)
             except (UserError, MemoryError):
                 raise
             except Exception as error:  # damage shows in many ways
@@ -170,7 +175,11 @@ class Checkpoints:
         return self._manager
 
     def _read(
-        self, step: int, like: Like, config: Mapping[str, Any]
+        self,
+        step: int,
+        like: Like,
+        config: Mapping[str, Any],
+        defaults: Mapping[str, Any],
     ) -> tuple[list[np.ndarray], dict[str, Any]]:
         """Return the leaves and the counters of a checkpoint; raise if it is damaged.
 
@@ -186,7 +195,7 @@ class Checkpoints:
 
         facts = read(progress=ocp.args.JsonRestore()).progress
         _check_version(self._run, facts["version"])
-        _check_config(self._run, facts["config"], jsonable(config))
+        _check_config(self._run, facts["config"], config, defaults)
         template = _to_host(like(facts["progress"]))
         _check_types(self._run, facts["types"], _types(template))
         leaves = jax.tree.leaves(read(state=ocp.args.StandardRestore(template)).state)
@@ -294,9 +303,14 @@ def _check_version(run: Path, version: int) -> None:
         )
 
 
-def _check_config(run: Path, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_config(
+    run: Path,
+    was: Mapping[str, Any],
+    now: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> None:
     """Raise a `UserError` if an option that affects the search has changed."""
-    was, now = dict(flatten(was)), dict(flatten(now))
+    was, now = dict(flatten(defaults)) | dict(flatten(was)), dict(flatten(now))
     for key in sorted(was.keys() | now.keys()):
         free = group_of(key) != "search" or key in OWN_FILES
         if not free and was.get(key) != now.get(key):

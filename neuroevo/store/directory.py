@@ -345,7 +345,10 @@ class RunDirectory:
                 archive_file.save(self.path / ARCHIVE, archive)
 
     def restore(
-        self, like: checkpoints.Like, config: Mapping[str, Any]
+        self,
+        like: checkpoints.Like,
+        config: Mapping[str, Any],
+        defaults: Mapping[str, Any],
     ) -> list[Any] | None:
         """Return the newest checkpoint that can be read, see `Checkpoints.restore`.
 
@@ -353,7 +356,7 @@ class RunDirectory:
             UserError: also if the checkpoints are gone.
         """
         with self.writing():
-            restored = self._checkpoints.restore(like, config)
+            restored = self._checkpoints.restore(like, config, defaults)
         if restored is None and (self.path / CENTER).exists():
             raise UserError(
                 f"{self.path}: its checkpoints are gone; expected them in "
