@@ -339,6 +339,15 @@ def test_a_long_generation_shows_how_far_it_is():
     assert "of 256 policies" not in text(rest).split("generation 1")[-1]
 
 
+def test_a_resumed_run_shows_the_generation_that_it_is_in():
+    stream = console(terminal=False)
+    with PlainDisplay(header(completed=59), stream.file, clock=Clock()) as display:
+        for second in range(25):
+            display._clock.now = second
+            display.progress(second / 25)
+    assert "generation 60/300: " in text(stream)
+
+
 def test_quiet_keeps_progress_and_warnings_only():
     stream = console()
     with make_display(header(), quiet=True, console=stream) as display:

@@ -23,6 +23,7 @@ class Header:
     devices: str
     memory: int | None = None  # bytes, as estimated
     run_dir: str | None = None
+    completed: int = 0  # generations, of a run that is resumed
     generations: int | None = None
     max_env_steps: float | None = None
     max_seconds: float | None = None

@@ -32,6 +32,7 @@ def header(run: Run) -> Header:
         devices=devices.label(run.devices),
         memory=run.memory,
         run_dir=str(run.path) if run.path else None,
+        completed=run.generation,
         **{limit: getattr(settings, limit) for limit in limits},
     )
 

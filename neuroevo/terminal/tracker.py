@@ -125,7 +125,8 @@ class Tracker:
 
     def part(self, share: float) -> str:
         """Return the progress of a generation of which this share is done."""
-        head, number = self.header, self.row.get("generation", 0) + 1
+        head = self.header
+        number = self.row.get("generation", head.completed) + 1
         limit = f"/{head.generations}" if head.generations else ""
         total = head.population * head.policies
         done = f"{math.floor(share * total):,} of {total:,} policies"
