@@ -61,6 +61,21 @@ def test_a_run_that_has_reached_its_limit_is_one_line(
     assert {file: file.read_bytes() for file in tiny.glob("*.*")} == before
 
 
+def test_resume_takes_new_limits_and_another_final_evaluation(
+    tiny, run_cli, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        "neuroevo.cli.resume.train", lambda config, *_, **__: seen.append(config) or 0
+    )
+    options = "--generations 9 --target 7 --final-policies 3 --final-episodes 2"
+    assert run_cli(f"resume {tiny} {options} --devices 1").code == 0
+    new = {"generations": 9, "target": 7, "final_policies": 3, "final_episodes": 2}
+    (config,) = seen
+    assert {name: getattr(config.settings, name) for name in new} == new
+    assert run_cli(f"resume {tiny} --population 9").code == 2
+
+
 def test_a_file_without_description_needs_its_settings_named(
     tiny, run_cli, tmp_path, monkeypatch
 ):

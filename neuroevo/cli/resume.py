@@ -18,7 +18,7 @@ from neuroevo.cli.launch import (
 from neuroevo.config import resolve
 from neuroevo.config.command import Command, Line
 from neuroevo.config.layers import Layer
-from neuroevo.config.ranges import Count, Limit, Positive
+from neuroevo.config.ranges import Count, CountOrZero, Limit, Positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,18 @@ class NewLimits:
 
 
 @dataclasses.dataclass(frozen=True)
+class NewEvaluation:
+    """Size of the final evaluation; none keeps the previous one."""
+
+    TITLE: ClassVar[str] = "evaluation"
+
+    final_policies: CountOrZero | None = None
+    """Number of fresh policies; 0: no final evaluation."""
+    final_episodes: Count | None = None
+    """Number of episodes of each policy."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Devices:
     """Use of this machine."""
 
@@ -58,7 +70,9 @@ class Devices:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(Processes, Distributed, Devices, Quiet, NewLimits, Debugging, Resumed):
+class Options(
+    Processes, Distributed, Devices, Quiet, NewEvaluation, NewLimits, Debugging, Resumed
+):
     """Options of ``resume``."""
 
 
@@ -67,7 +81,11 @@ COMMAND = Command(
     Options,
     "Continue a run from its newest checkpoint.",
 )
-_CHANGES = (*(field.name for field in dataclasses.fields(NewLimits)), "devices")
+_CHANGES = tuple(
+    field.name
+    for changes in (NewLimits, NewEvaluation, Devices)
+    for field in dataclasses.fields(changes)
+)
 
 
 def run(line: Line) -> int:

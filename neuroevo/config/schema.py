@@ -99,8 +99,9 @@ class Evaluation:
     TITLE: ClassVar[str] = "evaluation"
 
     center_every: Count | Literal["auto"] = "auto"
-    """Generations between held-out evaluations of the strategy's center; auto: 5, or
-    as many as let them add at most a twentieth to the policies of a run."""
+    """Generations between held-out evaluations of the strategy's center; auto: 5, or,
+    except in a distillation, as many as let them add at most a twentieth to the
+    policies of a run."""
     center_policies: Count = 8
     """Number of fresh policies in each of these evaluations."""
     final_policies: CountOrZero = 8
