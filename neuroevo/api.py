@@ -124,6 +124,7 @@ def evolve(
 def distill(
     teacher: Source | Callable,
     *,
+    start: Source | None = None,
     demonstrations: int = 8,
     preset: str | None = None,
     config_file: str | Path | None = None,
@@ -143,6 +144,8 @@ def distill(
         teacher: a run, a genome or policy file, ``"zoo:NAME"``, a checkpoint of brax's
             PPO, a file of rows, the name of labeled data such as ``"digits"``, or a
             function of (observation, key) that returns an action.
+        start: pairs to go on from: a genome file, ``"zoo:NAME"``, a run or a solution.
+            Its parts are defaults, which other options override.
         demonstrations: episodes that the teacher plays, unless there are `rows`.
         preset: as for `evolve`.
         config_file: as for `evolve`.
@@ -178,6 +181,7 @@ def distill(
     with distillation.prepared(
         teacher,
         layers,
+        start=start,
         episodes=episodes,
         custom=custom,
         check=lambda config: check() if check else None,
@@ -185,6 +189,7 @@ def distill(
         run = launch(
             found.config,
             path,
+            start=found.start,
             display={None: make_line, True: make_display, False: None}[display],
             callback=callback,
             loggers=loggers,

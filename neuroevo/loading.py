@@ -17,11 +17,9 @@ from neuroevo.errors import UserError, unknown
 from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import Parts
 from neuroevo.solution import Solution
-from neuroevo.spaces import Spec
 from neuroevo.store import directory, genome_file, zoo
 from neuroevo.store.directory import CHUNKS, read_genome
 from neuroevo.store.genome_file import GenomeFile
-from neuroevo.traits import EncodingTraits, traits
 from neuroevo.types import Genome
 
 
@@ -111,12 +109,16 @@ def read_elite(source: Source, descriptor: Sequence[float]) -> GenomeFile:
     return read_source(cast(Any, source).elite(*descriptor))
 
 
-def start_layers(file: GenomeFile | None) -> list[Layer]:
+def start_layers(file: GenomeFile | None, *, searching: bool = True) -> list[Layer]:
     """Return the parts of the genome that a run starts from, as a layer.
 
     The states of a data set depend on the statistics in its file. These stay constant
-    unless another normalization is requested. The search takes steps that suit the
-    scale of the genome, unless another strategy is requested.
+    unless another normalization is requested. Unless another strategy is requested, a
+    search takes steps that suit the scale of the genome.
+
+    Args:
+        file: the genome, if there is one.
+        searching: whether the run is a search, rather than a distillation.
     """
     if file is None:
         return []
@@ -124,8 +126,12 @@ def start_layers(file: GenomeFile | None) -> list[Layer]:
     values = {part: file.meta[part] for part in named if part in file.meta}
     if genome_file.statistics(file.arrays):
         values["normalization"] = "constant"
-    strategy = {"name": DEFAULT_PARTS["strategy"], "std": step_size(file)}
-    return [Layer(str(file.path), {**values, "strategy": strategy})]
+    if searching:
+        values["strategy"] = {
+            "name": DEFAULT_PARTS["strategy"],
+            "std": step_size(file),
+        }
+    return [Layer(str(file.path), values)]
 
 
 _STEP = 0.1  # standard deviation of a search, relative to the genome that it starts at
@@ -275,12 +281,7 @@ def prepare(resolved: Config, file: GenomeFile) -> Prepared:
     build.set_up_jax(resolved)
     environment = build.build_environment(resolved.parts["env"])
     spec = genome_file.to_spec(file)
-    try:
-        encoding = fit(
-            resolved.parts["encoding"], file.arrays, spec or environment.spec
-        )
-    except UserError as error:
-        raise UserError(f"{file.path}: {error}") from None
+    encoding = build.fit(resolved.parts["encoding"], file, spec or environment.spec)
     parts = {k: v for k, v in resolved.parts.items() if k != "strategy"}
     names = dict(resolved.names)
     if genome_file.statistics(file.arrays) and names["normalization"] not in (
@@ -296,16 +297,6 @@ def prepare(resolved: Config, file: GenomeFile) -> Prepared:
     which = file.meta.get("which")
     which = which if which in get_args(Which) else None
     return Prepared(tuning.resolve_auto(resolved, built), built, genome, which)
-
-
-def fit(encoding: Any, arrays: Mapping[str, Any], spec: Spec | None = None) -> Any:
-    """Return an encoding's options, adjusted to the `arrays` of a genome.
-
-    Raises:
-        UserError: if the arrays are not a genome of the encoding, or do not fit `spec`.
-    """
-    fit_to = traits(EncodingTraits, encoding).fit_to
-    return fit_to(arrays, spec) if fit_to else encoding
 
 
 @switches.pinned()

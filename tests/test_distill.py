@@ -81,6 +81,18 @@ def test_the_number_of_devices_does_not_matter(whole):
     jax.tree.map(np.testing.assert_array_equal, run.genome, whole.genome)
 
 
+def test_a_distillation_goes_on_from_pairs(whole):
+    options = {"population": 1, "generations": 1, "strategy": {"relabel_every": 0}}
+    run = distill("zoo:cartpole-d2", **CARTPOLE | options, start=whole)
+    change = np.subtract(*(np.asarray(each.genome["states"]) for each in (run, whole)))
+    assert 0 < np.abs(change).max() < 1  # others begin at what the teacher saw
+    np.testing.assert_array_equal(
+        run.best.arrays()["obs_mean"], whole.best.arrays()["obs_mean"]
+    )
+    with pytest.raises(UserError, match="does not fit the env.*; "):
+        distill(lambda x, key: 0, env="Acrobot-v1", start=whole)
+
+
 def test_large_programs_are_compiled_once(caplog, monkeypatch):
     """Neither weak types nor the devices of an array may make a program anew."""
     monkeypatch.setattr(recording, "SEGMENT", 8)  # so that an episode has several

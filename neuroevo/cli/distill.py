@@ -29,6 +29,8 @@ class Distillation:
 
     TITLE: ClassVar[str] = "distillation"
 
+    start: str | None = None
+    """Pairs to go on from, with their parts: a file, a run or zoo:NAME."""
     demonstrations: Count = 8
     """Episodes that the teacher plays, to be imitated."""
     refine: CountOrZero = 0
@@ -79,6 +81,7 @@ def run(line: Line) -> int:
         line.options.source,
         layers_of(line.options),
         line.words,
+        start=line.options.start,
         episodes=line.options.demonstrations,
         command=COMMAND,
         check=check,
@@ -87,7 +90,13 @@ def run(line: Line) -> int:
         if found.lesson:
             say(demonstrations.describe(found.lesson))
         path = options.run_dir or default_path(config.names, options.seed)
-        code, run = search(config, path, options, numbered=options.run_dir is None)
+        code, run = search(
+            config,
+            path,
+            options,
+            start=found.start,
+            numbered=options.run_dir is None,
+        )
         path = run.path or path
         if options.refine and not code:
             start, config = distill.refinement(run, options.refine)

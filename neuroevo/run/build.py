@@ -80,6 +80,8 @@ def build_parts(
     options = config.parts
     environment = environment or build_environment(options["env"])
     seen = spec or environment.spec
+    if file:
+        fit(options["encoding"], file, seen)
     policy = options["policy"].build(seen)
     if not is_bundled(options["policy"]):
         masked = getattr(environment, "legal", None) is not None
@@ -343,6 +345,19 @@ def answer(parts: Parts, genome: Genome) -> Answer:
     """Return `genome` with the task's initial state, as for a genome from a file."""
     init = parts.task.init if parts.task.host else jax.jit(parts.task.init)
     return Answer(genome, init(keys.warm_up(0)))
+
+
+def fit(encoding: Any, file: GenomeFile, spec: Spec | None = None) -> Any:
+    """Return an encoding's options, adjusted to a genome file.
+
+    Raises:
+        UserError: if it has no genome of the encoding, or one that does not fit `spec`.
+    """
+    fit_to = traits(EncodingTraits, encoding).fit_to
+    try:
+        return fit_to(file.arrays, spec) if fit_to else encoding
+    except UserError as error:
+        raise UserError(f"{file.path}: {error}") from None
 
 
 def genome_in(file: GenomeFile, parts: Parts) -> Genome:

@@ -63,11 +63,13 @@ class Prepared(NamedTuple):
         config: the configuration, with files that exist until the end of the block.
         teacher: a teacher made in Python, or None.
         lesson: what the teacher has demonstrated; None if rows were given.
+        start: the pairs to go on from, or None.
     """
 
     config: Config
     teacher: Teacher | None
     lesson: Lesson | None
+    start: GenomeFile | None
 
 
 @contextlib.contextmanager
@@ -76,6 +78,7 @@ def prepared(
     layers: Sequence[Layer] = (),
     arguments: Sequence[str] = (),
     *,
+    start: Source | None = None,
     episodes: int = 8,
     command: Command = TRAINING,
     custom: Mapping[str, Any] | None = None,
@@ -87,6 +90,7 @@ def prepared(
         source: the teacher, see `opened`.
         layers: see `configure`.
         arguments: see `configure`.
+        start: pairs to go on from, with their parts.
         episodes: number of episodes that the teacher plays.
         command: see `configure`.
         custom: see `configure`.
@@ -95,6 +99,10 @@ def prepared(
     Raises:
         UserError: for a teacher that does not fit, or invalid options.
     """
+    first = None if start is None else loading.read_source(start)
+    if first:
+        custom = loading.made_parts(first, layers, custom=custom)
+    layers = [*loading.start_layers(first, searching=False), *layers]
     with opened(source) as lessons, tempfile.TemporaryDirectory() as folder:
         if lessons.rows and not names_env(layers, arguments, command, custom):
             lessons = as_labeled(lessons.rows, Path(folder, DATA))
@@ -102,7 +110,7 @@ def prepared(
         settings = config.settings
         check(config)
         if lessons.labeled:
-            yield Prepared(config, None, None)
+            yield Prepared(config, None, None, first)
             return
         environment = build.build_environment(config.parts["env"])
         labels = settings.teacher or lessons.teacher
@@ -120,7 +128,7 @@ def prepared(
             rows = Path(folder, ROWS)
             rows_file.write(rows, lesson.arrays)
             config = _with(config, rows=rows)
-        yield Prepared(config, teacher if lessons.act else None, lesson)
+        yield Prepared(config, teacher if lessons.act else None, lesson, first)
 
 
 def _with(config: Config, **settings: Any) -> Config:

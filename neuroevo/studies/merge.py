@@ -311,7 +311,7 @@ def _network_options(
     resolved: Config, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Return the options of encoding and policy by dotted name."""
-    encoding = loading.fit(resolved.parts["encoding"], arrays)
+    encoding = resolved.parts["encoding"].fit_to(arrays)
     parts = {**resolved.parts, "encoding": encoding}
     fitted = dataclasses.replace(resolved, parts=parts).to_dict()
     return dict(flatten({part: fitted[part] for part in _NETWORK}))
