@@ -1,6 +1,7 @@
 """Put the genome of a run into the zoo, with its card.
 
     python benchmarks/make_zoo.py RUN NAME --title "four pairs" [--policies 16]
+        [--teacher "WHAT, RETURN, STEPS"]  # of a distillation
     python benchmarks/make_zoo.py again NAME ...  # measures the returns on cards anew
 
 ``A+B`` is a run B that started at the best genome of A: the card counts both. The
@@ -44,6 +45,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("--title", required=True)
+    parser.add_argument("--teacher", help="what it is, returns, and took to find")
     parser.add_argument("--policies", type=int, default=16)
     parser.add_argument("--episodes", type=int, default=8)
     return parser.parse_args()
@@ -78,6 +80,7 @@ def add(options: argparse.Namespace) -> None:
         "devices": environments[-1]["devices"],
         "made": time.strftime("%Y-%m-%d"),
         "license": "Apache-2.0",
+        **({"teacher": options.teacher} if options.teacher else {}),
         **measured,
     }
     path = ZOO / f"{options.name}.npz"

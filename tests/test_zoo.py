@@ -45,7 +45,10 @@ def test_every_card_is_whole_and_true_to_its_file(name):
     assert card["pairs"] == len(file.arrays["states"])
     low, high = card["return_interval"]
     assert low <= card["return_mean"] <= high
-    assert card["command"].startswith("neuroevo train") and "/" not in card["command"]
+    command = card["command"]
+    distilled = command.startswith("neuroevo distill")
+    assert distilled or command.startswith("neuroevo train")
+    assert distilled == ("teacher" in card) and "/" not in command
 
 
 @pytest.mark.parametrize("name", zoo.names())
