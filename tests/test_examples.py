@@ -93,6 +93,7 @@ def test_distillation():
     tiny = SHORT | {"generations": 1, "policy": {"name": "mlp", "hidden": [4]}}
     strategy = {"steps": 1, "networks": 1, "batch": 8, "relabel_every": 0}
     weights, pairs = load("distillation").main(
+        "CartPole-v1",
         tiny | {"final_policies": 1, "final_episodes": 1},
         tiny | {"strategy": strategy, "policies": 1, "demonstrations": 1},
     )
