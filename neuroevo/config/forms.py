@@ -86,7 +86,6 @@ class Form:
         values = {
             field.name: default_of(field, tyro.MISSING)
             for field in dataclasses.fields(self.schema)
-            for field in dataclasses.fields(self.schema)
         }
         names = {part + _PART: DEFAULT_PARTS[part] for part in self.named}
         return values | names | {name: cls() for name, cls in self.parts.items()}

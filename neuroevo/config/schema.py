@@ -7,6 +7,7 @@ measured. Everything that compares runs uses it: resume, sweeps and learning cur
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -227,21 +228,18 @@ class Config:
         def of(options: Any) -> dict[str, Any]:
             described = dataclasses.is_dataclass(options)
             fields = dataclasses.fields(options) if described else ()
-            found = {field.name: default_of(field, _NONE) for field in fields}
-            return {name: value for name, value in found.items() if value is not _NONE}
+            found = {field.name: default_of(field) for field in fields}
+            return {name: each for name, each in found.items() if each is not MISSING}
 
         parts = {part: of(options) for part, options in self.parts.items()}
         return parts | of(self.settings)
 
 
-_NONE = object()  # no default
-
-
-def default_of(field: dataclasses.Field, missing: Any) -> Any:
+def default_of(field: dataclasses.Field, missing: Any = MISSING) -> Any:
     """Return the default of a field, or `missing` if it has none."""
-    if field.default_factory is not dataclasses.MISSING:
+    if field.default_factory is not MISSING:
         return field.default_factory()
-    return missing if field.default is dataclasses.MISSING else field.default
+    return missing if field.default is MISSING else field.default
 
 
 def _plain(options: Any) -> dict[str, Any]:
