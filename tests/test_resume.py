@@ -114,9 +114,10 @@ def test_a_run_resumes_without_the_file_that_it_was_normalized_by(
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"encoding": "dataset"}, "lacks states"),
+        ({"encoding": "dataset"}, "not a dataset genome: expected an array 'states'"),
         ({"policy": {"name": "mlp", "hidden": [5]}}, "hidden_0/kernel of shape (4, 5)"),
         ({"start": "zoo:cartpole-d3"}, "unknown zoo genome"),
+        ({"start": "zoo:cartpole-d2", "env": "Acrobot-v1"}, "does not fit the env"),
         ({"start": "nowhere.npz"}, "no such file"),
     ],
 )
