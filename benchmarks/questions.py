@@ -12,7 +12,6 @@ results are in docs/questions.md.
 """
 
 import argparse
-import copy
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -314,13 +313,8 @@ def conditions(env: Any) -> Iterable[tuple[str, neuroevo.Environment]]:
     for std in (0.03, 0.1):
         yield f"noise of {std:g} on observations", with_noise(plain, 0, std)
     for factor in (0.8, 1.2):
-        other = copy.copy(env)
-        mass = {
-            "link.inertia.mass": env.sys.link.inertia.mass * factor,
-            "link.inertia.i": env.sys.link.inertia.i * factor,
-        }
-        other.sys = env.sys.tree_replace(mass)
-        yield f"{factor - 1:+.0%} mass", suite.wrap(other)
+        lighter_or_heavier = suite.wrap(env, randomize=(f"mass:{factor}:{factor}",))
+        yield f"{factor - 1:+.0%} mass", lighter_or_heavier
 
 
 def with_noise(
