@@ -313,8 +313,8 @@ def conditions(env: Any) -> Iterable[tuple[str, neuroevo.Environment]]:
     for std in (0.03, 0.1):
         yield f"noise of {std:g} on observations", with_noise(plain, 0, std)
     for factor in (0.8, 1.2):
-        lighter_or_heavier = suite.wrap(env, randomize=(f"mass:{factor}:{factor}",))
-        yield f"{factor - 1:+.0%} mass", lighter_or_heavier
+        other = suite.wrap(env, randomize=(f"mass:{factor}:{factor}",))
+        yield f"{factor - 1:+.0%} mass", other
 
 
 def with_noise(

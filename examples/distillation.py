@@ -4,7 +4,8 @@
     python examples/distillation.py hopper
 
 The teacher is a search over weights; the pairs come from gradients through the training
-of fresh networks on them. CartPole takes half a minute, hopper a quarter of an hour.
+of fresh networks on them. CartPole takes less than a minute, hopper about a quarter of
+an hour.
 """
 
 import sys
