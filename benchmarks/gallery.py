@@ -26,10 +26,10 @@ FRAMES = 100  # of a video: a page with all of them still loads
 ABOUT = """\
 # Gallery
 
-The genomes of the zoo. Each is a whole policy, written as a few states and what to do in
-them: a freshly initialized network that trains on those pairs acts as its video shows.
-`python benchmarks/gallery.py` makes this page, and `neuroevo list zoo:NAME` shows a
-genome's whole card, with the commands that found it.
+The genomes of the zoo. Each is a whole policy, written as a few states and what to do
+in them: a freshly initialized network that trains on those pairs acts as its video
+shows. `python benchmarks/gallery.py` makes this page, and `neuroevo list zoo:NAME`
+shows a genome's whole card, with the commands that found it.
 """
 
 

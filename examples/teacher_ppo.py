@@ -28,24 +28,68 @@ def replicated(tree, devices):
 jax.device_put_replicated = replicated
 
 
+COMMON = {
+    "num_envs": 256,
+    "batch_size": 256,
+    "num_minibatches": 8,
+    "unroll_length": 10,
+    "num_updates_per_batch": 8,
+    "reward_scaling": 0.1,
+    "learning_rate": 3e-4,
+    "entropy_cost": 1e-3,
+    "discounting": 0.99,
+    "num_evals": 10,
+    "num_eval_envs": 32,
+    "normalize_observations": True,
+}
+# What suits an environment better. Ant and humanoid are for a GPU.
+OWN = {
+    "hopper": {
+        "num_envs": 1024,
+        "batch_size": 512,
+        "num_minibatches": 16,
+        "unroll_length": 20,
+    },
+    "ant": {
+        "num_envs": 4096,
+        "batch_size": 2048,
+        "num_minibatches": 32,
+        "unroll_length": 5,
+        "num_updates_per_batch": 4,
+        "reward_scaling": 10.0,
+        "discounting": 0.97,
+        "entropy_cost": 1e-2,
+        "num_evals": 6,
+        "seed": 1,
+    },
+    "humanoid": {
+        "num_envs": 2048,
+        "batch_size": 1024,
+        "num_minibatches": 32,
+        "discounting": 0.97,
+        "num_evals": 7,
+        "seed": 1,
+    },
+    "reacher": {"unroll_length": 20, "reward_scaling": 1.0, "discounting": 0.95},
+    "inverted_double_pendulum": {"reward_scaling": 1.0, "discounting": 0.97},
+}
+# Hidden layers of the policy and of the value.
+HIDDEN = {
+    "hopper": ((64, 64), (256,) * 5),
+    "ant": ((128, 128), (256,) * 5),
+    "humanoid": ((128, 128), (256,) * 5),
+}
+SMALL = (64, 64), (128, 128)
+
+
 def teach(env, steps, folder, **options):
     """Train a policy for `steps` environment steps, and write it to `folder`."""
-    chosen = {
-        "num_envs": 256,
-        "batch_size": 256,
-        "num_minibatches": 8,
-        "unroll_length": 10,
-        "num_updates_per_batch": 8,
-        "reward_scaling": 0.1,
-        "learning_rate": 3e-4,
-        "entropy_cost": 1e-3,
-        "discounting": 0.99,
-        "num_evals": 10,
-        "normalize_observations": True,
-        "network_factory": functools.partial(
-            networks.make_ppo_networks, policy_hidden_layer_sizes=(64, 64)
-        ),
-    }
+    policy, value = HIDDEN.get(env, SMALL)
+    factory = functools.partial(
+        networks.make_ppo_networks,
+        policy_hidden_layer_sizes=policy,
+        value_hidden_layer_sizes=value,
+    )
     train.train(
         environment=envs.get_environment(env, backend="positional"),
         num_timesteps=steps,
@@ -53,7 +97,7 @@ def teach(env, steps, folder, **options):
         save_checkpoint_path=str(Path(folder).absolute()),
         max_devices_per_host=1,
         progress_fn=_report,
-        **chosen | options,
+        **COMMON | {"network_factory": factory} | OWN.get(env, {}) | options,
     )
 
 

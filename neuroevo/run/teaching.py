@@ -47,6 +47,7 @@ from neuroevo.types import (
 
 _EPISODES = 4  # from which a teacher's constant normalization is estimated
 _BRAX = "ppo_network_config.json"
+_NODES = 9  # of the Gauss-Hermite quadrature of an action's mean
 
 
 class Teacher(NamedTuple):
@@ -181,13 +182,16 @@ def of_function(act: Callable[[Observation, Key], Action], spec: Spec) -> Teache
 def of_brax(path: Path, spec: Spec) -> Teacher:
     """Return the policy in a checkpoint of brax's PPO as a teacher.
 
-    ``brax.training.agents.ppo.train`` writes it to ``save_checkpoint_path``.
+    It acts as it was trained to, by chance, and labels with the mean of its actions,
+    which minimizes the squared error to them. The most likely action can fail where
+    the policy succeeds: the noise is part of what was trained.
+    ``brax.training.agents.ppo.train`` writes checkpoints to ``save_checkpoint_path``.
 
     Raises:
         UserError: if it cannot be read, or does not fit `spec`.
     """
     try:
-        infer, sizes = _load_brax(path)
+        infer, label, sizes = _load_brax(path)
     except Exception as error:
         reason = f"{type(error).__name__}: {in_one_line(error, 200)}"
         raise UserError(f"{path}: not a checkpoint of brax's PPO: {reason}") from None
@@ -197,11 +201,12 @@ def of_brax(path: Path, spec: Spec) -> Teacher:
             f"{path}: its policy takes {sizes[0]} numbers and returns {sizes[1]}, but "
             f"the environment has {in_words(spec)}"
         )
-    return of_function(lambda observation, key: infer(observation, key)[0], spec)
+    actor = reactive(lambda _, observation, key: infer(observation, key)[0])
+    return Teacher(actor, label)
 
 
-def _load_brax(path: Path) -> tuple[Callable, tuple[Any, Any]]:
-    """Return a policy without chance, and the sizes of its observations and actions.
+def _load_brax(path: Path) -> tuple[Callable, Callable, tuple[Any, Any]]:
+    """Return how a policy acts, the mean of its actions, and the sizes of both ends.
 
     brax 0.14's own ``load_policy`` cannot read what its ``train`` writes.
     """
@@ -224,7 +229,17 @@ def _load_brax(path: Path) -> tuple[Callable, tuple[Any, Any]]:
     sizes = seen, config["action_size"]
     network = networks.make_ppo_networks(*sizes, **options)
     params = checkpoint.load(path.absolute())
-    return networks.make_inference_fn(network)(params, deterministic=True), sizes
+    actions = network.parametric_action_distribution
+    points, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+
+    def mean(observation: Observation) -> Array:
+        found = network.policy_network.apply(*params[:2], observation)
+        normal = actions.create_dist(found)
+        nodes = jnp.asarray(points).reshape(-1, *[1] * normal.loc.ndim)
+        squashed = actions.postprocess(normal.loc + normal.scale * nodes)
+        return jnp.tensordot(weights / weights.sum(), squashed, 1)
+
+    return networks.make_inference_fn(network)(params), mean, sizes
 
 
 def is_brax(path: Path) -> bool:
