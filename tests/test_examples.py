@@ -122,3 +122,18 @@ def test_teacher_minatar():
         **SHORT | {"strategy": strategy, "generations": 1, "demonstrations": 1},
     )
     assert math.isfinite(run.metrics[-1]["loss"])
+
+
+@pytest.mark.slow
+def test_two_bodies(tmp_path):
+    strategy = {"steps": 1, "networks": 1, "batch": 8, "relabel_every": 0}
+    run, results = load("two_bodies").main(
+        2,
+        measured={"policies": 1, "episodes": 1},
+        **SHORT | {"population": 1, "policies": 1, "generations": 1},
+        strategy=strategy,
+        demonstrations=1,
+        center_every=2,
+    )
+    assert run.genome["states"].shape == (2, 28)
+    assert set(results) == {"hopper", "halfcheetah"}
