@@ -1,5 +1,7 @@
 """Draw the zoo: every genome's pairs and an episode, on the page `docs/gallery.md`.
 
+The pairs of large sets are left out: their pictures are large, too.
+
     python benchmarks/gallery.py [NAME …]
 
 Pictures that the page lacks are drawn, and those of every NAME anew.
@@ -21,7 +23,9 @@ from neuroevo.terminal.formatting import (
 )
 
 DOCS = Path(__file__).parents[1] / "docs"
-FRAMES = 100  # of a video: a page with all of them still loads
+# A page with all of them still loads.
+FRAMES = 100  # of a video
+DRAWN = 16  # pairs at most
 
 ABOUT = """\
 # Gallery
@@ -36,34 +40,35 @@ shows a genome's whole card, with the commands that found it.
 def section(name: str, card: Mapping[str, Any]) -> str:
     """Return what the page says of a genome."""
     spent = f"{format_count(card['env_steps'])} environment steps"
-    origin = "evolved"
+    origin = "Evolved"
     if "teacher" in card:
-        origin = f"learned from a teacher ({card['teacher']})"
+        origin = f"Learned from a teacher ({card['teacher']})"
+    pairs = f"![The pairs of {name}](figures/{name}-pairs.png)\n\n"
+    if card["pairs"] > DRAWN:
+        pairs = ""
     return f"""\
 ## {name}
 
 {card["env"]}: {card["title"]}. Held-out return {format_value(card["return_mean"])}
 ({format_range(card["return_interval"])}; {card["policies"]} fresh networks ×
-{card["episodes"]} episodes). {origin.capitalize()} within {spent},
+{card["episodes"]} episodes). {origin} within {spent},
 {format_duration(card["seconds"])} on {card["devices"]}.
 
 ```sh
 neuroevo evaluate zoo:{name}
 ```
 
-![The pairs of {name}](figures/{name}-pairs.png)
-
-![An episode of {name}](figures/{name}.gif)
+{pairs}![An episode of {name}](figures/{name}.gif)
 """
 
 
 def draw(name: str, again: bool) -> None:
     """Draw a genome's pairs and an episode."""
     pairs, video = (DOCS / "figures" / f"{name}{end}" for end in ("-pairs.png", ".gif"))
-    for file, words in (
-        (pairs, ["inspect", f"zoo:{name}", "--picture", pairs]),
-        (video, ["render", f"zoo:{name}", "--out", video, "--frames", FRAMES]),
-    ):
+    wanted = {video: ["render", f"zoo:{name}", "--out", video, "--frames", FRAMES]}
+    if zoo.card(name)["pairs"] <= DRAWN:
+        wanted[pairs] = ["inspect", f"zoo:{name}", "--picture", pairs]
+    for file, words in wanted.items():
         if again:
             file.unlink(missing_ok=True)
         if not file.exists():
