@@ -23,11 +23,11 @@ OPTIONS = {
     "population": 1,
     "policies": 8,
     "strategy": {"relabel_every": 1, "relabel_policies": 8, "capacity": 65536},
-    "generations": 40,
-    "final_policies": 24,
-    "final_episodes": 4,
+    "generations": 24,
+    "center_policies": 4,
+    "final_policies": 0,  # each body is measured by itself
 }
-MEASURED = {"policies": 24, "episodes": 4}
+MEASURED = {"policies": 12, "episodes": 2}
 TRAINING = {"name": "dataset", "learning_rate": 0.005, "steps": 128}
 
 
