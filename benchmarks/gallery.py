@@ -1,6 +1,4 @@
-"""Draw the zoo: every genome's pairs and an episode, on the page `docs/gallery.md`.
-
-The pairs of large sets are left out: their pictures are large, too.
+"""Draw the zoo on the page `docs/gallery.md`: small sets' pairs, and episodes of all.
 
     python benchmarks/gallery.py [NAME …]
 
@@ -25,7 +23,7 @@ from neuroevo.terminal.formatting import (
 DOCS = Path(__file__).parents[1] / "docs"
 # A page with all of them still loads.
 FRAMES = 100  # of a video
-DRAWN = 16  # pairs at most
+DRAWN = 16  # pairs at most: the picture of 64 is a megabyte
 
 ABOUT = """\
 # Gallery
@@ -33,7 +31,8 @@ ABOUT = """\
 The genomes of the zoo. Each is a whole policy, written as a few states and what to do
 in them: a freshly initialized network that trains on those pairs acts as its video
 shows. `python benchmarks/gallery.py` makes this page, and `neuroevo list zoo:NAME`
-shows a genome's whole card, with the commands that found it.
+shows a genome's whole card, with the commands that found it. Sets of more than sixteen
+pairs are drawn by `neuroevo inspect zoo:NAME --picture FILE`.
 """
 
 

@@ -145,7 +145,9 @@ over fresh networks in fresh episodes, with a 95 % interval (24 networks of 4 ep
 if the lists below say nothing else). A cell has the mean of all our searches, with the
 lowest and the highest of them. *From scratch* is evolution alone, the problem of the
 paper; *with a teacher* is distilled from a policy, whose own steps are not among those
-of the search, or starts from its rows. **Bold** cells are at or above HaDES-R.
+of the search, or starts from its rows. **Bold** cells are at or above HaDES-R. Times
+are upper bounds: the machines did other work, too, or stood still. Searches that are
+not kept as runs are in [SEARCH.md](SEARCH.md).
 
 `python benchmarks/paper.py` makes this file from the runs' own files.
 """

@@ -182,9 +182,9 @@ def of_function(act: Callable[[Observation, Key], Action], spec: Spec) -> Teache
 def of_brax(path: Path, spec: Spec) -> Teacher:
     """Return the policy in a checkpoint of brax's PPO as a teacher.
 
-    It acts as it was trained to, by chance, and labels with the mean of its actions,
-    which minimizes the squared error to them. The most likely action can fail where
-    the policy succeeds: the noise is part of what was trained.
+    It samples its actions, as it did in training, and labels with their mean, which
+    minimizes the squared error to them. The most likely action can fail where the
+    policy succeeds: the noise is part of what was trained.
     ``brax.training.agents.ppo.train`` writes checkpoints to ``save_checkpoint_path``.
 
     Raises:
@@ -206,7 +206,7 @@ def of_brax(path: Path, spec: Spec) -> Teacher:
 
 
 def _load_brax(path: Path) -> tuple[Callable, Callable, tuple[Any, Any]]:
-    """Return how a policy acts, the mean of its actions, and the sizes of both ends.
+    """Return how a policy acts, its mean action, and its numbers of inputs and outputs.
 
     brax 0.14's own ``load_policy`` cannot read what its ``train`` writes.
     """
