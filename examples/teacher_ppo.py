@@ -49,6 +49,7 @@ OWN = {
         "batch_size": 512,
         "num_minibatches": 16,
         "unroll_length": 20,
+        "learning_rate": 1e-3,
     },
     "ant": {
         "num_envs": 4096,
@@ -73,13 +74,24 @@ OWN = {
     "reacher": {"unroll_length": 20, "reward_scaling": 1.0, "discounting": 0.95},
     "inverted_double_pendulum": {"reward_scaling": 1.0, "discounting": 0.97},
 }
-# Hidden layers of the policy and of the value.
+# Hidden layers of the policy and of the value. A linear policy, without any, can be
+# taught with four pairs.
 HIDDEN = {
-    "hopper": ((64, 64), (256,) * 5),
+    "hopper": ((), (128,) * 4),
     "ant": ((128, 128), (256,) * 5),
     "humanoid": ((128, 128), (256,) * 5),
 }
 SMALL = (64, 64), (128, 128)
+# How a linear teacher's students learn: they are linear, too.
+LINEAR = {
+    "policy": {"name": "mlp", "hidden": []},
+    "encoding": {"size": 4, "learning_rate": 0.05, "steps": 128},
+    "population": 4,
+    "generations": 80,
+    "center_every": 4,
+    "center_policies": 24,
+}
+DISTILLATIONS = {"hopper": LINEAR}
 
 
 def teach(env, steps, folder, **options):
@@ -108,9 +120,8 @@ def _report(steps, metrics):
 def main(env="hopper", steps=20_000_000, folder="ppo", teacher=None, distillation=None):
     """Return the run that distills a teacher."""
     teach(env, int(steps), folder, **teacher or {})
-    return neuroevo.distill(
-        folder, env=env, **{"encoding": {"size": 4}} | (distillation or {})
-    )
+    options = DISTILLATIONS.get(env, {"encoding": {"size": 4}})
+    return neuroevo.distill(folder, env=env, **options | (distillation or {}))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import neuroevo
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -115,13 +117,16 @@ def test_teacher_ppo(tmp_path):
 
 
 @pytest.mark.slow
-def test_teacher_minatar():
+def test_teacher_minatar(tmp_path):
     strategy = {"steps": 1, "networks": 1, "batch": 8}
+    file = tmp_path / "teacher.npz"
     run = load("teacher_minatar").main(
         steps=3 * 64 * 128,
+        file=file,
         **SHORT | {"strategy": strategy, "generations": 1, "demonstrations": 1},
     )
     assert math.isfinite(run.metrics[-1]["loss"])
+    assert neuroevo.load(file).genome["output"]["kernel"].shape == (400, 3)
 
 
 @pytest.mark.slow
