@@ -1,8 +1,6 @@
 """What the machine can do, measured in the process that measures everything else."""
 
 import os
-import platform
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +20,7 @@ def describe(devices):
     facts = environment()
     versions = [f"{name} {version}" for name, version in facts["versions"].items()]
     machine = {
-        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "processor": f"{facts['processor']}, {os.cpu_count()} cores",
         "devices": label(devices),
         "system": facts["platform"],
     }
@@ -33,14 +31,6 @@ def describe(devices):
         "versions": ", ".join([f"Python {facts['python']}", *versions]),
         "when": f"{facts['started'][:10]}, {revision[:12]}",
     }
-
-
-def processor():
-    """Return the name of the processor."""
-    file = Path("/proc/cpuinfo")  # on Linux
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.processor() or "unknown processor"
 
 
 def matmul(devices, quick=False):

@@ -68,8 +68,6 @@ SCRATCH, TAUGHT = "from scratch", "with a teacher"
 
 def record(chain: Sequence[RunRecord], teacher: str | None) -> dict[str, Any]:
     """Return what is kept of a run and of those that it started from."""
-    import machine
-
     last = chain[-1]
     config, summary = last.config, last.summary
     taught = any(
@@ -81,6 +79,7 @@ def record(chain: Sequence[RunRecord], teacher: str | None) -> dict[str, Any]:
     kind = "best" if "best_return_mean" in summary else "final"
     if f"{kind}_return_mean" not in summary:
         raise SystemExit(f"{last.path}: expected a run that has been evaluated")
+    processor = last.environment.get("processor") or "processor not recorded"
     return {
         "env": summary["env"],
         "size": config["encoding"]["size"],
@@ -95,7 +94,7 @@ def record(chain: Sequence[RunRecord], teacher: str | None) -> dict[str, Any]:
         "episodes": config["final_episodes"],
         "env_steps": sum(run.summary["env_steps"] for run in chain),
         "seconds": sum(run.summary["seconds"] for run in chain),
-        "machine": f"{machine.processor()}, {last.environment['devices']}",
+        "machine": f"{processor}, {last.environment['devices']}",
         "jax": last.environment["versions"]["jax"],
         "revision": (last.environment["git_revision"] or "")[:12] or None,
         "day": last.environment["started"][:10],

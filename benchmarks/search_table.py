@@ -71,7 +71,8 @@ def commands(environment: Mapping[str, Any]) -> list[str]:
 def _line(arguments: Sequence[str]) -> str:
     """Return a command line without this machine's paths."""
     first, *words = arguments
-    begin = ["python", first] if first.endswith(".py") else ["neuroevo"]
+    is_script = first.endswith(".py") and Path(first).name != "__main__.py"
+    begin = ["python", first] if is_script else ["neuroevo"]
     names = (Path(word).name if "/" in word else word for word in [*begin, *words])
     return shlex.join(names)
 

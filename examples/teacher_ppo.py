@@ -70,28 +70,38 @@ OWN = {
         "discounting": 0.97,
         "num_evals": 7,
         "seed": 1,
+        "learning_rate": 1e-3,
     },
     "reacher": {"unroll_length": 20, "reward_scaling": 1.0, "discounting": 0.95},
     "inverted_double_pendulum": {"reward_scaling": 1.0, "discounting": 0.97},
 }
-# Hidden layers of the policy and of the value. A linear policy, without any, can be
-# taught with four pairs.
+# Hidden layers of the policy and of the value. A linear policy has none, and is easy to
+# teach.
 HIDDEN = {
     "hopper": ((), (128,) * 4),
     "ant": ((128, 128), (256,) * 5),
-    "humanoid": ((128, 128), (256,) * 5),
+    "humanoid": ((), (128,) * 4),
 }
 SMALL = (64, 64), (128, 128)
-# How a linear teacher's students learn: they are linear, too.
-LINEAR = {
-    "policy": {"name": "mlp", "hidden": []},
-    "encoding": {"size": 4, "learning_rate": 0.05, "steps": 128},
-    "population": 4,
-    "generations": 80,
-    "center_every": 4,
-    "center_policies": 24,
+# The students of a linear teacher are linear, too.
+LINEAR = {"policy": {"name": "mlp", "hidden": []}}
+DECODER = {"learning_rate": 0.05, "steps": 128}
+DISTILLATIONS = {
+    "hopper": LINEAR
+    | {
+        "encoding": {"size": 4} | DECODER,
+        "generations": 80,
+        "center_every": 4,
+        "center_policies": 24,
+    },
+    "humanoid": LINEAR
+    | {
+        "encoding": {"size": 16} | DECODER,
+        "population": 1,
+        "generations": 30,
+        "center_policies": 16,
+    },
 }
-DISTILLATIONS = {"hopper": LINEAR}
 
 
 def teach(env, steps, folder, **options):
