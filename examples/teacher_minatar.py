@@ -75,23 +75,24 @@ class Step(NamedTuple):
     done: jax.Array
 
 
-def teach(environment, steps, seed=0, sizes=SIZES["cpu"]):
-    """Return weights that PPO has trained (Schulman et al., 2017, arXiv 1707.06347).
+def teach(environment, network, steps, seed=0, sizes=SIZES["cpu"], rate=RATE):
+    """Train a network with PPO (Schulman et al., 2017, arXiv 1707.06347).
 
     Args:
-        environment: a `neuroevo.Environment` with images as observations.
+        environment: a `neuroevo.Environment` with discrete actions.
+        network: returns logits and values for observations, as `ActorCritic` does.
         steps: environment steps.
         seed: seed of all randomness.
         sizes: sizes of a batch.
+        rate: learning rate of Adam, which falls to 0.
 
     Returns:
-        The kernel and the bias of a linear policy's logits; the sum of rewards in each
-        episode that ended, on average, for each update.
+        The parameters of the network; the sum of rewards in each episode that ended, on
+        average, for each update.
     """
-    network = ActorCritic(environment.spec.action.n)
     size = sizes.environments * sizes.steps
     updates = max(1, steps // size)
-    rate = optax.linear_schedule(RATE, 0.0, updates * EPOCHS * sizes.minibatches)
+    rate = optax.linear_schedule(rate, 0.0, updates * EPOCHS * sizes.minibatches)
     optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(rate))
 
     def act(params, carry, key):
@@ -164,7 +165,7 @@ def teach(environment, steps, seed=0, sizes=SIZES["cpu"]):
         return params, rewards
 
     params, rewards = train(jax.random.key(seed))
-    return params["params"]["Dense_0"], rewards
+    return params["params"], rewards
 
 
 def _of(log_probs, action):
@@ -205,9 +206,10 @@ def main(
 ):
     """Return the run that distills a teacher."""
     environment = suite.config(env)().build()
-    weights, rewards = teach(environment, int(steps), int(seed), SIZES[sizes])
+    network = ActorCritic(environment.spec.action.n)
+    params, rewards = teach(environment, network, int(steps), int(seed), SIZES[sizes])
     print(f"PPO: {rewards[-10:].mean():.1f} rewards in an episode")
-    save(weights, env, Path(file))
+    save(params["Dense_0"], env, Path(file))
     encoding = LEARNED | {"size": int(pairs)}
     options = DISTILLATION | {"encoding": encoding, "seed": int(seed)} | distillation
     return neuroevo.distill(file, env=env, **options)

@@ -130,6 +130,15 @@ def test_teacher_minatar(tmp_path):
 
 
 @pytest.mark.slow
+def test_screening(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    found = load("screening").main(
+        steps=2 * 16 * 128, seeds=1, widths=(4, 8), depths=(1,)
+    )
+    assert -1 <= found <= 1
+
+
+@pytest.mark.slow
 def test_two_bodies(tmp_path):
     strategy = {"steps": 1, "networks": 1, "batch": 8, "relabel_every": 0}
     run, results = load("two_bodies").main(
