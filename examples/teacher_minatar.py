@@ -5,9 +5,9 @@
 
 The teacher is linear, and so are its students: what a few pairs teach a linear network
 can be any of its weights, whatever it was initialized with. FILE is where the teacher's
-weights go, as a genome of the direct encoding. The same from the command line:
-``neuroevo distill FILE --policy.hidden --encoding.labels learned --encoding.size 16``.
-With ``gpu``, PPO plays in 2048 environments at once: 150 M steps take a minute or two.
+weights go, as a genome of the direct encoding, which ``neuroevo distill FILE`` takes,
+too: see docs/distillation.md. With ``gpu``, PPO plays in 2048 environments at once, and
+150 M steps take a minute or two.
 """
 
 import sys
@@ -36,13 +36,17 @@ class Sizes(NamedTuple):
 
 
 SIZES = {"cpu": Sizes(64, 128, 8), "gpu": Sizes(2048, 32, 16)}
-LEARNED = {"name": "dataset", "labels": "learned"}
-DISTILLATION = {  # from one episode, and then from what many students see
+# The decoder's learning rate, and how many generations there are. The more cells of a
+# board are not empty, the more a weight counts.
+DECODERS = {"SpaceInvaders-MinAtar": (0.3, 150)}
+DECODER = 1.0, 60
+DISTILLATION = {  # from a few episodes, and then from what many students see
     "policy": {"name": "mlp", "hidden": []},
     "normalization": "none",
-    "demonstrations": 1,
     "strategy": {"relabel_every": 1, "relabel_policies": 64},
-    "generations": 40,
+    "population": 1,
+    "center_every": 10,
+    "center_policies": 16,
     "final_policies": 24,
     "final_episodes": 4,
 }
@@ -210,9 +214,14 @@ def main(
     params, rewards = teach(environment, network, int(steps), int(seed), SIZES[sizes])
     print(f"PPO: {rewards[-10:].mean():.1f} rewards in an episode")
     save(params["Dense_0"], env, Path(file))
-    encoding = LEARNED | {"size": int(pairs)}
-    options = DISTILLATION | {"encoding": encoding, "seed": int(seed)} | distillation
-    return neuroevo.distill(file, env=env, **options)
+    learning_rate, generations = DECODERS.get(env, DECODER)
+    decoder = {"labels": "learned", "learning_rate": learning_rate}
+    options = DISTILLATION | {
+        "encoding": {"size": int(pairs)} | decoder,
+        "generations": generations,
+        "seed": int(seed),
+    }
+    return neuroevo.distill(file, env=env, **options | distillation)
 
 
 if __name__ == "__main__":
