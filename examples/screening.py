@@ -4,8 +4,8 @@
     python examples/screening.py zoo:cartpole-d2 100000 2    # GENOME STEPS SEEDS
 
 A set of pairs trains a network in milliseconds. Does a network that it trains well
-learn well with PPO, too? This trains 32 networks for CartPole in both ways, in about
-TIME.
+learn well with PPO, too? This trains 32 networks for CartPole in both ways, in seven
+minutes on one core.
 """
 
 import itertools
