@@ -217,7 +217,7 @@ def policy_gradient(
             act, move = jax.random.split(key)
             action = jax.random.categorical(act, policy.apply(params, seen))
             now, after, reward, done = environment.step(move, now, action)
-            return (now, after, alive & ~done), (seen, action, reward * alive, alive)
+            return (now, after, alive & ~done), (seen, action, reward, alive)
 
         begin = now, observation, jnp.bool_(True)
         steps = jax.random.split(moves, environment.max_steps)
@@ -238,6 +238,9 @@ def policy_gradient(
         seen, actions, rewards, alive = jax.vmap(played)(
             fixed, jax.random.split(playing, NETWORKS)
         )
+        # After its end an episode goes on, and may overflow.
+        seen = jnp.where(alive[..., None], seen, 0)
+        rewards = jnp.where(alive, rewards, 0)
         after = jax.vmap(discounted)(rewards)
         mean = jnp.mean(after, where=alive)
         spread = jnp.std(after, where=alive)
@@ -254,8 +257,14 @@ def policy_gradient(
         updates, moments = optimizer.update(gradient, moments, genome)
         return optax.apply_updates(genome, updates), moments, used
 
-    genome = encoding.init(keys.search(seed).genome)
-    moments, key, used = optimizer.init(genome), keys.stream("questions", seed), 0
+    key, drawn = jax.random.split(keys.stream("questions", seed))
+    # Pairs that are all zero give Adam a zero gradient, whose root has no derivative.
+    std = run.config.parts["strategy"].std
+    genome = jax.tree.map(
+        lambda x: x + std * jax.random.normal(drawn, x.shape),
+        encoding.init(keys.search(seed).genome),
+    )
+    moments, used = optimizer.init(genome), 0
     curve = []
     while used < budget:
         for _ in range(UPDATES):
