@@ -18,9 +18,10 @@ FASTER = 50  # times as many on an accelerator, whose calls would else be too sh
 def describe(devices):
     """Return where and when a table's figures were measured."""
     facts = environment()
+    processor = facts["processor"] or "unknown processor"
     versions = [f"{name} {version}" for name, version in facts["versions"].items()]
     machine = {
-        "processor": f"{facts['processor']}, {os.cpu_count()} cores",
+        "processor": f"{processor}, {os.cpu_count()} cores",
         "devices": label(devices),
         "system": facts["platform"],
     }
