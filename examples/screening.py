@@ -13,36 +13,16 @@ import sys
 import time
 
 import flax.linen as nn
+import jax
 import numpy as np
+import ppo
 from scipy.stats import spearmanr
-from teacher_minatar import Sizes, teach
 
 import neuroevo
 from neuroevo.environments.gymnax import suite
 
 WIDTHS, DEPTHS = (4, 8, 16, 32, 64, 128, 256, 512), (1, 2)
 ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu}
-SIZES, RATE = Sizes(environments=16, steps=128, minibatches=4), 1e-3
-
-
-class ActorCritic(nn.Module):
-    """A policy of the given layers, and a value function that is always the same."""
-
-    width: int
-    depth: int
-    activation: str
-
-    @nn.compact
-    def __call__(self, observation):
-        """Return logits and values for observations (…, 4)."""
-        x = observation
-        for _ in range(self.depth):
-            x = ACTIVATIONS[self.activation](nn.Dense(self.width)(x))
-        logits = nn.Dense(2, kernel_init=nn.initializers.orthogonal(0.01))(x)
-        x = observation
-        for _ in range(2):
-            x = nn.tanh(nn.Dense(64)(x))
-        return logits, nn.Dense(1)(x)[..., 0]
 
 
 def main(
@@ -62,14 +42,13 @@ def main(
     start = time.perf_counter()
     print("width depth activation   pairs     PPO")
     for kind in itertools.product(widths, depths, ACTIVATIONS):
-        curves = [
-            teach(environment, ActorCritic(*kind), int(steps), seed, SIZES, RATE)[1]
-            for seed in range(int(seeds))
-        ]
-        found.append((returns[kind], float(np.mean(curves))))
         width, depth, activation = kind
-        pairs, ppo = found[-1]
-        line = f"{width:5} {depth:5} {activation:>10} {pairs:7.1f} {ppo:7.1f}"
+        network = ppo.ActorCritic(2, depth * (width,), ACTIVATIONS[activation])
+        train = ppo.trainer(environment, network, int(steps))
+        curves = [train(jax.random.key(seed))[1] for seed in range(int(seeds))]
+        found.append((returns[kind], float(np.mean(curves))))
+        pairs, rl = found[-1]
+        line = f"{width:5} {depth:5} {activation:>10} {pairs:7.1f} {rl:7.1f}"
         print(line, flush=True)
     trained = time.perf_counter() - start
     result = spearmanr(*zip(*found, strict=True))

@@ -4,9 +4,11 @@ import importlib.util
 import math
 from pathlib import Path
 
+import jax
 import pytest
 
 import neuroevo
+from neuroevo.environments.gymnax import suite
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -117,7 +119,8 @@ def test_teacher_ppo(tmp_path):
 
 
 @pytest.mark.slow
-def test_teacher_minatar(tmp_path):
+def test_teacher_minatar(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
     strategy = {"steps": 1, "networks": 1, "batch": 8}
     file = tmp_path / "teacher.npz"
     run = load("teacher_minatar").main(
@@ -127,6 +130,28 @@ def test_teacher_minatar(tmp_path):
     )
     assert math.isfinite(run.metrics[-1]["loss"])
     assert neuroevo.load(file).genome["output"]["kernel"].shape == (400, 3)
+
+
+@pytest.mark.slow
+def test_ppo_finds_a_policy(tmp_path):
+    """Kernels are saved under the names under which neuroevo looks for them."""
+    ppo = load("ppo")
+    environment = suite.config("CartPole-v1")().build()
+    train = ppo.trainer(environment, ppo.ActorCritic(2, (8,)), steps=40_000)
+    params, rewards = train(jax.random.key(0))
+    assert rewards.shape == (40_000 // (16 * 128),)
+    layers = {"hidden_0": params["Dense_0"], "output": params["Dense_1"]}
+    file = tmp_path / "policy.npz"
+    ppo.save(layers, "CartPole-v1", {"name": "mlp", "hidden": [8]}, file)
+    found = neuroevo.load(file).evaluate(policies=1, episodes=16, seed=0)
+    assert found["return_mean"] > 60  # 9 without training
+
+
+@pytest.mark.slow
+def test_policies_per_second(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    assert load("policies_per_second").main(steps=4 * 16 * 128, policies=8) > 0
+    assert "policies a second" in capsys.readouterr().out
 
 
 @pytest.mark.slow
