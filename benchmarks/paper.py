@@ -12,6 +12,8 @@ record.
 
 import argparse
 import json
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,12 +143,14 @@ Returns of data sets: those that the paper reports (Lupu et al., ICLR 2024), and
 The paper's are population means of the last generations, over three seeds; a search in
 brax took about 33 000 M environment steps. Ours are held out: the best center's mean
 over fresh networks in fresh episodes, with a 95 % interval (24 networks of 4 episodes,
-if the lists below say nothing else). A cell has the mean of all our searches, with the
-lowest and the highest of them. *From scratch* is evolution alone, the problem of the
-paper; *with a teacher* is distilled from a policy, whose own steps are not among those
-of the search, or starts from its rows. **Bold** cells are at or above HaDES-R. Times
-are upper bounds: the machines did other work, too, or stood still. Searches that are
-not kept as runs are in [SEARCH.md](SEARCH.md).
+if the lists below say nothing else). A cell has the mean over all seeds of one setting,
+with the lowest and the highest of them: of the setting that was searched with most
+often, and among equals of the one that returned most. The lists have every search, and
+in them those of the cell are bold. *From scratch* is evolution alone, the problem of
+the paper; *with a teacher* is distilled from a policy, whose own steps are not among
+those of the search, or starts from its rows. **Bold** cells are at or above HaDES-R.
+Times are upper bounds: the machines did other work, too, or stood still. Searches that
+are not kept as runs are in [SEARCH.md](SEARCH.md).
 
 `python benchmarks/paper.py` makes this file from the runs' own files.
 """
@@ -170,6 +174,43 @@ def find(
     return sorted(found, key=lambda each: (each["how"], each["init"], each["seed"]))
 
 
+# Options that say how long a search may take, and how it is measured.
+SPENT = {"--seed", "--run-dir", "--quiet", "--devices", "--target", "--generations"}
+SPENT |= {"--max-seconds", "--max-env-steps", "--center-every", "--center-policies"}
+SPENT |= {"--final-policies", "--final-episodes"}
+
+
+def setting(record: Mapping[str, Any]) -> tuple[frozenset[str], ...]:
+    """Return what the seeds of a setting have in common, for each of its runs.
+
+    Runs and teachers are told apart by their names without digits: those of several
+    seeds differ by a number.
+    """
+    found = []
+    for command in record["commands"]:
+        name, *options = re.split(r" (?=--[a-z])", command)
+        if name.startswith("neuroevo resume"):
+            continue
+        kept = {option for option in options if option.split()[0] not in SPENT}
+        files = {option for option in kept if option.startswith("--start ")}
+        names = {re.sub(r"\d", "", text) for text in {name} | files}
+        found.append(frozenset(kept - files | names))
+    return tuple(found)
+
+
+def shown(own: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the searches of the setting that a cell shows; see `ABOUT`."""
+    groups = defaultdict(list)
+    for each in own:
+        groups[setting(each)].append(each)
+    return max(groups.values(), key=lambda group: (len(group), average(group)))
+
+
+def average(own: Sequence[Mapping[str, Any]]) -> float:
+    """Return the mean return of some searches."""
+    return float(np.mean([each["mean"] for each in own]))
+
+
 def overview(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the table with a row for each cell."""
     lines = [
@@ -181,7 +222,8 @@ def overview(records: Sequence[Mapping[str, Any]]) -> list[str]:
         for how in (SCRATCH, TAUGHT):
             own = find(records, cell, how)
             bold = "**" if own and reached(own, cell) else ""
-            texts.append(f"{bold}{several(own)}{bold}" if own else "not measured")
+            text = several(shown(own)) if own else "not measured"
+            texts.append(f"{bold}{text}{bold}")
         note = f" ({cell.note})" if cell.note else ""
         lines.append(f"| {cell.env}{note} | {cell.size} | {' | '.join(texts)} |")
     return lines
@@ -190,7 +232,7 @@ def overview(records: Sequence[Mapping[str, Any]]) -> list[str]:
 def several(own: Sequence[Mapping[str, Any]]) -> str:
     """Return the mean of some searches, and the lowest and the highest."""
     means = [each["mean"] for each in own]
-    text = format_value(float(np.mean(means)))
+    text = format_value(average(own))
     if len(means) == 1:
         return f"{text} (one search)"
     ends = " to ".join(map(format_value, (min(means), max(means))))
@@ -198,9 +240,8 @@ def several(own: Sequence[Mapping[str, Any]]) -> str:
 
 
 def reached(own: Sequence[Mapping[str, Any]], cell: Cell) -> bool:
-    """Return whether the mean of some searches is at or above HaDES-R."""
-    mean = np.mean([each["mean"] for each in own])
-    return cell.fresh is not None and bool(mean >= cell.fresh)
+    """Return whether the searches that a cell shows are at or above HaDES-R."""
+    return cell.fresh is not None and average(shown(own)) >= cell.fresh
 
 
 def counted(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -220,13 +261,20 @@ def details(own: Sequence[Mapping[str, Any]]) -> list[str]:
         "| | networks | seed | held out | worst network | environment steps | time |",
         "|---" * 7 + "|",
     ]
+    hows = {each["how"] for each in own}
+    chosen = [
+        each
+        for how in hows
+        for each in shown([other for other in own if other["how"] == how])
+    ]
     for each in own:
         low, high = map(format_value, each["interval"])
+        bold = "**" if each in chosen else ""
         texts = (
             each["how"],
             "fixed" if each["init"] == "fixed" else "fresh",
             each["seed"],
-            f"{format_value(each['mean'])} ({low} to {high})",
+            f"{bold}{format_value(each['mean'])}{bold} ({low} to {high})",
             format_value(each["worst"]),
             format_count(each["env_steps"]),
             format_duration(each["seconds"]),

@@ -64,6 +64,38 @@ def test_a_cell_tells_searches_with_and_without_a_teacher_apart():
     assert "| hopper | 16 | 1782 | 1838 | not measured | not measured |" in text
 
 
+def test_a_cell_shows_the_setting_with_most_seeds_and_then_the_best():
+    def searched(options, seed, mean):
+        one = run(seed=seed, returns=(mean, mean))
+        options = f"{options} --seed {seed} --run-dir r{seed}"
+        one.environment["command"] = ["neuroevo", "train", *options.split()]
+        return paper.record([one], None)
+
+    lucky = searched("--strategy PGPE", 0, 1900.0)
+    worse = [searched("--strategy SNES", seed, 1600.0 + seed) for seed in (0, 1)]
+    better = [searched("--strategy ARS", seed, 1700.0 + seed) for seed in (0, 1)]
+    kept = [lucky, *worse, *better]
+    text = paper.document(kept)
+    assert row(text).split(" | ")[4] == "1700 (2 searches: 1700 to 1701)"
+    assert "| 0 | **1700** (1700 to 1700) |" in text
+    assert "| 0 | 1900 (1900 to 1900) |" in text
+
+
+@pytest.mark.parametrize("name", ["first-0", "zoo:hopper-d4"])
+def test_a_setting_knows_no_seed_and_no_budget(name):
+    def record(run_dir, seconds, std):
+        started = f"neuroevo train --start {name} --policy.hidden 8 8"
+        started += f" --strategy.std {std} --max-seconds {seconds} --run-dir {run_dir}"
+        return {"commands": [started, f"neuroevo resume {run_dir} --max-seconds 9"]}
+
+    settings = [
+        paper.setting(record(*each))
+        for each in (("a-0", 5, 0.1), ("a-1", 7, 0.1), ("a-0", 5, 0.2))
+    ]
+    assert settings[0] == settings[1] != settings[2]
+    assert any("--policy.hidden 8 8" in options for options in settings[0])
+
+
 def test_what_a_search_started_from_counts():
     both = paper.record([run(strategy="gradients"), run(strategy="CMA_ES")], "PPO")
     assert both["how"] == paper.TAUGHT
