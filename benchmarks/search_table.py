@@ -23,7 +23,7 @@ from neuroevo.store.directory import CONFIG, ENVIRONMENT, SUMMARY
 from neuroevo.store.files import read_json
 from neuroevo.store.metrics import read_metrics
 
-SKIP = {"neuroevo", "devices", "chunk", "checkpoint", "seed", "env"}
+SKIP = {"neuroevo", "devices", "chunk", "decode_chunk", "checkpoint", "seed", "env"}
 LIMITS = {"generations", "max_env_steps", "max_seconds", "target"}
 MEASURES = {"center_every", "center_policies", "final_policies", "final_episodes"}
 
