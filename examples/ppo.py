@@ -1,7 +1,4 @@
-"""PPO for environments with discrete actions, which other examples use.
-
-params, rewards = ppo.teach(environment, ppo.ActorCritic(2), steps=100_000)
-"""
+"""PPO for environments with discrete actions, which other examples use: `trainer`."""
 
 from collections.abc import Callable
 from typing import NamedTuple
