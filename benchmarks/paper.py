@@ -23,6 +23,8 @@ from search_table import commands
 
 from neuroevo.store.record import RunRecord, read_record
 from neuroevo.terminal.formatting import format_count, format_duration, format_value
+from neuroevo.views.colors import color
+from neuroevo.views.figures import print_figure
 
 HERE = Path(__file__).parent
 RECORDS, TABLE = HERE / "paper.jsonl", HERE / "TABLE.md"
@@ -298,39 +300,28 @@ def about(each: Mapping[str, Any]) -> str:
 
 def draw(records: Sequence[Mapping[str, Any]], file: Path) -> None:
     """Draw the held-out returns of all searches, one panel for each cell."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    plt.style.use("tableau-colorblind10")
     cells = [cell for cell in PUBLISHED if find(records, cell)]
     columns = min(3, len(cells))
     rows = -(-len(cells) // columns)
-    size = 3 * columns, 2.2 * rows
-    figure, grid = plt.subplots(
-        rows, columns, figsize=size, layout="constrained", squeeze=False
-    )
-    for axes in grid.flat[len(cells) :]:
-        axes.set_axis_off()
-    for axes, cell in zip(grid.flat, cells, strict=False):
-        for how, color in ((SCRATCH, "C0"), (TAUGHT, "C1")):
-            for each in find(records, cell, how):
-                steps, returns = np.array(each["curve"]).T
-                axes.plot(steps / 1e6, returns, color=color, lw=1, label=how)
-        if cell.fresh is not None:
-            axes.axhline(cell.fresh, color="black", ls="--", lw=1, label="HaDES-R")
-        axes.set_title(title(cell), fontsize=8)
-        axes.tick_params(labelsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-    labels = {}
-    for axes in grid.flat:
-        lines, names = axes.get_legend_handles_labels()
-        labels |= dict(zip(names, lines, strict=True))
-    figure.legend(labels.values(), labels, loc="outside upper center", ncols=3)
-    figure.supxlabel("environment steps of the search (millions)", fontsize=8)
-    figure.supylabel("held-out return of the center", fontsize=8)
-    figure.savefig(file)
+    with print_figure(file, (3 * columns, 2.2 * rows)) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes in grid.flat[len(cells) :]:
+            axes.set_axis_off()
+        for axes, cell in zip(grid.flat, cells, strict=False):
+            for i, how in enumerate((SCRATCH, TAUGHT)):
+                for each in find(records, cell, how):
+                    steps, returns = np.array(each["curve"]).T
+                    axes.plot(steps / 1e6, returns, color=color(i), lw=1, label=how)
+            if cell.fresh is not None:
+                axes.axhline(cell.fresh, color="black", ls="--", lw=1, label="HaDES-R")
+            axes.set_title(title(cell))
+        labels = {}
+        for axes in grid.flat:
+            lines, names = axes.get_legend_handles_labels()
+            labels |= dict(zip(names, lines, strict=True))
+        figure.legend(labels.values(), labels, loc="outside upper center", ncols=3)
+        figure.supxlabel("environment steps of the search (millions)")
+        figure.supylabel("held-out return of the center")
 
 
 def main() -> None:

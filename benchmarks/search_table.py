@@ -22,6 +22,8 @@ from neuroevo.config.yaml import read_yaml
 from neuroevo.store.directory import CONFIG, ENVIRONMENT, SUMMARY
 from neuroevo.store.files import read_json
 from neuroevo.store.metrics import read_metrics
+from neuroevo.views.colors import color
+from neuroevo.views.figures import print_figure
 
 SKIP = {"neuroevo", "devices", "chunk", "decode_chunk", "checkpoint", "seed", "env"}
 LIMITS = {"generations", "max_env_steps", "max_seconds", "target"}
@@ -124,31 +126,25 @@ highest `center_return` | best center, held out | last center, held out |
 
 def draw(chains: list[list[Path]], file: Path, level: float | None, label: str) -> None:
     """Draw the held-out returns of runs against their environment steps."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    plt.style.use("tableau-colorblind10")
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for chain in chains:
-        steps, returns = [], []
-        for path in chain:
-            offset = steps[-1][-1] if steps else 0
-            steps.append(curve(path)[0] + offset)
-            returns.append(curve(path)[1])
-        steps, returns = np.concatenate(steps) / 1e6, np.concatenate(returns)
-        name = " + ".join(path.name for path in chain)
-        (line,) = axes.plot(steps, np.maximum.accumulate(returns), label=name)
-        axes.plot(steps, returns, color=line.get_color(), alpha=0.3, lw=0.8)
-    if level is not None:
-        axes.axhline(level, color="black", ls="--", lw=1)
-        at = dict(xycoords=("axes fraction", "data"), ha="left", va="bottom")
-        axes.annotate(label, (0.01, level), fontsize=8, **at)
-    axes.set(xlabel="environment steps (millions)", ylabel="held-out return")
-    axes.legend(fontsize=8, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file)
+    with print_figure(file, (7, 4)) as figure:
+        axes = figure.add_subplot()
+        for i, chain in enumerate(chains):
+            steps, returns = [], []
+            for path in chain:
+                offset = steps[-1][-1] if steps else 0
+                steps.append(curve(path)[0] + offset)
+                returns.append(curve(path)[1])
+            steps, returns = np.concatenate(steps) / 1e6, np.concatenate(returns)
+            name = " + ".join(path.name for path in chain)
+            highest = np.maximum.accumulate(returns)
+            axes.plot(steps, highest, color=color(i), label=name)
+            axes.plot(steps, returns, color=color(i), alpha=0.3, lw=0.8)
+        if level is not None:
+            axes.axhline(level, color="black", ls="--", lw=1)
+            at = dict(xycoords=("axes fraction", "data"), ha="left", va="bottom")
+            axes.annotate(label, (0.01, level), **at)
+        axes.set(xlabel="environment steps (millions)", ylabel="held-out return")
+        axes.legend()
 
 
 def main() -> None:

@@ -34,6 +34,14 @@ def workers() -> list[psutil.Process]:
     return [p for p in children if "gym import worker" in " ".join(p.cmdline())]
 
 
+@pytest.fixture(autouse=True)
+def _end_workers():
+    """Ends the processes that a failed test left open: others count them."""
+    yield
+    for process in workers():
+        process.kill()
+
+
 def test_instances_are_those_of_gymnasium():
     """The same seeds and actions give the same episode as in this process."""
     environment = envs.get("gym:CartPole-v1")(workers=2).build()

@@ -388,6 +388,9 @@ def test_plot(run_cli, run, others):
     ):
         assert run_cli(f"plot {paths} --out {name} --x seconds")[0] == 0
         assert open(name, "rb").read().startswith(begins)
+        again = f"again-{name}"  # the same file: it can be under version control
+        assert run_cli(f"plot {paths} --out {again} --x seconds")[0] == 0
+        assert open(again, "rb").read() == open(name, "rb").read()
     assert run_cli(f"plot {run} --out one.svg")[0] == 0
     assert "center, held out" in open("one.svg").read()
     code, _, err = run_cli(f"plot {run} {run}/. --out again.svg")

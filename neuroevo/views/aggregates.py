@@ -15,8 +15,8 @@ from neuroevo.studies.compare import (
 )
 from neuroevo.views import names
 from neuroevo.views.colors import color
-from neuroevo.views.figures import new_figure
-from neuroevo.views.plots import LINES, STYLE
+from neuroevo.views.figures import print_figure
+from neuroevo.views.plots import LINES
 
 
 def draw(
@@ -29,10 +29,7 @@ def draw(
         path: the file to write, in the format of its suffix.
         size: width and height in inches.
     """
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(size, layout="constrained")
+    with print_figure(path, size) as figure:
         left, right = figure.subplots(1, 2)
         for i, (label, scores) in enumerate(comparison.scores.items()):
             style: Any = {"color": color(i), "linestyle": LINES[i // 3 % len(LINES)]}
@@ -44,4 +41,3 @@ def draw(
         right.set_xlabel("score")
         right.set_ylabel("share of runs with at least this score")
         figure.legend(loc="outside right upper")
-        figure.savefig(path)

@@ -9,8 +9,7 @@ import numpy as np
 from neuroevo.store.archive_file import ArchiveFile
 from neuroevo.terminal.formatting import format_amount
 from neuroevo.views.colors import color
-from neuroevo.views.figures import new_figure
-from neuroevo.views.plots import STYLE
+from neuroevo.views.figures import print_figure
 
 
 class Map(NamedTuple):
@@ -54,11 +53,8 @@ def draw(archive: ArchiveFile, path: Path, size: tuple[float, float]) -> None:
         path: the file to write, in the format of its suffix.
         size: width and height in inches.
     """
-    import matplotlib
-
     shown = map_of(archive)
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(size, layout="constrained")
+    with print_figure(path, size) as figure:
         axes = figure.add_subplot()
         axes.set_xlabel(_in_words(shown.names[0]))
         axes.set_title(shown.title, fontsize="medium", wrap=True)
@@ -71,7 +67,6 @@ def draw(archive: ArchiveFile, path: Path, size: tuple[float, float]) -> None:
             axes.set_facecolor("lightgray")
             axes.set_ylabel(_in_words(shown.names[1]))
             figure.colorbar(image, label="fitness")
-        figure.savefig(path)
 
 
 def plot(archive: ArchiveFile) -> Any:

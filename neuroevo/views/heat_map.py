@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuroevo.terminal.formatting import format_value
-from neuroevo.views.figures import new_figure
+from neuroevo.views.figures import new_figure, write
 
 
 def draw_transfer(result: Mapping[str, Any], path: Path) -> None:
@@ -80,7 +80,7 @@ def draw_heat_map(
         text = format_value(value)
         axes.text(column, row, text, ha="center", va="center", color=color)
     figure.colorbar(image, label="mean return")
-    figure.savefig(path, dpi=150)
+    write(figure, path, path.suffix[1:], dpi=150)
 
 
 def _brightness(image: Any, value: float) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from neuroevo.solution import Solution
 from neuroevo.views.colors import draw_legend
-from neuroevo.views.figures import new_figure
+from neuroevo.views.figures import new_figure, write
 from neuroevo.views.pairs import Pairs, answers, features
 from neuroevo.views.scenes import Scene, make_scene
 
@@ -78,7 +78,7 @@ def make_picture(
 ) -> bytes:
     """Return a picture of the pairs, of a `kind` such as ``png``."""
     file = io.BytesIO()
-    draw(solution, pairs, renderer=renderer).savefig(file, format=kind, dpi=120)
+    write(draw(solution, pairs, renderer=renderer), file, kind, dpi=120)
     return file.getvalue()
 
 
@@ -102,7 +102,7 @@ def _draw_state(scene: Scene, values: np.ndarray) -> bytes:
     figure = new_figure(scene.size, layout="constrained")
     scene.draw(figure.add_subplot(), values, None)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pad_inches=0.03)
+    write(figure, file, "png", dpi=110, bbox_inches="tight", pad_inches=0.03)
     return file.getvalue()
 
 

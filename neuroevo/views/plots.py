@@ -8,18 +8,9 @@ from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import format_count
 from neuroevo.views import curves, names
 from neuroevo.views.colors import color
-from neuroevo.views.figures import new_figure
+from neuroevo.views.figures import print_figure
 
 LINES = ("-", "--", "-.", ":")  # to be distinguished without colors, too
-STYLE: Any = {  # of figures for print
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text
-    "pdf.fonttype": 42,  # TrueType, which publishers ask for
-    "savefig.dpi": 300,
-}
 
 
 def draw(
@@ -44,10 +35,7 @@ def draw(
         x: one of `names.AXES`.
         size: width and height in inches.
     """
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure = new_figure(size, layout="constrained")
+    with print_figure(path, size) as figure:
         axes = figure.add_subplot()
         if len(found) == 1:
             _draw_one(axes, found[0], x)
@@ -59,7 +47,6 @@ def draw(
         axes.margins(x=0.01)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
-        figure.savefig(path)
 
 
 def _draw_one(axes: Any, run: RunRecord, x: str) -> None:
