@@ -174,6 +174,19 @@ def test_gymnax_box_actions_are_rescaled(name, bound):
         )
 
 
+def test_what_ends_a_game_can_be_described_by_where_things_are():
+    names = ("paddle-x", "ball-x", "ball-y", "brick-share")
+    made = registry.envs.get("Breakout-MinAtar")(descriptor=names).build()
+    assert made.descriptor.low == (0, 0, 0, 0)
+    assert made.descriptor.high == (9, 9, 9, 1)
+    state, observation = made.reset(KEYS[0])
+    for _ in range(5):
+        state, observation, *_ = made.step(KEYS[0], state, 1)  # to the left
+    found = made.descriptor.of(state, observation)
+    share = state.brick_map.mean()
+    np.testing.assert_allclose(found, [state.pos, state.ball_x, state.ball_y, share])
+
+
 def test_gymnax_user_errors():
     with pytest.raises(UserError, match="map_name must be"):
         gymnax.config("FrozenLake-misc")(map_name="9x9").build()

@@ -83,9 +83,13 @@ def observed(
 ) -> Measures:
     """Return the numbers of the last observation, by name and by index.
 
+    Of an image with named channels, there are the place of what a channel shows and the
+    share of the image that it covers as well; see `shown`.
+
     Args:
         shape: that of an observation.
-        features: names of the numbers in a vector; None if they are unknown.
+        features: names of the numbers in a vector, or of the channels of an image; None
+            if they are unknown.
         low: the lowest values.
         high: the highest values.
     """
@@ -94,10 +98,46 @@ def observed(
     highs = [math.inf] * size if high is None else high
     each = [Measure(_number(i), float(lows[i]), float(highs[i])) for i in range(size)]
     names = [name.replace(" ", "-") for name in features or ()]
-    named = shape == (len(set(names)),)  # of images, names are those of channels
+    named: dict[str, Measure] = {}
+    if shape[-1:] == (len(set(names)),):
+        if len(shape) == 1:
+            named = dict(zip(names, each, strict=True))
+        elif len(shape) == 3:
+            for channel, name in enumerate(names):
+                parts = shown(shape[0], shape[1], channel)
+                named |= {f"{name}-{part}": measure for part, measure in parts.items()}
+    return {**named, **{str(i): measure for i, measure in enumerate(each)}}
+
+
+def shown(rows: int, columns: int, channel: int) -> Measures:
+    """Return what describes a channel of an image.
+
+    They are ``x`` and ``y``, the mean column and row of what is not zero (0 where nothing
+    is), and ``share``, how much of the image it covers.
+
+    Args:
+        rows: height of the image.
+        columns: its width.
+        channel: index of the channel.
+
+    Example:
+        >>> x, y, share = shown(2, 4, channel=0).values()
+        >>> image = jnp.zeros((2, 4, 1)).at[1, 2:].set(1.0)
+        >>> [float(measure.of(None, image)) for measure in (x, y, share)]
+        [2.5, 1.0, 0.25]
+    """
+
+    def lit(image: Array) -> Array:
+        return jnp.asarray(image[..., channel] != 0, jnp.float32)
+
+    def middle(image: Array, axis: int) -> Array:
+        counts = lit(image).sum(1 - axis)
+        return counts @ jnp.arange(counts.size) / jnp.maximum(counts.sum(), 1)
+
     return {
-        **(dict(zip(names, each, strict=True)) if named else {}),
-        **{str(i): measure for i, measure in enumerate(each)},
+        "x": Measure(lambda state, image: middle(image, 1), 0, columns - 1),
+        "y": Measure(lambda state, image: middle(image, 0), 0, rows - 1),
+        "share": Measure(lambda state, image: lit(image).mean(), 0, 1),
     }
 
 
