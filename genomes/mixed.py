@@ -31,18 +31,15 @@ class Mixed(Dataset):
     frozen: bool = True
     """Whether training leaves these layers as they are, or starts from them."""
 
-    def build(self, policy: Policy, spec: Spec, **given: Any) -> Encoding:
-        """Return the encoding for a policy.
-
-        Args:
-            policy: the policy to train.
-            spec: observations and actions.
-            **given: as for `Dataset.build`.
+    def _of_states(
+        self, policy: Policy, spec: Spec, labels: Any, rows: Any
+    ) -> Encoding:
+        """Return the encoding whose genome has states, and the weights of layers.
 
         Raises:
-            UserError: if the policy has no such layer, and as `Dataset.build` does.
+            UserError: if the policy has no such layer.
         """
-        pairs = super().build(policy, spec, **given)
+        pairs = super()._of_states(policy, spec, labels, rows)
         member = policy.member or policy  # an ensemble's members share the genes
         like = jax.eval_shape(member.init, keys.abstract())
         for name in self.layers:

@@ -10,6 +10,7 @@ processes that run the same program: see `neuroevo.multihost`.
 
 import contextlib
 import functools
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -183,7 +184,9 @@ def total(tree: Any) -> Any:
     leaves, structure = jax.tree.flatten(tree)
 
     def add(values: Sequence[Any]) -> list[Any]:
-        return [sum(each) for each in zip(*values, strict=True)]
+        # Not sum(), which begins with an integer: bools stay bools.
+        pairs = zip(*values, strict=True)
+        return [functools.reduce(operator.add, each) for each in pairs]
 
     return jax.tree.unflatten(structure, multihost.agree(add, leaves))
 

@@ -38,8 +38,7 @@ def get(name: str, milliseconds: int = FOREVER) -> bytes:
 
     Raises:
         jax.errors.JaxRuntimeError: if the message does not arrive in time, or if
-        another
-            process is lost.
+            another process is lost.
     """
     return _client().blocking_key_value_get_bytes(name, milliseconds)
 

@@ -90,7 +90,7 @@ def choices(action: Discrete | MultiDiscrete | Box) -> tuple[int, ...]:
 
 def split(x: Array, counts: Sequence[int]) -> list[Array]:
     """Return the part of each choice in `x`, (…, sum of counts): (…, count) each."""
-    if len(counts) <= 1:  # or unknown
+    if len(counts) <= 1:  # none if the space is unknown
         return [x]
     ends = list(itertools.accumulate(counts))
     return [x[..., end - n : end] for n, end in zip(counts, ends, strict=True)]

@@ -56,8 +56,8 @@ class Bodies(NamedTuple):
         coordinates: returns the generalized coordinates of one state or several states
             of the environment in MuJoCo's order: (…, nq), in m and rad.
         pose: returns the coordinates (nq,) for an observation, with zeros for those
-        that
-            it does not contain; None if an observation does not determine the pose.
+            that it does not contain; None if an observation does not determine the
+            pose.
         seconds: duration of an environment step in seconds of simulated time.
     """
 

@@ -125,6 +125,19 @@ def test_resuming_equals_never_stopping(run, tmp_path):
     assert returns[0] == returns[1]
 
 
+def diverging(policy, spec):
+    params = jax.eval_shape(policy.init, jax.random.key(0))
+    broken = jax.tree.map(lambda x: jax.numpy.full(x.shape, np.nan), params)
+    return neuroevo.Encoding(
+        lambda key: jax.numpy.zeros(1), lambda genome, start: broken
+    )
+
+
+def test_networks_that_all_diverge_from_the_first_on_are_told():
+    with pytest.raises(UserError, match="nothing was learned"):
+        neuroevo.evolve(**RUN | {"encoding": diverging})
+
+
 def test_neither_chunk_nor_workers_matter(run):
     options = {"chunk": 1, "env": {"name": "gym:CartPole-v1", "workers": 1}}
     other = neuroevo.evolve(**RUN | {"generations": 4} | options)

@@ -195,6 +195,9 @@ def outcomes(
         found = progress
     else:
         found = devices.gather(progress.outcomes, len(layout.keys))
+    # What is not finite has failed, an infinite return too: see `types.Environment`.
+    finite = jnp.isfinite(found.returns)
+    found = found._replace(returns=jnp.where(finite, found.returns, jnp.nan))
     return [jax.tree.map(part, found) for part in layout.parts]
 
 

@@ -23,7 +23,7 @@ def fitness_of(returns: Array, worst: float) -> Array:
         worst: the share of the policies, the worst ones, that the fitness is of.
     """
     policies = returns.shape[1]
-    count = math.ceil(worst * policies - 1e-6)  # 0.1 * 30 exceeds 3
+    count = max(1, math.ceil(worst * policies - 1e-6))  # 0.1 * 30 exceeds 3
     fitness = returns.reshape(len(returns), -1).mean(axis=1)
     if count == policies:
         return fitness

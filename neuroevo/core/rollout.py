@@ -59,7 +59,7 @@ class Dynamics(NamedTuple):
         begin: returns the initial episodes for the keys (E,) of their resets, without
             the memory of a policy: see `remember`.
         advance: takes step `t` of all episodes; also returns their actions and rewards.
-            Episodes that have ended stay as they are.
+            The returns and lengths of episodes that have ended stay as they are.
         finish: returns the outcome.
         max_steps: the time limit in steps.
         skipped: returns how many steps earlier than the time limit episodes end, given
@@ -139,7 +139,7 @@ def play(
             dynamics, actor.act, state, now, wanted, affordable, spent, stride
         )
         busy = _busy(dynamics, now)
-        known = jnp.where(busy, size, now.group)
+        known = jnp.where(busy | (now.group >= count), size, now.group)
         outcomes = jax.tree.map(
             lambda x, y: x.at[known].set(y, mode="drop"),
             outcomes,

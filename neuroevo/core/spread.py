@@ -42,7 +42,7 @@ def spread(
         variance = _square(leaf) if differences else jnp.sum(jnp.var(leaf, axis=0))
         magnitude = jnp.mean(jnp.square(middle.astype(jnp.float32)))
         smallest = jnp.finfo(middle.dtype).eps ** 2 * magnitude
-        total += jnp.where(variance / middle.size > smallest, variance, 0)
+        total += jnp.where(variance / middle.size <= smallest, 0, variance)
         size += middle.size
     return jnp.sqrt(total / size)
 

@@ -112,8 +112,8 @@ def observed(
 def shown(rows: int, columns: int, channel: int) -> Measures:
     """Return what describes a channel of an image.
 
-    They are ``x`` and ``y``, the mean column and row of what is not zero (0 where nothing
-    is), and ``share``, how much of the image it covers.
+    They are ``x`` and ``y``, the mean column and row of what is not zero (0 where
+    nothing is), and ``share``, how much of the image it covers.
 
     Args:
         rows: height of the image.

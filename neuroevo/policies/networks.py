@@ -182,7 +182,7 @@ def varied(options: MLP, spec: Spec) -> Policy:
     kinds = [options.hidden]
     if options.vary_widths or options.vary_depths:
         widths = options.vary_widths or tuple(dict.fromkeys(options.hidden))
-        if len(widths) > 1 and not options.vary_widths:
+        if len(widths) != 1 and not options.vary_widths:
             raise UserError(
                 "policy.vary_depths: expected hidden layers of one width, got "
                 f"{options.hidden}; use --policy.vary-widths"

@@ -369,12 +369,12 @@ def check_strategy(
     expected = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((population, *x.shape), x.dtype), genome
     )
-    what = f"{population} genomes along a leading axis"
+    made, what = candidates, f"{population} genomes along a leading axis"
     if strategy.differences:
         what = f"{population} differences of genomes along a leading axis"
         added = jax.vmap(differences.add, in_axes=(None, 0))
-        candidates = trace("strategy.ask", added, genome, candidates)
-    check_like("strategy.ask", what, expected, candidates)
+        made = trace("strategy.ask", added, genome, candidates)
+    check_like("strategy.ask", what, expected, made)
     given = [jax.ShapeDtypeStruct((population,), jnp.float32), asked]
     if strategy.archive is not None:
         if descriptor is None:

@@ -66,7 +66,7 @@ def default_folder() -> Path | None:
         cache = platformdirs.user_cache_path("neuroevo")
     except RuntimeError:
         return None
-    if not cache.is_absolute():  # as older versions say the same
+    if not cache.is_absolute():  # without a home, some versions return "~/.cache"
         return None
     try:
         facts = (

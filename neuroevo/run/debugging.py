@@ -21,7 +21,7 @@ from neuroevo.core.acting import act_with
 from neuroevo.core.state import State
 from neuroevo.run.parts import Parts
 from neuroevo.tasks.task import evaluate
-from neuroevo.types import Genome, Key, Params, Trajectory
+from neuroevo.types import Array, Genome, Key, Params, StrategyState, Trajectory
 
 
 def explain(settings: Any, parts: Parts, state: State) -> str:
@@ -62,8 +62,9 @@ def _subjects(settings: Any, parts: Parts, state: State) -> Iterator[_Subject]:
     drawn = keys.generation(state.key, state.generation)
     count = settings.policies + settings.center_policies
     policies = keys.policy_keys(drawn.evaluation, count)
-    population, _ = jax.jit(strategy.ask)(drawn.ask, state.strategy)
-    center = functools.partial(jax.jit(strategy.center), state.strategy)
+    descended = _descended(parts, drawn.descent, state.strategy)
+    population, _ = jax.jit(strategy.ask)(drawn.ask, descended)
+    center = functools.partial(jax.jit(strategy.center), descended)
 
     @jax.jit
     def take(population: Genome, i: int, center: Genome) -> Genome:
@@ -75,6 +76,21 @@ def _subjects(settings: Any, parts: Parts, state: State) -> Iterator[_Subject]:
         yield _Subject(f"candidate {i}", candidate, policies[: settings.policies])
     if int(state.generation) % settings.center_every == 0:
         yield _Subject("the center", center, policies[settings.policies :])
+
+
+def _descended(parts: Parts, key: Key, state: StrategyState) -> StrategyState:
+    """Return the strategy's state after its work on each candidate, if it has any."""
+    strategy, batch = parts.strategy, parts.task.batch
+    if strategy is None or strategy.descent is None:
+        return state
+    count, improve, gather, _ = strategy.descent
+
+    @jax.jit
+    def one(index: Array) -> Any:
+        return improve(jax.random.fold_in(key, index), state, index, batch)
+
+    each = [one(jnp.int32(i)) for i in range(count)]
+    return gather(state, jax.tree.map(lambda *xs: jnp.stack(xs), *each))
 
 
 def _values(

@@ -106,6 +106,10 @@ class _Session:
         """Show notes about how the run was restored, and compile it."""
         self.warn(self.run.notes if multihost.is_main() else ())
         self.warn(self.recorder.catch_up())
+        self.compile()
+
+    def compile(self) -> None:
+        """Compile a generation, so that its first call takes no longer than others."""
         self.show.compiling("the generation")
         counters = self.run.counters
         before = counters.times
@@ -128,7 +132,8 @@ class _Session:
     def advance(self, stepwise: bool, generations: int) -> list[dict[str, Any]]:
         """Run some generations, or a part of one, and return new metrics."""
         if self.run.is_stuck:
-            stepwise, generations = self.restart(), 1
+            self.restart()
+            stepwise, generations = self.stepwise, 1
         self.stepwise = stepwise
         if stepwise:
             return self.step()
@@ -137,12 +142,12 @@ class _Session:
         self.pace.measure(len(rows), self.run.counters.seconds - before)
         return rows
 
-    def restart(self) -> bool:
-        """Begin the search anew; return whether its generations are long."""
+    def restart(self) -> None:
+        """Begin the search anew, perhaps with another population."""
         self.show.note(self.run.restart())
-        self.show.compiling("the generation")
         self.pace, self.long = _Pace(self.run), LongGeneration(self.run)
-        return tuning.is_lengthy(self.run.config, self.run.parts)
+        self.stepwise = tuning.is_lengthy(*self.run.attempted)
+        self.compile()
 
     def step(self) -> list[dict[str, Any]]:
         """Run a part of a generation; return its metrics at its end."""
@@ -264,7 +269,8 @@ def _check_finite(
         if indices[0]:
             limits = call_limits(run.config.settings, Counters(), int(indices[0]))
             state, _, _ = run.engine.advance(before, limits)
-        raise UserError(debugging.explain(run.config.settings, run.parts, state))
+        config, parts = run.attempted
+        raise UserError(debugging.explain(config.settings, parts, state))
     raise UserError(
         f"strategy {run.config.names['strategy']} has diverged: in generation "
         f"{int(before.generation) + indices[0] + 1} all of its candidates or its new "
@@ -349,6 +355,7 @@ class LongGeneration:
         nothing = self._pace.allowance()._replace(seconds=np.float32(0))
         progress, _ = self._steps.play(progress, work, state, nothing)
         self._steps.finish(progress, work, state, self._target())
+        self._going = progress, work
 
     def step(self) -> tuple[float, tuple[State, Any, Report] | None]:
         """Return the share that is done and, at the end, what `advance` returns."""

@@ -83,5 +83,5 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, str | Path):
         return not os.path.exists(value)  # no name is too long for it
     if isinstance(value, Iterable):
-        return isinstance(value, list | tuple) and all(map(_is_plain, value))
+        return isinstance(value, tuple) and all(map(_is_plain, value))
     return value is None or isinstance(value, bool | int | float)

@@ -139,6 +139,7 @@ class Run:
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
         self.engine = self._make_engine(key, self.config, self.parts)
         self._attempt = Attempt(config.settings.population)  # that `engine` is for
+        self.attempted = self.config, self.parts  # adapted to it
         self.relabeling = make_relabeling(self.config, self.parts, teacher)
         self.metrics: list[dict[str, Any]] = []
         self._keep_metrics = keep_metrics
@@ -236,9 +237,9 @@ class Run:
         """Make the engine one for `attempt`."""
         now = self._attempt
         if (attempt.population, attempt.std) != (now.population, now.std):
-            adapted = restarts.adapt(self.config, self.parts, attempt)
-            key = reuse.key_of(adapted[0]) if self._first is None else None
-            self.engine = self._make_engine(key, *adapted)
+            self.attempted = restarts.adapt(self.config, self.parts, attempt)
+            key = reuse.key_of(self.attempted[0]) if self._first is None else None
+            self.engine = self._make_engine(key, *self.attempted)
         self._attempt = attempt
 
     def _make_engine(
@@ -302,9 +303,12 @@ class Run:
         strategy, descriptor = self.parts.strategy, self.parts.task.descriptor
         if strategy is None or strategy.archive is None or descriptor is None:
             return None
-        center = self.center
+        center, elites = self.center, strategy.archive.elites(self.state.strategy)
+        if export := self.parts.encoding.export:
+            genomes = jax.jit(jax.vmap(export))(elites.genomes)
+            elites = elites._replace(genomes=genomes)
         return archive_file.collect(
-            strategy.archive.elites(self.state.strategy),
+            elites,
             archive_file.Grid.of(descriptor, strategy.archive),
             center.shared_arrays(),
             center.meta(),

@@ -295,7 +295,7 @@ def check(options: Options, population: int) -> None:
         )
     groups = getattr(options, "num_groups", None) or 1
     if (population - 1) % groups:
-        nearest = (population - 1) // groups * groups + 1
+        nearest = max((population - 1) // groups, 1) * groups + 1
         raise UserError(
             f"{name}: population - 1 must be a multiple of num_groups ({groups}), not "
             f"{population} - 1; the nearest are {nearest} and {nearest + groups}"

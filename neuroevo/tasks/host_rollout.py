@@ -135,7 +135,8 @@ class Rollout:
         """Go on for about this time, or until all groups have ended."""
         if not seconds:  # compile what a step needs
             self._enter()
-            self._act()
+            if self._seen is not None:  # not all policies have failed
+                self._act()
         until = time.monotonic() + seconds
         while self.ended < len(self._groups) and time.monotonic() < until:
             self._enter()

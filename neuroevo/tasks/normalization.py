@@ -119,9 +119,15 @@ class Constant(_Standardized):
         def init(warm_up: WarmUp) -> Moments:
             if given is not None:
                 return _known(given)
-            running = Running(self.var_floor, self.clip).build(shape)
-            stats = warm_up(running, self.warmup_episodes)
-            estimated = _merge(_unknown(shape), stats)
+            # About their own mean: squares about zero would cancel far away from it.
+            gather = _IDENTITY._replace(
+                start=lambda state: _unknown(shape),
+                observe=lambda state, carry, observation, alive: _observe(
+                    carry, observation, alive & _sane(observation)
+                ),
+                stats=lambda carry: carry,
+            )
+            estimated = warm_up(gather, self.warmup_episodes)
             dead = estimated.var < self.var_floor
             return estimated._replace(var=jnp.where(dead, 1.0, estimated.var))
 
@@ -161,11 +167,8 @@ class Running(_Standardized):
 
         def observe(state: Moments, carry: Sums, observation, alive) -> Sums:
             deviation = observation - state.mean
-            # A diverged simulation (NaN, infinite or absurd) must not poison the
-            # statistics of the whole population for the rest of the run.
-            sane = jnp.abs(deviation) < 1e8
-            counted = alive & sane.all(tuple(range(1, sane.ndim)))
-            deviation = jnp.where(_expand(counted, sane.ndim), deviation, 0.0)
+            counted = alive & _sane(deviation)
+            deviation = jnp.where(_expand(counted, deviation.ndim), deviation, 0.0)
             return Sums(
                 count=carry.count + counted.sum(),
                 total=carry.total + deviation.sum(0),
@@ -201,12 +204,7 @@ class Episode:
         """Return the normalizer for observations of `shape`."""
 
         def observe(state: tuple, carry: Moments, observation, alive) -> Moments:
-            mask = _expand(alive, observation.ndim)
-            count = alive.sum().astype(jnp.float32)
-            n = jnp.maximum(count, 1.0)
-            mean = jnp.where(mask, observation, 0.0).sum(0) / n
-            var = jnp.where(mask, jnp.square(observation - mean), 0.0).sum(0) / n
-            return _chan(carry, Moments(count, mean, var))
+            return _observe(carry, observation, alive)
 
         def apply(state: tuple, carry: Moments, observation: Array) -> Array:
             scaled = (observation - carry.mean) / jnp.sqrt(carry.var + 1e-8)
@@ -258,6 +256,26 @@ def _unknown(shape: tuple[int, ...]) -> Moments:
 
 def _clip(x: Array, bound: float | None) -> Array:
     return x if bound is None else jnp.clip(x, -bound, bound)
+
+
+def _sane(observations: Array) -> Array:
+    """Return which observations may count.
+
+    A diverged simulation (NaN, infinite or absurd) must not poison the statistics of
+    the whole population for the rest of the run.
+    """
+    sane = jnp.abs(observations) < 1e8
+    return sane.all(tuple(range(1, sane.ndim)))
+
+
+def _observe(carry: Moments, observations: Array, counted: Array) -> Moments:
+    """Merge in those of the parallel observations that are counted."""
+    mask = _expand(counted, observations.ndim)
+    count = counted.sum().astype(jnp.float32)
+    n = jnp.maximum(count, 1.0)
+    mean = jnp.where(mask, observations, 0.0).sum(0) / n
+    squares = jnp.square(jnp.where(mask, observations - mean, 0.0))
+    return _chan(carry, Moments(count, mean, squares.sum(0) / n))
 
 
 def _merge(moments: Moments, sums: Sums) -> Moments:

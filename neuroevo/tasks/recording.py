@@ -162,7 +162,7 @@ class Kept:
 
 
 def _take(steps: Trajectory, which: Any) -> Trajectory:
-    """Return some of the steps, with their rewards only."""
+    """Return the steps at `which`, an index of numpy."""
     return jax.tree.map(lambda x: x[which], steps)
 
 

@@ -59,7 +59,10 @@ class ApplyNear(Protocol):
 
 
 class Head(Protocol):
-    """Draw an action: an integer () if discrete, else floats (*action,) in [-1, 1]."""
+    """Draw an action: an integer () or integers (choices,), or floats (*action,).
+
+    The task clips floats to [-1, 1].
+    """
 
     def __call__(self, output: Output, key: Key, /) -> Action: ...
 

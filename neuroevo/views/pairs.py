@@ -23,8 +23,7 @@ class Pairs(NamedTuple):
         title: how many there are, in words.
         states: the states as the policy sees them, (D, *observation).
         observations: the states in the environment's units, or None if these are
-        unknown
-            (under per-episode normalization).
+            unknown (under per-episode normalization).
         targets: ``labels``, ``action_logits`` or ``actions`` by that name, (D, …).
         features: the names of the features, if known.
         actions: the names of the actions, if known.
