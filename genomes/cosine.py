@@ -32,6 +32,7 @@ class Cosine:
         """Return the encoding for the parameters of `policy`."""
         del spec
         like = jax.eval_shape(policy.init, keys.abstract())
+        units = weights.scales(policy)
 
         def init(key: Key) -> Params:
             del key
@@ -41,15 +42,20 @@ class Cosine:
 
         def decode(genome: Params, start: Start) -> Params:
             del start
-            return jax.tree.map(lambda found, x: _waves(found, x.shape), genome, like)
+            return jax.tree.map(
+                lambda found, x, unit: unit * _waves(found, x.shape),
+                genome,
+                like,
+                units,
+            )
 
         return Encoding(init, decode)
 
 
 def _waves(coefficients: Array, shape: tuple[int, ...]) -> Array:
-    """Return the weights of `shape` that have these coefficients."""
+    """Return the numbers of `shape` that have these coefficients."""
     found = coefficients
     for axis, size in enumerate(shape):
         basis = waves.lowest(size, coefficients.shape[axis])
         found = jnp.moveaxis(jnp.tensordot(basis, found, axes=(1, axis)), 0, axis)
-    return found * weights.scale(shape) / math.sqrt(max(1, coefficients.size))
+    return found / math.sqrt(max(1, coefficients.size))

@@ -47,9 +47,8 @@ def drawer(
             f"encoding.init_from: expected at least as many rows as pairs ({size}), "
             f"got {len(useful)}"
         )
-    useful = useful[
-        np.linspace(0, len(useful) - 1, min(len(useful), _MOST)).astype(int)
-    ]
+    if len(useful) > _MOST:
+        useful = _thinned(useful, np.asarray(rows.targets)[useful], spec)
     observations = np.asarray(rows.observations)[useful]
     targets = _as_vectors(np.asarray(rows.targets)[useful], spec)
     if labels is not None and isinstance(spec.action, MultiDiscrete):
@@ -88,6 +87,20 @@ def drawer(
         return {name: arrays[name].reshape(shape) for name, shape in shapes.items()}
 
     return draw
+
+
+def _thinned(rows: np.ndarray, targets: np.ndarray, spec: Spec) -> np.ndarray:
+    """Return about `_MOST` of many rows, evenly spaced, and some of every action."""
+    kinds = np.zeros(len(rows), int)
+    if isinstance(spec.action, Discrete):
+        kinds = _as_vectors(targets, spec).argmax(axis=1)
+    each = [rows[kinds == kind] for kind in np.unique(kinds)]
+    most = max(1, _MOST // len(each))
+    return np.sort(
+        np.concatenate(
+            [x[np.linspace(0, len(x) - 1, min(len(x), most)).astype(int)] for x in each]
+        )
+    )
 
 
 def _as_vectors(targets: np.ndarray, spec: Spec) -> np.ndarray:

@@ -22,7 +22,7 @@ from neuroevo.core import keys
 from neuroevo.spaces import Spec
 from neuroevo.types import Array, Encoding, Key, Params, Policy, Start
 
-_AXES = 4  # of a convolution
+_AXES = 4  # of a convolution; those of an ensemble have one more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,11 @@ class Hypernetwork:
         del spec
         like = jax.eval_shape(policy.init, keys.abstract())
         leaves, structure = jax.tree.flatten(like)
-        places = [_places(i, leaf.shape, len(leaves)) for i, leaf in enumerate(leaves)]
+        units = jax.tree.leaves(weights.scales(policy))
+        axes = max(_AXES, *(len(leaf.shape) for leaf in leaves))
+        places = [
+            _places(i, leaf.shape, len(leaves), axes) for i, leaf in enumerate(leaves)
+        ]
         activation = getattr(jnp, self.activation)
         sizes = [places[0].shape[1], *self.hidden, 1]
 
@@ -64,30 +68,28 @@ class Hypernetwork:
                 x = activation(x @ layer["kernel"] + layer["bias"])
             flat = (x @ genome[-1]["kernel"] + genome[-1]["bias"])[:, 0]
             ends = np.cumsum([len(each) for each in places])[:-1]
-            parts = zip(jnp.split(flat, ends), leaves, strict=True)
+            parts = zip(jnp.split(flat, ends), leaves, units, strict=True)
             return jax.tree.unflatten(
                 structure,
-                [
-                    weights.scale(leaf.shape) * part.reshape(leaf.shape)
-                    for part, leaf in parts
-                ],
+                [unit * part.reshape(leaf.shape) for part, leaf, unit in parts],
             )
 
         return Encoding(init, decode)
 
 
-def _places(index: int, shape: tuple[int, ...], count: int) -> np.ndarray:
-    """Return the inputs for the weights of an array, (weights, 4 + arrays).
+def _places(index: int, shape: tuple[int, ...], count: int, most: int) -> np.ndarray:
+    """Return the inputs for the weights of an array, (weights, most + arrays).
 
     Args:
         index: the number of the array.
         shape: its shape; its last axes have coordinates from -1 to 1.
         count: the number of arrays.
+        most: the largest number of axes of an array.
     """
     size = int(np.prod(shape))
-    found = np.zeros((size, _AXES + count), np.float32)
+    found = np.zeros((size, most + count), np.float32)
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    for axis, values in enumerate(axes[::-1][:_AXES]):
+    for axis, values in enumerate(axes[::-1]):
         found[:, axis] = np.pi * values.ravel()
-    found[:, _AXES + index] = 1
+    found[:, most + index] = 1
     return found

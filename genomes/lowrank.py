@@ -41,6 +41,7 @@ class LowRank:
         """
         del spec
         like = jax.eval_shape(policy.init, keys.abstract())
+        units = weights.scales(policy)
         leaves = jax.tree_util.tree_leaves_with_path(like)
         shapes = {weights.name_of(path): leaf.shape for path, leaf in leaves}
         sides = {name: _sides(shape) for name, shape in shapes.items()}
@@ -67,17 +68,16 @@ class LowRank:
             return weights.fixed(policy, self.seed, key)[0]
 
         def decode(genome: _Genome, start: Params) -> Params:
-            def moved(path: tuple, origin: Array) -> Array:
+            def moved(path: tuple, origin: Array, unit: float) -> Array:
                 own = genome[weights.name_of(path)]
                 if "change" in own:
                     change = own["change"]
                 else:
                     rank = own["left"].shape[1]
                     change = own["left"] @ own["right"] / math.sqrt(rank)
-                unit = weights.scale(origin.shape)
                 return origin + unit * change.reshape(origin.shape)
 
-            return jax.tree_util.tree_map_with_path(moved, start)
+            return jax.tree_util.tree_map_with_path(moved, start, units)
 
         return Encoding(init, decode, start)
 

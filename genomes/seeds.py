@@ -39,6 +39,7 @@ class Seeds:
         Its genomes are integers, as floats: zero and those after it are not in use.
         """
         del spec
+        units = jax.tree.leaves(weights.scales(policy))
 
         def init(key: Key) -> Array:
             del key
@@ -55,8 +56,8 @@ class Seeds:
                     jax.random.fold_in(root, seeds[i]), len(leaves)
                 )
                 moved = [
-                    x + self.power * weights.scale(x.shape) * _normal(key, x)
-                    for key, x in zip(drawn, leaves, strict=True)
+                    x + self.power * unit * _normal(key, x)
+                    for key, x, unit in zip(drawn, leaves, units, strict=True)
                 ]
                 return jax.tree.unflatten(structure, moved)
 

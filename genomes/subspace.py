@@ -43,6 +43,7 @@ class Subspace:
     def build(self, policy: Policy, spec: Spec) -> Encoding:
         """Return the encoding for the parameters of `policy`."""
         del spec
+        units = jax.tree.leaves(weights.scales(policy))
 
         def init(key: Key) -> Array:
             del key
@@ -53,8 +54,8 @@ class Subspace:
             origin, drawing = weights.fixed(policy, self.seed, key)
             leaves, structure = jax.tree.flatten(origin)
             drawn = [
-                self._draw(jax.random.fold_in(drawing, i), leaf.shape)
-                for i, leaf in enumerate(leaves)
+                self._draw(jax.random.fold_in(drawing, i), leaf.shape, unit)
+                for i, (leaf, unit) in enumerate(zip(leaves, units, strict=True))
             ]
             directions, owners = (
                 jax.tree.unflatten(structure, part) for part in zip(*drawn, strict=True)
@@ -77,9 +78,10 @@ class Subspace:
 
         return Encoding(init, decode, start)
 
-    def _draw(self, key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    def _draw(
+        self, key: Key, shape: tuple[int, ...], unit: float
+    ) -> tuple[Array, Array]:
         """Return the directions of some weights, and which number moves each."""
-        unit = weights.scale(shape)
         if self.projection == "dense":
             normal = jax.random.normal(key, (self.size, *shape))
             return unit / math.sqrt(self.size) * normal, jnp.zeros(())

@@ -39,6 +39,15 @@ def scale(shape: tuple[int, ...]) -> float:
     return 1 / math.sqrt(math.prod(shape[:-1])) if len(shape) > 1 else _VECTOR
 
 
+def scales(policy: Policy) -> Params:
+    """Return the `scale` of each array of a policy's parameters.
+
+    The networks of an ensemble, which are stacked, have those of a single one.
+    """
+    like = jax.eval_shape((policy.member or policy).init, keys.abstract())
+    return jax.tree.map(lambda x: scale(x.shape), like)
+
+
 def fixed(policy: Policy, seed: int, key: Key) -> tuple[Params, Key]:
     """Return the parameters of a network that never changes, and a key beside it.
 

@@ -209,6 +209,17 @@ def test_pairs_start_from_rows(kind):
         assert len(found) == 3 and found <= {tuple(r) for r in rows.observations}
 
 
+def test_a_rare_action_among_many_rows_is_found():
+    targets = np.zeros(20_000, np.int32)
+    targets[[2, 7]] = 1
+    states = np.arange(20_000, dtype=np.float32)[:, None]
+    rows = Rows(states, targets, np.ones(20_000, np.float32))
+    shapes = {"states": (2, 1)}
+    spec = Spec((1,), Discrete(2))
+    draw = examples.drawer("sample", rows, spec, shapes, jnp.array([0, 1]))
+    assert draw(jax.random.key(0))["states"][1] in (2, 7)
+
+
 def test_means_are_those_of_each_action():
     rows = Rows(
         np.arange(6, dtype=np.float32)[:, None], np.array([0, 1] * 3), np.ones(6)

@@ -198,3 +198,16 @@ def test_a_chain_of_seeds_is_a_sum_of_mutations():
         decoded(wide, x)["hidden_1"]["kernel"] for x in (genome.at[1].set(0), genome)
     )
     assert 0.9 < np.std(after - before) / (0.5 * weights.scale((64, 64))) < 1.1
+
+
+def test_networks_of_an_ensemble_have_the_scales_of_a_single_one():
+    one, four = (MLP(hidden=(64,), ensemble=n).build(SPEC) for n in (1, 4))
+    assert weights.scales(four) == weights.scales(one)
+
+
+def test_a_hypernetwork_makes_the_convolutions_of_an_ensemble_differ():
+    images = Spec((5, 5, 2), Discrete(2))
+    policy = CNN(channels=(4,), hidden=(), ensemble=2).build(images)
+    params = decoded(Hypernetwork().build(policy, images))
+    for each in jax.tree.leaves(params):
+        assert (each[0] != each[1]).any()
