@@ -423,6 +423,12 @@ BOMB = "a0: &a0 [1, 1]\n" + "".join(  # ten to the tenth
 )
 
 
+def test_yaml_may_merge_mappings(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("policy: &small {hidden: [4]}\nencoding: {<<: *small, size: 2}\n")
+    assert read_yaml(file)["encoding"] == {"hidden": [4], "size": 2}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -80,6 +80,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # <<
+                continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable):  # YAML itself refuses other keys
                 if key in seen:
