@@ -17,7 +17,15 @@ from neuroevo.core.spread import spread
 from neuroevo.core.state import Answer, Plan, Report, State
 from neuroevo.differences import Difference
 from neuroevo.progress import UNLIMITED, Allowance, Progress, Role
-from neuroevo.types import Array, Genome, Key, Outcome, Strategy, StrategyState
+from neuroevo.types import (
+    Array,
+    DrawBatch,
+    Genome,
+    Key,
+    Outcome,
+    Strategy,
+    StrategyState,
+)
 
 
 class Search(NamedTuple):
@@ -88,7 +96,8 @@ def begin(search: Search, _: None, state: State) -> tuple[Any, Work]:
     drawn = keys.generation(state.key, state.generation)
     center_due = state.generation % plan.center_every == 0
     ask = functools.partial(_ask, strategy)
-    descended = _descend(search, drawn.descent, state.strategy)
+    batch = search.evaluator.task.batch
+    descended = descend(search.strategy, batch, drawn.descent, state.strategy)
     candidates, asked = _alone(state)(ask, drawn.ask, descended)
     given = evaluation.prepare(
         evaluator,
@@ -134,18 +143,32 @@ def _alone(state: State) -> Callable[..., Any]:
     return functools.partial(devices.alone, state.generation >= 0)
 
 
-def _descend(search: Search, key: Key, state: StrategyState) -> StrategyState:
-    """Return the strategy's state after its work on each candidate."""
-    strategy, batch = search.strategy, search.evaluator.task.batch
+def descend(
+    strategy: Strategy,
+    batch: DrawBatch | None,
+    key: Key,
+    state: StrategyState,
+    share: Callable[[Callable[..., Any], Any, int], Any] = devices.share_each,
+) -> StrategyState:
+    """Return the strategy's state after its work on each candidate, if it has any.
+
+    Args:
+        strategy: the strategy.
+        batch: draws from the training split of the task; None if there is none.
+        key: of the work, see `keys.GenerationKeys`.
+        state: the strategy's state before it.
+        share: returns the results of a function, given its first argument and the
+            number of items; by default, the devices of a program share them.
+    """
     if strategy.descent is None:
         return state
     count, improve, gather, _ = strategy.descent
 
     def one(given: tuple[Key, StrategyState], index: Array) -> Any:
         key, state = given
-        return improve(jax.random.fold_in(key, index), state, index, batch)
+        return improve(keys.candidate(key, index), state, index, batch)
 
-    return gather(state, devices.share_each(one, (key, state), count))
+    return gather(state, share(one, (key, state), count))
 
 
 def _ask(

@@ -9,13 +9,15 @@ keys, never for both:
     search           genome    the genome that the search starts from
                      strategy  the strategy's initial state
                      warm-up   the episodes that normalization is estimated from
-                     run       generation g -> ask, tell, evaluation, descent
+                     run       generation g -> ask, tell, evaluation,
+                                               descent -> candidate i
     restart          restart k -> genome, strategy, size
     evaluation       measurements on policies and episodes that no search has used
     policy           the policies of `decode`, ``render`` and ``train-policy``
     recording        the episodes in videos
     collection       the episodes from which observations and actions are collected
-    relabeling       students, and the episodes whose steps a teacher labels
+    relabeling       after generation g: students, and the episodes whose steps a
+                     teacher labels
     initial policy   the fixed initial policy of an encoding
     mutations        what the seeds of a genome add to a policy
 
@@ -116,6 +118,11 @@ def generation(run: Key, number: Array | int) -> GenerationKeys:
     return GenerationKeys(*jax.random.split(jax.random.fold_in(run, number), 4))
 
 
+def candidate(descent: Key, index: Array | int) -> Key:
+    """Return the key of the work on one candidate of a generation."""
+    return jax.random.fold_in(descent, index)
+
+
 def evaluation(seed: int) -> Key:
     """Return the key of an evaluation; no search uses its policies and episodes."""
     return stream("evaluation", seed)
@@ -185,9 +192,9 @@ def collection(seed: int) -> Key:
     return stream("collection", seed)
 
 
-def relabeling(seed: int) -> Key:
-    """Return the key of the students and episodes whose steps a teacher labels."""
-    return stream("relabeling", seed)
+def relabeling(seed: int, generation: int) -> Key:
+    """Return the key of the students that are relabeled after a generation."""
+    return jax.random.fold_in(stream("relabeling", seed), generation)
 
 
 def mutations() -> Key:

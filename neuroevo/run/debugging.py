@@ -18,10 +18,11 @@ import numpy as np
 from neuroevo import differences
 from neuroevo.core import keys, trees
 from neuroevo.core.acting import act_with
+from neuroevo.core.generation import descend
 from neuroevo.core.state import State
 from neuroevo.run.parts import Parts
 from neuroevo.tasks.task import evaluate
-from neuroevo.types import Array, Genome, Key, Params, StrategyState, Trajectory
+from neuroevo.types import Array, Genome, Key, Params, Trajectory
 
 
 def explain(settings: Any, parts: Parts, state: State) -> str:
@@ -62,7 +63,9 @@ def _subjects(settings: Any, parts: Parts, state: State) -> Iterator[_Subject]:
     drawn = keys.generation(state.key, state.generation)
     count = settings.policies + settings.center_policies
     policies = keys.policy_keys(drawn.evaluation, count)
-    descended = _descended(parts, drawn.descent, state.strategy)
+    descended = descend(
+        strategy, parts.task.batch, drawn.descent, state.strategy, _one_by_one
+    )
     population, _ = jax.jit(strategy.ask)(drawn.ask, descended)
     center = functools.partial(jax.jit(strategy.center), descended)
 
@@ -78,19 +81,11 @@ def _subjects(settings: Any, parts: Parts, state: State) -> Iterator[_Subject]:
         yield _Subject("the center", center, policies[settings.policies :])
 
 
-def _descended(parts: Parts, key: Key, state: StrategyState) -> StrategyState:
-    """Return the strategy's state after its work on each candidate, if it has any."""
-    strategy, batch = parts.strategy, parts.task.batch
-    if strategy is None or strategy.descent is None:
-        return state
-    count, improve, gather, _ = strategy.descent
-
-    @jax.jit
-    def one(index: Array) -> Any:
-        return improve(jax.random.fold_in(key, index), state, index, batch)
-
-    each = [one(jnp.int32(i)) for i in range(count)]
-    return gather(state, jax.tree.map(lambda *xs: jnp.stack(xs), *each))
+def _one_by_one(function: Callable[[Any, Array], Any], given: Any, count: int) -> Any:
+    """Return the stacked results of a function for each item, outside of a program."""
+    function = jax.jit(function)
+    results = [function(given, jnp.int32(i)) for i in range(count)]
+    return jax.tree.map(lambda *each: jnp.stack(each), *results)
 
 
 def _values(

@@ -33,7 +33,7 @@ class Relabeling:
     def __init__(self, options: Gradients, parts: Parts, teacher: Teacher, seed: int):
         self.every = options.relabel_every
         self._options, self._parts, self._teacher = options, parts, teacher
-        self._key = keys.relabeling(seed)
+        self._seed = seed
         self._actor = act_with(parts.policy)  # always the same one: it compiles once
         self._start = jax.jit(parts.encoding.start)
         self._decode = jax.jit(parts.encoding.decode)
@@ -47,7 +47,7 @@ class Relabeling:
     ) -> tuple[StrategyState, int]:
         """Return the state with new rows, and the environment steps that they took."""
         parts, count = self._parts, self._options.relabel_policies
-        key = jax.random.fold_in(self._key, generation)
+        key = keys.relabeling(self._seed, generation)
         drawn = jax.vmap(keys.of_policy)(keys.policy_keys(key, count))
         assert parts.strategy and parts.task.collect
         # From the host, as arrays on several devices would compile everything twice.

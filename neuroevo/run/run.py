@@ -139,7 +139,7 @@ class Run:
         self.memory = tuning.check_memory(self.config, self.parts, *sharing)
         self.engine = self._make_engine(key, self.config, self.parts)
         self._attempt = Attempt(config.settings.population)  # that `engine` is for
-        self.attempted = self.config, self.parts  # adapted to it
+        self.attempted = self.config, self.parts  # with the population of the attempt
         self.relabeling = make_relabeling(self.config, self.parts, teacher)
         self.metrics: list[dict[str, Any]] = []
         self._keep_metrics = keep_metrics
