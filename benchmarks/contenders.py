@@ -15,7 +15,7 @@ import machine
 import numpy as np
 import plain
 
-from neuroevo.core import keys
+from neuroevo.core import counting, keys
 from neuroevo.core.state import Budget
 from neuroevo.run import loop, tuning
 from neuroevo.spaces import Discrete
@@ -37,7 +37,7 @@ def neuroevo(run, generations, quick):
     def sample(seed):
         run.state = jax.block_until_ready(run.engine.init(keys.search(seed)))
         seconds, log = _time(advance)
-        steps, fitness = np.asarray(log.steps), np.asarray(log.fitness_mean)
+        steps, fitness = counting.to_int(log.steps), np.asarray(log.fitness_mean)
         assert len(steps) == generations
         work = {"env steps": float(steps.mean())}
         return Sample(seconds / generations, work, fitness.tolist())

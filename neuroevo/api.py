@@ -104,6 +104,7 @@ def evolve(
     first = None if resume or start is None else loading.read_source(start)
     given = [*read_layers(preset, config_file), Layer("evolve", options)]
     if first:
+        loading.check_module(first, given, custom=custom)
         custom = loading.made_parts(first, given, custom=custom)
     layers = [*recorded, *loading.start_layers(first), *given]
     run = launch(

@@ -1,6 +1,7 @@
 """Turns a genome file or a run into a solution that can be decoded and evaluated."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from neuroevo.run import build, switches, tuning
 from neuroevo.run.parts import Parts
 from neuroevo.solution import Solution
 from neuroevo.store import directory, genome_file, zoo
-from neuroevo.store.directory import CHUNKS, read_genome
+from neuroevo.store.directory import CHUNKS, is_run, read_genome
 from neuroevo.store.genome_file import GenomeFile
 from neuroevo.types import Genome
 
@@ -196,6 +197,8 @@ def configure(
         if name not in environments:
             raise unknown(f"env of {file.path}", str(name), environments)
         file = environments[name]
+    else:
+        check_module(file, layers, names, custom)
     layers = list(map(resolve.without_settings, layers))
     custom = made_parts(file, layers, names, custom)
     options = {field.name for field in dataclasses.fields(command.schema)}
@@ -236,6 +239,35 @@ def made_parts(
                 f"in Python, such as neuroevo.load({str(file.path)!r}, {part}=...)"
             )
     return made
+
+
+def check_module(
+    file: GenomeFile,
+    layers: Sequence[Layer],
+    names: Mapping[str, str] = MappingProxyType({}),
+    custom: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse an environment ``FAMILY:MODULE:ID`` that the file alone names.
+
+    To look it up is to import the module, thus to execute it. What a user names, in
+    `layers`, `names` or `custom`, and what a run directory records is imported.
+
+    Raises:
+        UserError: if the module has not been imported yet.
+    """
+    if "env" in (custom or {}) or "env" in file.made or is_run(file.path.parent):
+        return
+    if resolve.take_name("env", layers, names)[0] is not None:
+        return
+    described = file.meta.get("env")
+    name = described.get("name") if isinstance(described, Mapping) else described
+    module = str(name).partition(":")[2].rpartition(":")[0]
+    if module and module not in sys.modules:
+        raise UserError(
+            f"{file.path}: its env {name!r:.60} would import {module:.60}, and a "
+            f"genome file must not say what to execute; expected --env {name:.60} too, "
+            "from whoever trusts it"
+        )
 
 
 def _is_known(part: str, name: str) -> bool:

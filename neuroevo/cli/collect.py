@@ -55,6 +55,7 @@ COMMAND = Command(
 def run(line: Line) -> int:
     """Write rows, and return the exit code."""
     help_without(line.options.source, COMMAND, line)
+    from neuroevo.config.resolve import without_settings
     from neuroevo.store import rows_file
     from neuroevo.store.files import check_new_file, to_json
     from neuroevo.studies import demonstrations
@@ -62,12 +63,12 @@ def run(line: Line) -> int:
     options = line.options
     if options.out is None:
         raise missing("--out", COMMAND)
-    check_new_file(options.out)
+    check_new_file(options.out, (".npz",))
     lesson = demonstrations.collect(
         options.source,
         options.episodes,
         options.seed,
-        layers_of(options),
+        [*map(without_settings, layers_of(options))],
         line.words,
         command=COMMAND,
     )

@@ -40,6 +40,7 @@ def examine() -> dict[str, Any]:
     """Return what a bug report should say about this machine, as plain data."""
     devices.configure(None)
     compilation.use_cache("auto")
+    devices.start()
     found = devices.select(None)
     facts = environment()
     cache = compilation.cache_in_use()

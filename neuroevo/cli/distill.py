@@ -66,23 +66,25 @@ COMMAND = Command(
 def run(line: Line) -> int:
     """Distill a teacher, and return the exit code."""
     help_without(line.options.source, COMMAND, line)
+    from neuroevo.run import recorder
     from neuroevo.store.directory import check_new, default_path
     from neuroevo.store.files import check_new_file
     from neuroevo.studies import demonstrations, distill
 
     def check(config: Config) -> None:
+        connect(config.settings)
         if config.settings.out:
-            check_new_file(config.settings.out)
+            check_new_file(config.settings.out, (".npz",))
         if config.settings.run_dir:
             check_new(config.settings.run_dir)
+        path = config.settings.run_dir or default_path(config.names, 0)
+        recorder.check(config.loggers, path)
 
-    connect(line.options)
     with distill.prepared(
         line.options.source,
         layers_of(line.options),
         line.words,
         start=line.options.start,
-        episodes=line.options.demonstrations,
         command=COMMAND,
         check=check,
     ) as found:
@@ -100,6 +102,8 @@ def run(line: Line) -> int:
         path = run.path or path
         if options.refine and not code:
             start, config = distill.refinement(run, options.refine)
+            if path.name in ("", ".."):  # such as --run-dir .
+                path = path.resolve()
             path = path.with_name(f"{path.name}-refined")
             say(f"evolution goes on from the best pairs in {path}")
             code, run = search(config, path, options, start=start, numbered=True)

@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tolerate(sys.stdout, sys.stderr)
     try:
         code = _dispatch(words)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except UserError as error:
         print(f"neuroevo: {error}", file=sys.stderr)
         code = 2

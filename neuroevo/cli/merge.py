@@ -60,7 +60,7 @@ def run(line: Line) -> int:
         print_help(COMMAND, line.words, layers)
     if options.out is None:
         raise missing("--out", COMMAND)
-    check_new_file(options.out)
+    check_new_file(options.out, (".npz",))
     merged = merge.merge_files(
         merge.read_genomes(options.genomes), layers, line.words, command=COMMAND
     )

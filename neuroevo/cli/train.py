@@ -63,6 +63,7 @@ def run(line: Line) -> int:
         from neuroevo import loading
 
         start = loading.read_source(given.start)
+        loading.check_module(start, layers, line.names)
         layers = [*loading.start_layers(start), *layers]
     resolved = resolve.resolve(layers, line.words, command=COMMAND)
     options, resolved = resolved.settings, with_settings(resolved)

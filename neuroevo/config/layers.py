@@ -97,18 +97,23 @@ def nested(source: str, values: Mapping[str, Any]) -> dict[str, Any]:
             raise UserError(f"{source}: {part}: expected a value or options, got both")
         return options
 
+    def add(part: str, option: str, value: Any) -> None:
+        options = options_of(part)
+        if option in options:
+            raise UserError(f"{source}: {part}.{option}: expected one value, got two")
+        options[option] = value
+
     for key, value in values.items():
         if not isinstance(key, str):
             raise UserError(f"{source}: expected option names as keys, got {key!r}")
         part, _, option = key.partition(".")
         part, option = part.replace("-", "_"), option.replace("-", "_")
-        if option:
-            options_of(part)[option] = value
-        elif part in PARTS and isinstance(value, str):
-            options_of(part)["name"] = value
+        if option or part in PARTS and isinstance(value, str):
+            add(part, option or "name", value)
         elif isinstance(value, Mapping):
-            options = {str(k).replace("-", "_"): v for k, v in value.items()}
-            options_of(part).update(options)
+            options_of(part)
+            for k, v in value.items():
+                add(part, str(k).replace("-", "_"), v)
         elif part in PARTS:
             raise UserError(
                 f"{source}: {part}: expected a name or a mapping of options, "

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neuroevo.core import diversity, evaluation, generation, steps, trees
+from neuroevo.core import counting, diversity, evaluation, generation, steps, trees
 from neuroevo.core.evaluation import Evaluator, Sizes
 from neuroevo.core.generation import Search
 from neuroevo.core.hosted import Player
 from neuroevo.core.keys import RestartKeys, SearchKeys
 from neuroevo.core.state import (
     DTYPES,
+    FOREVER,
     LOG_SIZE,
     TARGET_STREAK,
     Answer,
@@ -198,7 +199,8 @@ def _advance(
         done, steps, state, log = carry
         state, report = generation.run(search, state, budget.target)
         log = jax.tree.map(lambda xs, x: xs.at[done].set(x), log, report)
-        return done + 1, steps + report.steps, state, log
+        more = counting.capped(report.steps, FOREVER)
+        return done + 1, steps + jnp.minimum(more, FOREVER - steps), state, log
 
     dtypes = DTYPES._replace(diversity=diversity.dtypes(search.strategy))
     log = jax.tree.map(lambda dtype: jnp.zeros(LOG_SIZE, dtype), dtypes)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neuroevo import devices, differences
-from neuroevo.core import diversity, evaluation, keys, trees
+from neuroevo.core import counting, diversity, evaluation, keys, trees
 from neuroevo.core.evaluation import Evaluator, Given, Played, Trial
 from neuroevo.core.fitness import fitness_of, has_diverged, in_numbers, share
 from neuroevo.core.layout import Block
@@ -196,8 +196,9 @@ def _tell(
     described = diversity.described(strategy, played)
     told = strategy.tell(key, candidates.population, fitness, asked, *described)
     told = trees.strong(told)
+    by_center = counting.total(center_due * played_by_center.lengths)
     report = Report(
-        steps=played.lengths.sum() + center_due * played_by_center.lengths.sum(),
+        steps=counting.add(counting.total(played.lengths), by_center),
         **in_numbers(fitness),
         center_return=center_return,
         spread=spread(*candidates, differences=strategy.differences),

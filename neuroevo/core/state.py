@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from neuroevo.core.counting import Count
 from neuroevo.types import Array, Genome, Key, StrategyState, TaskState
 
 LOG_SIZE = 1024  # generations that one call of `advance` can report
@@ -63,9 +64,9 @@ class Budget(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The results of one generation; every field is a scalar."""
+    """The results of one generation, all of them scalars."""
 
-    steps: Array  # int32 environment steps
+    steps: Count  # environment steps
     fitness_mean: Array  # over the candidates with finite fitness
     fitness_std: Array
     fitness_max: Array
@@ -79,7 +80,7 @@ class Report(NamedTuple):
 
 
 DTYPES = Report(
-    steps=jnp.int32,
+    steps=Count(jnp.int32, jnp.int32),
     fitness_mean=jnp.float32,
     fitness_std=jnp.float32,
     fitness_max=jnp.float32,

@@ -16,12 +16,11 @@ from neuroevo.store import genome_file
 from neuroevo.store.checkpoints import list_steps
 from neuroevo.store.directory import (
     START,
-    SUMMARY,
     RunDirectory,
     check_new,
     read_config,
+    read_summary,
 )
-from neuroevo.store.files import read_json
 from neuroevo.store.genome_file import GenomeFile
 
 
@@ -117,14 +116,14 @@ def ended(config: Config, path: Path) -> Ended | None:
     """
 
     def find() -> list[Any] | None:
-        summary, steps = read_json(path / SUMMARY), list_steps(path)
+        summary, steps = read_summary(path), list_steps(path)
         generation = summary.get("generations")
         if not steps or generation != steps[0]:
             return None
         now, before = config.to_dict(), read_config(path)
         used = {
             "generations": (generation, now["generations"]),
-            "environment steps": (summary["env_steps"], now["max_env_steps"]),
+            "environment steps": (summary.get("env_steps", 0), now["max_env_steps"]),
         }
         for limit, (amount, most) in used.items():
             if most is not None and amount >= most:
@@ -147,7 +146,7 @@ def _has_ended(run: Run) -> bool:
     """
 
     def read() -> dict[str, Any]:
-        return read_json(run.path / SUMMARY) if run.path else {}
+        return read_summary(run.path) if run.path else {}
 
     run.ended_before = loop.limit_reached(run)
     if run.ended_before is None:

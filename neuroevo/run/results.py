@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from neuroevo import devices
+from neuroevo.core import counting
 from neuroevo.core.state import Report
 from neuroevo.run.events import Header
 from neuroevo.run.parts import count, shapes
@@ -48,7 +49,7 @@ def metrics(run: Run, done: int, log: Report, now: Times) -> list[dict[str, Any]
     """
     log = jax.tree.map(lambda x: np.asarray(x)[:done], log)
     first = run.generation - done
-    steps = run.counters.env_steps + np.cumsum(log.steps, dtype=np.int64)
+    steps = run.counters.env_steps + np.cumsum(counting.to_int(log.steps))
     times = np.linspace(run.counters.times, now, done + 1)[1:]
     rows = []
     for i in range(done):

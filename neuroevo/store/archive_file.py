@@ -16,6 +16,7 @@ from neuroevo.types import Archive, Descriptor, Elites
 FORMAT = "neuroevo-archive"
 VERSION = 1
 _GENOMES = "genomes/"
+_MOST_CELLS = 2**24
 _OWN = ("fitness", "descriptors", "places")
 
 
@@ -111,7 +112,7 @@ class ArchiveFile(NamedTuple):
         """
         names, low, high = self.grid[:3]
         try:
-            numbers = np.asarray(wanted, float)
+            numbers = np.atleast_1d(np.asarray(wanted, float))
         except (TypeError, ValueError):
             numbers = np.zeros(0)
         if numbers.shape != (len(names),) or not np.isfinite(numbers).all():
@@ -188,6 +189,15 @@ def load(path: Path) -> ArchiveFile:
         made = Grid(tuple(names), tuple(low), tuple(high), tuple(cells), float(offset))
         fitness, descriptors, places = (arrays[name] for name in _OWN)
         shape = (len(fitness), len(made.names))
+        kinds = fitness.dtype.kind + descriptors.dtype.kind + places.dtype.kind
+        if kinds not in ("ffi", "ffu") or not (
+            made.names
+            and all(type(name) is str for name in made.names)
+            and all(type(n) is int and n > 0 for n in made.cells)
+            and math.prod(made.cells) <= _MOST_CELLS
+            and all(low < high for low, high in zip(made.low, made.high, strict=True))
+        ):
+            raise ValueError
         fits = descriptors.shape == places.shape == shape and fitness.ndim == 1
         fits &= all(len(end) == len(made.names) for end in made[1:4])
         fits &= bool((places >= 0).all() and (places < np.array(made.cells)).all())

@@ -102,7 +102,18 @@ def check_run(path: Path) -> None:
 def read_config(path: Path) -> dict[str, Any]:
     """Return the configuration that a run was started with, as it was written."""
     check_run(path)
-    return recorded.translate(read_yaml(path / CONFIG))
+    values = read_yaml(path / CONFIG)
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise UserError(f"{path / CONFIG}: expected option names as keys, got {odd[0]!r}")
+    return recorded.translate(values)
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return the results of a run; empty if damaged, which a resume repairs."""
+    try:
+        return read_json(path / SUMMARY)
+    except UserError:
+        return {}
 
 
 def resume_config(path: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def atomic_write(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     if isinstance(content, str):
         # A file name of another encoding keeps its bytes.
         content = content.encode("utf-8", "surrogateescape")
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name[:50]}.tmp")  # a name has 255 bytes
     try:
         with temporary.open("wb") as file:
             content(file) if callable(content) else file.write(content)
@@ -112,7 +112,10 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: if the file does not contain a JSON object.
     """
     try:
-        found = json.loads(path.read_bytes()) if path.exists() else {}
+        if kind_of(path, "a JSON file") is None:
+            return {}
+        check_file(path, "a JSON file")
+        found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable JSON file: {error}") from None
     if not isinstance(found, dict):

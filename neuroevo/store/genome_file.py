@@ -237,7 +237,7 @@ def to_genome(
     ]
     surplus = sorted(file.arrays.keys() - wanted.keys() - optional)
     differing = [
-        f"{name} of shape {leaf.shape}, not {file.arrays[name].shape}"
+        f"{name} of shape {leaf.shape}, not {_kind(file.arrays[name])}"
         for name, leaf in wanted.items()
         if name in file.arrays and not _fits(file.arrays[name], leaf)
     ]
@@ -301,6 +301,10 @@ def _check_constant(file: GenomeFile, name: str, like: np.ndarray) -> None:
             f"{file.path}: expected {name} from {like.min()} to {like.max()}, one for "
             f"each action of the environment, not {array.min()} to {array.max()}"
         )
+
+
+def _kind(array: np.ndarray) -> str:
+    return str(array.shape) if array.dtype.kind in "fiu" else f"{array.dtype}"
 
 
 def _fits(array: np.ndarray, leaf: Any) -> bool:

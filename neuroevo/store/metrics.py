@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from neuroevo.errors import UserError
-from neuroevo.store.files import atomic_write, check_new_file, to_json
+from neuroevo.store.files import (
+    atomic_write,
+    check_file,
+    check_new_file,
+    kind_of,
+    to_json,
+)
 
 METRICS = "metrics.jsonl"
 
@@ -58,7 +64,10 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 def _scan(file: Path) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield the rows of a metrics file, each with the byte offset of its end."""
     end = 0
-    with file.open("rb") if file.exists() else io.BytesIO() as lines:
+    there = kind_of(file, "metrics") is not None
+    if there:
+        check_file(file, "metrics")
+    with file.open("rb") if there else io.BytesIO() as lines:
         for line in lines:
             end += len(line)
             try:

@@ -107,7 +107,7 @@ def _faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
         array = arrays[name]
         if array.dtype.kind not in "biuf":
             yield f"expected numbers as {name}, got {array.dtype}"
-        elif bad := int((~np.isfinite(array.reshape(len(array), -1))).any(1).sum()):
+        elif bad := int((~_fits_float32(array)).any(1).sum()):
             yield f"expected finite {name}, got {bad} rows with NaN or infinity"
     weights = arrays.get(WEIGHTS)
     if weights is None or weights.dtype.kind not in "biuf":
@@ -118,6 +118,12 @@ def _faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
         yield f"expected weights of at least 0, got {weights.min():g}"
     elif not weights.any():
         yield "expected a weight above 0, got zeros alone"
+
+
+def _fits_float32(array: np.ndarray) -> np.ndarray:
+    """Return which numbers (R, n) of rows are finite in the type that networks have."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(array.astype(np.float32).reshape(len(array), -1))
 
 
 def _misfits(arrays: Mapping[str, np.ndarray], spec: Spec) -> Iterator[str]:

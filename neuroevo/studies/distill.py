@@ -16,7 +16,7 @@ import jax
 
 from neuroevo import loading
 from neuroevo.config import resolve
-from neuroevo.config.command import TRAINING, Command
+from neuroevo.config.command import TRAINING, Command, read
 from neuroevo.config.layers import Layer, nested
 from neuroevo.config.schema import Config
 from neuroevo.errors import UserError
@@ -101,6 +101,8 @@ def prepared(
     """
     first = None if start is None else loading.read_source(start)
     if first:
+        names = read(command, arguments).names if arguments else {}
+        loading.check_module(first, layers, names, custom)
         custom = loading.made_parts(first, layers, custom=custom)
     layers = [*loading.start_layers(first, searching=False), *layers]
     with opened(source) as lessons, tempfile.TemporaryDirectory() as folder:
@@ -124,6 +126,7 @@ def prepared(
         relabeling.check_teacher(config, teacher)
         if files["rows"] is None and teacher:
             seed = config.settings.seed
+            episodes = getattr(settings, "demonstrations", episodes)
             lesson = demonstrate(config, teacher, environment, episodes, seed)
             rows = Path(folder, ROWS)
             rows_file.write(rows, lesson.arrays)

@@ -18,6 +18,7 @@ from neuroevo.solution import Solution
 from neuroevo.store import genome_file, npz, rows_file, zoo
 from neuroevo.store.directory import BEST, is_run
 from neuroevo.store.files import kind_of
+from neuroevo.store.genome_file import GenomeFile
 
 TEACHER = "teacher.npz"
 _EXPECTED = (
@@ -109,6 +110,8 @@ def environment_of(
         UserError: if neither they nor the user name one.
     """
     made = dict(custom or {})
+    if lessons.teacher and not names_env(layers, arguments, command, custom):
+        loading.check_module(GenomeFile(lessons.teacher, {}, {"env": lessons.env}), [])
     if isinstance(lessons.env, str | Mapping):
         return Layer("distill", nested("distill", {"env": lessons.env})), made
     if lessons.env is not None:
@@ -139,11 +142,24 @@ def as_labeled(rows: Path, out: Path) -> Lessons:
     Imitation is measured on rows that are held out.
     """
     arrays = rows_file.read(rows)
-    if rows_file.LOGITS in arrays:
-        targets = {"labels": arrays[rows_file.LOGITS].argmax(axis=1)}
-    elif np.issubdtype(arrays[rows_file.ACTIONS].dtype, np.integer):
-        targets = {"labels": arrays[rows_file.ACTIONS].reshape(-1)}
+    inputs = arrays[rows_file.OBSERVATIONS]
+    name = rows_file.LOGITS if rows_file.LOGITS in arrays else rows_file.ACTIONS
+    found = arrays[name]
+    if np.ptp(arrays.get(rows_file.WEIGHTS, 1)):
+        raise UserError(
+            f"{rows}: without --env, expected rows of equal weights, since labeled data "
+            "has no weights"
+        )
+    if name == rows_file.LOGITS and found.ndim == 2:
+        targets = {"labels": found.argmax(axis=1)}
+    elif name == rows_file.ACTIONS and found.dtype.kind == "f":
+        targets = {"targets": found}
+    elif name == rows_file.ACTIONS and found.size == len(inputs):
+        targets = {"labels": found.reshape(-1).astype(np.int64)}
     else:
-        targets = {"targets": arrays[rows_file.ACTIONS]}
-    rows_file.write(out, {"inputs": arrays[rows_file.OBSERVATIONS], **targets})
+        raise UserError(
+            f"{rows}: without --env, expected one integer or the logits of one choice "
+            f"for each row, got {name} of shape {found.shape[1:]} each"
+        )
+    rows_file.write(out, {"inputs": inputs, **targets})
     return Lessons(env={"name": "npz", "file": str(out)}, labeled=True)

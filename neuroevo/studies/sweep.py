@@ -30,12 +30,12 @@ from neuroevo.config.yaml import to_yaml
 from neuroevo.errors import UserError, in_one_line, unknown
 from neuroevo.store.checkpoints import OWN_FILES
 from neuroevo.store.directory import (
-    SUMMARY,
     check_new,
     is_run,
     read_config,
+    read_summary,
 )
-from neuroevo.store.files import atomic_write, flatten, read_json
+from neuroevo.store.files import atomic_write, flatten
 from neuroevo.store.metrics import read_metrics
 
 KEY = "sweep"
@@ -94,6 +94,8 @@ def read(file: Path, out: Path | None = None) -> Sweep:
         label = _label(changes)
         layer = Layer(f"{source}: {label or KEY}", changes)
         variant = resolve.resolve([*layers, Layer(source, common), layer]).to_dict()
+        if "seed" in changes and seeds != [None]:
+            raise UserError(f"{file}: {KEY}: expected seed or seeds, got both")
         for seed in seeds:
             resolved = variant | ({} if seed is None else known_seed(seed))
             name = ",".join(filter(None, [label, f"seed={resolved['seed']}"]))
@@ -170,6 +172,12 @@ def _check(trial: Trial) -> None:
                 f"{trial.path}: contains a run with {key} {was.get(key)!r}, not "
                 f"{value!r}; expected the same sweep, or another --out"
             )
+    for limit in _LIMITS:
+        if now[limit] is None and was.get(limit) is not None:
+            raise UserError(
+                f"{trial.path}: contains a run with {limit} {was[limit]}, which a "
+                "resumed run keeps; expected a number, or another --out"
+            )
 
 
 # The state of a run
@@ -189,20 +197,12 @@ def state(trial: Trial) -> str:
         return MISSING
     rows = read_metrics(trial.path)
     generation = rows[-1]["generation"] if rows else 0
-    summary, was = _read_summary(trial), read_config(trial.path)
+    summary, was = read_summary(trial.path), read_config(trial.path)
     same = all(was.get(limit) == trial.config[limit] for limit in _LIMITS)
     if not same or summary.get("generations") != generation:
         return f"at {generation}"
     measured = _FINAL in summary
     return FAILED if measured and returns.known(summary[_FINAL]) is None else DONE
-
-
-def _read_summary(trial: Trial) -> Mapping[str, Any]:
-    """Return the results of a run; empty if damaged, which a resume repairs."""
-    try:
-        return read_json(trial.path / SUMMARY)
-    except UserError:
-        return {}
 
 
 def is_finished(trial: Trial) -> bool:
@@ -227,7 +227,7 @@ def table(sweep: Sweep) -> list[dict[str, Any]]:
         row["runs"] += 1
         row["done"] += reached == DONE
         if reached == DONE:
-            finished.setdefault(trial.variant, []).append(_read_summary(trial))
+            finished.setdefault(trial.variant, []).append(read_summary(trial.path))
     for variant, summaries in finished.items():
         rows[variant] |= _statistics(summaries)
     return list(rows.values())

@@ -53,7 +53,7 @@ def group_by_env(
     """
     by_env: dict[str, list[RunRecord]] = {}
     for run in found:
-        by_env.setdefault(str(_setting(run.config)["env.name"]), []).append(run)
+        by_env.setdefault(str(_setting(run.config).get("env.name")), []).append(run)
     settings = {env: [_setting(r.config) for r in runs] for env, runs in by_env.items()}
     parts = [f"{part}.name" for part in PARTS if part != "env"]
     names = [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from neuroevo.errors import UserError
 from neuroevo.store.record import RunRecord
 from neuroevo.terminal.formatting import format_count
 from neuroevo.views import curves, names
@@ -73,5 +74,11 @@ def _draw_several(axes: Any, found: Sequence[RunRecord], metric: str, x: str) ->
         band = (curve.low, curve.high)
         axes.fill_between(curve.x, *band, color=color(i), alpha=0.2, linewidth=0)
         style = {"color": color(i), "linestyle": LINES[i % len(LINES)]}
-        axes.plot(curve.x, curve.mean, label=label + seeds, **style)
+        marker = "o" if len(curve.x) == 1 else None  # a line of one point is invisible
+        axes.plot(curve.x, curve.mean, label=label + seeds, marker=marker, **style)
+    if not axes.lines:
+        raise UserError(
+            f"plot: expected another --metric; none of the settings has {metric} in all "
+            "of its runs"
+        )
     axes.set_ylabel(names.METRICS[metric])

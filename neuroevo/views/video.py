@@ -26,6 +26,7 @@ SUFFIXES = (".gif", ".mp4", ".html")
 _DPI = 80
 _INCHES = (6, 4)  # 480 x 320 pixels, which recording codecs like
 _COLORS = 64  # of a GIF
+_LONGEST = 655_350  # ms that a GIF can show a frame
 
 
 def check_path(path: Path, config: Config) -> None:
@@ -103,7 +104,7 @@ def make_gif(
     first, *others = (
         frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
     )
-    durations = [round(1000 / fps)] * len(others) + [1000]
+    durations = [round(min(1000 / fps, _LONGEST))] * len(others) + [1000]
     file = io.BytesIO()
     first.save(
         file,

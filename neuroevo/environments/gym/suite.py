@@ -114,7 +114,7 @@ def _spec_of(name: str) -> Any:
     try:
         return gymnasium.spec(name) if not colon else _imported(module, name)
     except gymnasium.error.Error as error:
-        near = did_you_mean(name, registry)
+        near = did_you_mean(f"gym:{name}", [f"gym:{each}" for each in registry], "gym:")
         raise UserError(
             f"unknown environment 'gym:{name}': {' '.join(str(error).split())}{near}"
         ) from None

@@ -3,7 +3,9 @@
 MNISTBandit-bsuite is left out: it downloads its images.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from neuroevo.environments.options import AtLeastOne, Option
 
@@ -81,7 +83,9 @@ ARGUMENTS: dict[str, dict[str, Option]] = {
         "num_bits": _count(1, "length of the context to remember in bits")
     },
     "UmbrellaChain-bsuite": {
-        "n_distractor": Option(0, "number of random bits in an observation")
+        "n_distractor": Option(
+            0, "number of random bits in an observation", Annotated[int, Ge(0)]
+        )
     },
     "DiscountingChain-bsuite": {
         "n_actions": _count(5, "number of actions, each with its own delay"),
