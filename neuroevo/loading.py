@@ -253,7 +253,7 @@ def check_module(
     `layers`, `names` or `custom`, and what a run directory records is imported.
 
     Raises:
-        UserError: if the module has not been imported yet.
+        UnregisteredPart: if the module has not been imported yet.
     """
     if "env" in (custom or {}) or "env" in file.made or is_run(file.path.parent):
         return
@@ -263,7 +263,7 @@ def check_module(
     name = described.get("name") if isinstance(described, Mapping) else described
     module = str(name).partition(":")[2].rpartition(":")[0]
     if module and module not in sys.modules:
-        raise UserError(
+        raise UnregisteredPart(
             f"{file.path}: its env {name!r:.60} would import {module:.60}, and a "
             f"genome file must not say what to execute; expected --env {name:.60} too, "
             "from whoever trusts it"

@@ -16,7 +16,7 @@ from neuroevo.types import Archive, Descriptor, Elites
 FORMAT = "neuroevo-archive"
 VERSION = 1
 _GENOMES = "genomes/"
-_MOST_CELLS = 2**24
+_MOST_CELLS = 2**28
 _OWN = ("fitness", "descriptors", "places")
 
 
@@ -188,20 +188,13 @@ def load(path: Path) -> ArchiveFile:
         names, low, high, cells, offset = (grid[key] for key in Grid._fields)
         made = Grid(tuple(names), tuple(low), tuple(high), tuple(cells), float(offset))
         fitness, descriptors, places = (arrays[name] for name in _OWN)
-        shape = (len(fitness), len(made.names))
-        kinds = fitness.dtype.kind + descriptors.dtype.kind + places.dtype.kind
-        if kinds not in ("ffi", "ffu") or not (
-            made.names
-            and all(type(name) is str for name in made.names)
-            and all(type(n) is int and n > 0 for n in made.cells)
-            and math.prod(made.cells) <= _MOST_CELLS
-            and all(low < high for low, high in zip(made.low, made.high, strict=True))
-        ):
-            raise ValueError
-        fits = descriptors.shape == places.shape == shape and fitness.ndim == 1
-        fits &= all(len(end) == len(made.names) for end in made[1:4])
-        fits &= bool((places >= 0).all() and (places < np.array(made.cells)).all())
         genomes = _within(arrays, _GENOMES)
+        shape = (len(fitness), len(made.names))
+        fits = _is_sound(made)
+        fits &= fitness.dtype.kind == descriptors.dtype.kind == "f"
+        fits &= places.dtype.kind in "iu" and fitness.ndim == 1
+        fits &= descriptors.shape == places.shape == shape
+        fits &= bool((places >= 0).all() and (places < np.array(made.cells)).all())
         fits &= all(len(array) == len(fitness) for array in genomes.values())
     except (KeyError, TypeError, ValueError, IndexError):
         fits = False
@@ -210,6 +203,18 @@ def load(path: Path) -> ArchiveFile:
     shared = _within(arrays, "shared/")
     meta = {k: v for k, v in meta.items() if k not in ("grid", "format", "version")}
     return ArchiveFile(path, genomes, fitness, descriptors, places, made, shared, meta)
+
+
+def _is_sound(grid: Grid) -> bool:
+    """Return whether what a file says is a grid, of at most `_MOST_CELLS` cells."""
+    low, high = (np.array(end, float) for end in (grid.low, grid.high))
+    return (
+        len(grid.names) == len(low) == len(high) == len(grid.cells) > 0
+        and all(isinstance(name, str) for name in grid.names)
+        and all(type(count) is int and count > 0 for count in grid.cells)
+        and math.prod(grid.cells) <= _MOST_CELLS
+        and bool((low < high).all())
+    )
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

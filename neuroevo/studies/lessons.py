@@ -154,12 +154,13 @@ def as_labeled(rows: Path, out: Path) -> Lessons:
         targets = {"labels": found.argmax(axis=1)}
     elif name == rows_file.ACTIONS and found.dtype.kind == "f":
         targets = {"targets": found}
-    elif name == rows_file.ACTIONS and found.size == len(inputs):
+    elif name == rows_file.ACTIONS and found.size == len(inputs) and found.min() >= 0:
         targets = {"labels": found.reshape(-1).astype(np.int64)}
     else:
         raise UserError(
-            f"{rows}: without --env, expected one integer or the logits of one choice "
-            f"for each row, got {name} of shape {found.shape[1:]} each"
+            f"{rows}: without --env, expected an integer from 0 or the logits of one "
+            f"choice for each row, got {name} of shape {found.shape[1:]} each, the "
+            f"lowest {found.min():g}"
         )
     rows_file.write(out, {"inputs": inputs, **targets})
     return Lessons(env={"name": "npz", "file": str(out)}, labeled=True)
