@@ -11,6 +11,7 @@ from neuroevo.config.command import Command
 from neuroevo.config.custom import loggers_in, parts_in
 from neuroevo.config.layers import Layer, read_layers
 from neuroevo.config.schema import Machine, Which
+from neuroevo.errors import UserError
 from neuroevo.loading import Source
 from neuroevo.run.launch import launch
 from neuroevo.run.run import Run
@@ -112,7 +113,7 @@ def evolve(
         path,
         start=first,
         resume=resume,
-        display={None: make_line, True: make_display, False: None}[display],
+        display=_display(display),
         debug_nans=debug_nans,
         callback=callback,
         loggers=loggers,
@@ -191,7 +192,7 @@ def distill(
             found.config,
             path,
             start=found.start,
-            display={None: make_line, True: make_display, False: None}[display],
+            display=_display(display),
             callback=callback,
             loggers=loggers,
             teacher=found.teacher,
@@ -247,6 +248,13 @@ def collect(
     if out is not None:
         rows_file.write(Path(out), lesson.arrays)
     return dict(lesson.arrays)
+
+
+def _display(wanted: bool | None) -> Callable | None:
+    """Return what makes the display of a run, if it is to have one."""
+    if wanted not in (None, True, False):
+        raise UserError(f"display: expected True, False or None, got {wanted!r:.60}")
+    return {None: make_line, True: make_display, False: None}[wanted]
 
 
 def _recorded(path: Path, custom: Mapping[str, Any]) -> list[Layer]:

@@ -1,6 +1,6 @@
 """The only module that knows about devices.
 
-A program is written once for one device and runs on any number of them: `replicate`
+A program is written once for one device and runs on any number of them: `distribute`
 runs it on every device with the same arguments, and inside it `share` divides work
 among the devices and gives every device all results. Every device does the rest of the
 program in the same way, so its state is replicated without communication, and the
@@ -191,26 +191,16 @@ def total(tree: Any) -> Any:
     return jax.tree.unflatten(structure, multihost.agree(add, leaves))
 
 
-def replicate(function: Callable, devices: Sequence[jax.Device]) -> Callable:
-    """Return `function`, run by every device with the same arguments.
-
-    `function` may call `share`. Its result must be the same on every device, which
-    holds if everything else is computed from the arguments. If the devices belong to
-    several processes, each process must call it with the same arguments, and gets the
-    result.
-    """
-    run = distribute(lambda _, *args: (None, function(*args)), devices)
-    return lambda *args: run(None, *args)[1]
-
-
 def distribute(
     function: Callable, devices: Sequence[jax.Device], *, in_place: bool = False
 ) -> Callable:
     """Return `function`, run by every device with an argument and a result of its own.
 
-    ``function(own, *args)`` returns ``(own, result)``. Everything but `own` is as for
-    `replicate`. What is passed as `own` is None or the result `own` of another call,
-    which `in_place` overwrites.
+    ``function(own, *args)`` returns ``(own, result)``, and may call `share`. What is
+    passed as `own` is None or the result `own` of another call, which `in_place`
+    overwrites. The result must be the same on every device, which holds if everything
+    else is computed from the arguments. If the devices belong to several processes,
+    each process must call it with the same arguments, and gets the result.
     """
     # The inner jit matters: with more than one CPU device jax 0.11's partitioner
     # crashes on the data-dependent loops of a physics engine that stand directly in

@@ -1,4 +1,4 @@
-"""Files that something has damaged, and files that do not say one thing: one line each."""
+"""Files that are damaged, or do not say one thing: one line for each."""
 
 import json
 import shutil
@@ -35,7 +35,9 @@ def test_resume_repairs_a_summary(run, run_cli):
     assert json.loads((run / "summary.json").read_text())["generations"] == 3
 
 
-@pytest.mark.parametrize("command", ["plot run --out a.png", "compare run", "resume run --generations 3"])
+@pytest.mark.parametrize(
+    "command", ["plot run --out a.png", "compare run", "resume run --generations 3"]
+)
 @pytest.mark.parametrize("name", ["metrics.jsonl", "summary.json"])
 def test_a_directory_in_the_place_of_a_file(run, run_cli, command, name):
     (run / name).unlink()
@@ -50,7 +52,9 @@ def test_a_directory_in_the_place_of_a_file(run, run_cli, command, name):
 def test_keys_of_a_configuration_are_words(run, run_cli, command):
     with (run / "config.yaml").open("a") as file:
         file.write("1: 2\n")
-    assert_one_line(run_cli(command), "config.yaml: expected option names as keys, got 1")
+    assert_one_line(
+        run_cli(command), "config.yaml: expected option names as keys, got 1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,13 @@ def test_an_archive_of_other_things(tmp_path, grid, arrays):
     meta = {
         "format": archive_file.FORMAT,
         "version": 1,
-        "grid": {"names": ["x"], "low": [0.0], "high": [1.0], "cells": [2], "offset": 0.0}
+        "grid": {
+            "names": ["x"],
+            "low": [0.0],
+            "high": [1.0],
+            "cells": [2],
+            "offset": 0.0,
+        }
         | grid,
     }
     content = {
@@ -108,7 +118,10 @@ def write_rows(**arrays):
     "arrays, expected",
     [
         ({"action_logits": np.zeros(4)}, "got action_logits of shape () each"),
-        ({"action_logits": np.zeros((4, 2, 2))}, "got action_logits of shape (2, 2) each"),
+        (
+            {"action_logits": np.zeros((4, 2, 2))},
+            "got action_logits of shape (2, 2) each",
+        ),
         ({"actions": np.zeros((4, 2), int)}, "got actions of shape (2,) each"),
         ({"weights": np.arange(4.0)}, "expected rows of equal weights"),
         ({"observations": np.full((4, 2), 1e300)}, "4 rows with NaN or infinity"),
@@ -146,6 +159,8 @@ def test_choices_may_be_written_as_booleans(run_cli, tmp_path):
         ("distill zoo:cartpole-d2 --log wandbb", "wandb"),
         ("sweep s.yaml --out s", "expected seed or seeds, got both"),
         ("train --env gym:cartpole-v1", "did you mean 'gym:CartPole-v1'?"),
+        ("train --teacher zoo:cartpole-d2", "learns from returns alone"),
+        ("train --env gym:CartPole-v1 --env.timeout inf", "env.timeout: expected"),
         ("train --env UmbrellaChain-bsuite --env.n-distractor -3", "at least 0"),
     ],
 )

@@ -14,7 +14,10 @@ from neuroevo.errors import UserError
 
 
 def on_devices(count, function):
-    return devices.replicate(function, jax.devices()[:count])
+    """Return `function`, run by every device with the same arguments."""
+    found = jax.devices()[:count]
+    program = devices.distribute(lambda _, *args: (None, function(*args)), found)
+    return lambda *args: program(None, *args)[1]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -84,14 +87,14 @@ def spin(steps, item):
     spin = lambda _, x: jnp.sin(x) + 1
     return jax.lax.fori_loop(0, steps * item, spin, jnp.ones(1000))
 
-program = devices.replicate(
-    lambda steps: devices.share_each(spin, steps, 2), jax.devices()
+program = devices.distribute(
+    lambda _, steps: (None, devices.share_each(spin, steps, 2)), jax.devices()
 )
 steps, seconds = 100, 0.0
 while seconds < {seconds}:
     steps = int(steps * min(10, max(2, 1.2 * {seconds} / max(seconds, 1e-3))))
     began = time.monotonic()
-    program(steps)
+    program(None, steps)
     seconds = time.monotonic() - began
 print("waited", seconds)
 """

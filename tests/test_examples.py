@@ -51,7 +51,7 @@ def test_cartpole_two_pairs(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_hopper(tmp_path):
-    """On two devices: where the compiler crashed, see `neuroevo.devices.replicate`."""
+    """On two devices: where the compiler crashed, see `neuroevo.devices.distribute`."""
     run = load("hopper").main(
         generations=1,
         run_dir=tmp_path / "run",

@@ -87,6 +87,11 @@ def make_relabeling(
     """
     options, path = config.parts["strategy"], config.settings.teacher
     learns = traits(StrategyTraits, options).learns_from_rows
+    if path and not learns:
+        raise UserError(
+            f"--teacher: strategy {config.names['strategy']} learns from returns "
+            "alone; expected --strategy gradients, which has a use for a teacher"
+        )
     if not learns or not options.relabel_every or not (teacher or path):
         return None
     if parts.task.collect is None:

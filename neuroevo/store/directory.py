@@ -104,7 +104,9 @@ def read_config(path: Path) -> dict[str, Any]:
     check_run(path)
     values = read_yaml(path / CONFIG)
     if odd := [key for key in values if not isinstance(key, str)]:
-        raise UserError(f"{path / CONFIG}: expected option names as keys, got {odd[0]!r}")
+        raise UserError(
+            f"{path / CONFIG}: expected option names as keys, got {odd[0]!r}"
+        )
     return recorded.translate(values)
 
 

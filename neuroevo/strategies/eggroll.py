@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from annotated_types import Ge, Gt, Interval, Predicate
+from annotated_types import Ge, Interval
 
 from neuroevo.core import trees
 from neuroevo.differences import Difference, Factors
 from neuroevo.errors import UserError
 from neuroevo.strategies.fitness import bounded, centered_ranks
+from neuroevo.strategies.ranges import NotNegative, Positive
 from neuroevo.types import Array, Genome, Key, Strategy
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ Optimizer = Literal[
     "sgd",
     "yogi",
 ]
-Positive = Annotated[float, Gt(0), Predicate(math.isfinite)]
 
 
 class State(NamedTuple):
@@ -66,7 +66,7 @@ class EGGROLL:
     """Initial standard deviation of the search."""
     std_decay: Positive = 1.0
     """Factor on std in each generation."""
-    std_limit: Annotated[float, Ge(0), Predicate(math.isfinite)] = 0.0
+    std_limit: NotNegative = 0.0
     """Lower limit of std."""
     antithetic: bool = True
     """Candidates in pairs, on both sides of the center."""

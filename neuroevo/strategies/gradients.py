@@ -8,15 +8,15 @@ evaluated in every generation, and the center is the one with the best fitness.
 """
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt, Interval, Predicate
+from annotated_types import Ge, Interval
 
 from neuroevo.core import trees
+from neuroevo.strategies.ranges import Positive
 from neuroevo.types import (
     Array,
     Descent,
@@ -63,11 +63,11 @@ class Gradients:
     """Fresh networks in each step."""
     batch: Annotated[int, Ge(1)] = 256
     """Rows in each step, for each network."""
-    learning_rate: Annotated[float, Gt(0), Predicate(math.isfinite)] = 0.03
+    learning_rate: Positive = 0.03
     """Learning rate of Adam on the genome, in the first step."""
     generations: Annotated[int, Ge(1)] = 20
     """Generations in which the learning rate falls to a tenth, as a cosine."""
-    max_grad_norm: Annotated[float, Gt(0), Predicate(math.isfinite)] | None = 1.0
+    max_grad_norm: Positive | None = 1.0
     """Clip the gradient to this global norm; none: no clipping."""
     loss: str = "auto"
     """Loss on the rows, one of the policy's losses; auto: by the actions."""

@@ -16,15 +16,14 @@ from typing import Annotated, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Gt, Predicate
+from annotated_types import Ge, Predicate
 
 from neuroevo.core import trees
 from neuroevo.errors import UserError
+from neuroevo.strategies.ranges import NotNegative, Positive
 from neuroevo.types import Archive, Array, Descriptor, Elites, Genome, Key, Strategy
 
 Count = Annotated[int, Ge(1)]
-Positive = Annotated[float, Gt(0), Predicate(math.isfinite)]
-NotNegative = Annotated[float, Ge(0), Predicate(math.isfinite)]
 _MOST = 2**31 - 1  # cells
 
 

@@ -147,8 +147,8 @@ def as_labeled(rows: Path, out: Path) -> Lessons:
     found = arrays[name]
     if np.ptp(arrays.get(rows_file.WEIGHTS, 1)):
         raise UserError(
-            f"{rows}: without --env, expected rows of equal weights, since labeled data "
-            "has no weights"
+            f"{rows}: without --env, expected rows of equal weights, since labeled "
+            "data has no weights"
         )
     if name == rows_file.LOGITS and found.ndim == 2:
         targets = {"labels": found.argmax(axis=1)}

@@ -124,7 +124,7 @@ def render_environments(
         rows.append([name, *(cell or "–" for pair in cells for cell in pair)])
     print_table(console, columns, rows)
     for result in [*results.values()][:1]:
-        console.print(Text(f"from {_effort(result)}", "dim"))
+        console.print(Text(f"from {_effort(result)}{_seed(result)}", "dim"))
 
 
 def render_transfer(result: Mapping[str, Any], console: Console) -> None:
@@ -154,7 +154,7 @@ def render_transfer(result: Mapping[str, Any], console: Console) -> None:
         for axis, values in axes.items()
         if axis not in varying
     ]
-    line = ", ".join([*fixed, f"{_effort(result)} a row"])
+    line = ", ".join([*fixed, f"{_effort(result)} a row"]) + _seed(result)
     console.print(line, style="dim", soft_wrap=not console.is_terminal)
 
 
@@ -253,6 +253,12 @@ def _interval(result: Mapping[str, Any], name: str) -> str | None:
     """Return an interval as text, or None if an end is not a number."""
     ends = known_ends(result.get(f"{name}_interval"))
     return format_range(ends) if ends else None
+
+
+def _seed(result: Mapping[str, Any]) -> str:
+    """Return what repeats a result, as the end of a line."""
+    seed = known(result.get("seed"))
+    return "" if seed is None else f", seed {seed}"
 
 
 def _effort(result: Mapping[str, Any]) -> str | None:

@@ -78,7 +78,7 @@ def _draw_several(axes: Any, found: Sequence[RunRecord], metric: str, x: str) ->
         axes.plot(curve.x, curve.mean, label=label + seeds, marker=marker, **style)
     if not axes.lines:
         raise UserError(
-            f"plot: expected another --metric; none of the settings has {metric} in all "
-            "of its runs"
+            f"plot: expected another --metric; none of the settings has {metric} in "
+            "all of its runs"
         )
     axes.set_ylabel(names.METRICS[metric])

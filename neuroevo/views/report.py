@@ -134,8 +134,9 @@ def _flat(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return versions and other facts as rows of a table."""
     rows = []
     for key, value in environment.items():
-        if key == "earlier":  # sessions before the last one
-            rows += [("earlier command", shlex.join(each["command"])) for each in value]
+        if key == "earlier" and isinstance(value, list):  # sessions before the last one
+            words = (each.get("command", ()) for each in value)
+            rows += [("earlier command", shlex.join(map(str, each))) for each in words]
         elif isinstance(value, Mapping):
             rows += [(name, str(v)) for name, v in value.items() if v is not None]
         elif isinstance(value, list):

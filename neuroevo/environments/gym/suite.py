@@ -11,11 +11,12 @@ import dataclasses
 import functools
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt
+from annotated_types import Gt, Predicate
 
 from neuroevo import cgroups
 from neuroevo.environments import descriptors
@@ -33,7 +34,7 @@ from neuroevo.errors import UserError, did_you_mean
 from neuroevo.types import HostEnvironment
 
 PREFIX_ONLY = True  # see `registry.Family`
-Seconds = Annotated[float, Gt(0)]
+Seconds = Annotated[float, Gt(0), Predicate(math.isfinite)]
 
 _OPTIONS = {
     "max_steps": Option(
