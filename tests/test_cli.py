@@ -145,6 +145,13 @@ def test_help_shows_the_defaults_that_hold(run_cli):
     assert re.search(r"--population INT [^(]*\(default: 2048\)", text)
 
 
+def test_help_shows_the_defaults_of_its_own_command(run_cli):
+    said = " ".join(run_cli("distill --help").out.replace("│", " ").split())
+    assert "Number of candidates in a generation. (default: 4)" in said
+    assert "Evolution strategy (neuroevo list strategies). (default: gradients)" in said
+    assert "--strategy.relabel-every" in said
+
+
 @pytest.mark.parametrize("line", ["", "--help", "-h", "list", "list --help"])
 def test_usage(line, run_cli):
     said = run_cli(line)

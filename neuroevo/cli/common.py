@@ -2,8 +2,9 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
@@ -164,13 +165,21 @@ def help_without_genome(command: Command, line: Line) -> None:
     help_without(line.options.genome, command, line)
 
 
-def help_without(argument: Any, command: Command, line: Line) -> None:
-    """Print help and exit, if a command line asks for it and lacks an `argument`."""
+def help_without(
+    argument: Any,
+    command: Command,
+    line: Line,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Print help and exit, if a command line asks for it and lacks an `argument`.
+
+    The command's own `defaults` are shown in the place of those of its options.
+    """
     if line.help and not argument:
         from neuroevo.config.resolve import print_help, without_settings
 
         layers = map(without_settings, layers_of(line.options))
-        print_help(command, line.words, [*layers])
+        print_help(command, line.words, [Layer(command.prog, defaults), *layers])
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from neuroevo.cli.launch import Debugging, Distributed, Processes, connect, sear
 from neuroevo.cli.train import Directory, with_settings
 from neuroevo.config.command import ALL, Command, Line
 from neuroevo.config.ranges import Count, CountOrZero
-from neuroevo.config.schema import Config, Settings
+from neuroevo.config.schema import DISTILLATION, Config, Settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ COMMAND = Command(
 
 def run(line: Line) -> int:
     """Distill a teacher, and return the exit code."""
-    help_without(line.options.source, COMMAND, line)
+    help_without(line.options.source, COMMAND, line, DISTILLATION)
     from neuroevo.run import recorder
     from neuroevo.store.directory import check_new, default_path
     from neuroevo.store.files import check_new_file

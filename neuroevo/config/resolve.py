@@ -91,18 +91,22 @@ def print_help(
 ) -> None:
     """Print the help of a command that was called without a genome.
 
-    It lists the options of the parts that `layers` or the command line name.
+    It lists the options of the parts that `layers` or the command line name, with the
+    values that `layers` give them as defaults.
     """
     layers = [
         _for_command(command, Layer(source, nested(source, values)))
         for source, values in layers
     ]
     line = read(command, arguments)
-    named = _choose(layers, line.names, {})[0]
+    named, layers = _choose(layers, line.names, {})
     classes = {part: PARTS[part].get(name) for part, name in named.items()}
-    form = Form(command.schema, command.choices, classes)
-    names = {f"{part}_name": name for part, name in named.items()}
-    _read_words(command, line, classes, form.defaults() | names)
+    form = Form(command.schema, command.choices, classes, positional=False)
+    values = form.defaults()
+    values |= {f"{part}_name": name for part, name in named.items()}
+    for layer in layers:
+        values |= _read_layer(form, layer, values)
+    _read_words(command, line, classes, values)
 
 
 def _suggestions(

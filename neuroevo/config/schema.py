@@ -40,6 +40,19 @@ DEFAULT_PARTS = {
     "normalization": "none",
     "strategy": "SNES",
 }
+# What distill takes instead. A generation is a few seconds of gradient steps for each of
+# several starts; what follows it, an episode of each of a few policies, is only to
+# choose among them.
+DISTILLATION = {
+    "strategy": "gradients",
+    "normalization": "constant",
+    "encoding": {"name": "dataset", "init_from": "sample"},
+    "policy": {"name": "mlp", "action": "greedy"},
+    "population": 4,
+    "policies": 4,
+    "episodes": 1,
+    "generations": 20,
+}
 PARTS_HELP = {
     "env": "Environment (neuroevo list envs).",
     "encoding": "How a genome becomes a policy (neuroevo list encodings).",

@@ -18,7 +18,7 @@ from neuroevo import loading
 from neuroevo.config import resolve
 from neuroevo.config.command import TRAINING, Command, read
 from neuroevo.config.layers import Layer, nested
-from neuroevo.config.schema import Config
+from neuroevo.config.schema import DISTILLATION, Config
 from neuroevo.errors import UserError
 from neuroevo.loading import Source
 from neuroevo.run import build, outer_loss, relabeling
@@ -41,19 +41,6 @@ from neuroevo.types import Objective
 
 DATA = "data.npz"
 ROWS = "rows.npz"
-
-# A generation is a few seconds of gradient steps for each of several starts; what
-# follows it, an episode of each of a few policies, is only to choose among them.
-_DEFAULTS: Mapping[str, Any] = {
-    "strategy": "gradients",
-    "normalization": "constant",
-    "encoding": {"name": "dataset", "init_from": "sample"},
-    "policy": {"name": "mlp", "action": "greedy"},
-    "population": 4,
-    "policies": 4,
-    "episodes": 1,
-    "generations": 20,
-}
 
 
 class Prepared(NamedTuple):
@@ -221,7 +208,7 @@ def configure(
         UserError: for invalid options, or if no environment is named.
     """
     env, custom = environment_of(lessons, layers, arguments, command, custom)
-    base = [Layer("distill", nested("distill", _DEFAULTS)), env]
+    base = [Layer("distill", nested("distill", DISTILLATION)), env]
 
     def resolved(*fitting: Layer) -> Config:
         between = [*base, *fitting, *layers]
@@ -238,7 +225,7 @@ def configure(
     outer_loss.check_memory(found.parts["policy"].build(environment.spec))
     schedule: dict[str, Any] = {
         "name": "gradients",
-        "generations": found.settings.generations or _DEFAULTS["generations"],
+        "generations": found.settings.generations or DISTILLATION["generations"],
     }
     fitting: dict[str, Any] = {"strategy": schedule}
     if not (lessons.teacher or lessons.act or found.settings.teacher):
