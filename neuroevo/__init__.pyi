@@ -1,12 +1,12 @@
 # The public names: the one list of them, which `__init__.py` reads.
+from .analysis import merge as merge
+from .analysis import save_metrics as save_metrics
+from .analysis import transfer as transfer
 from .api import collect as collect
 from .api import distill as distill
 from .api import evolve as evolve
 from .api import load as load
-from .api import merge as merge
-from .api import save_metrics as save_metrics
 from .api import save_policy as save_policy
-from .api import transfer as transfer
 from .errors import UserError as UserError
 from .loggers.contract import Logger as Logger
 from .loggers.contract import Session as Session

@@ -33,7 +33,7 @@ LAYERS = [
     r"neuroevo\.(solution|loading)",
     r"neuroevo\.run(\..*)?",
     r"neuroevo\.(studies|views|terminal)(\..*)?",
-    r"neuroevo\.api",
+    r"neuroevo\.(api|analysis)",
     r"neuroevo\.cli(\..*)?",
     r"neuroevo\.(__main__|worker)",
 ]

@@ -15,6 +15,7 @@ from neuroevo.errors import UserError
 from neuroevo.store.metrics import read_metrics
 from neuroevo.store.record import read_record
 from neuroevo.studies import sweep as sweeping
+from neuroevo.studies import sweep_jobs
 from neuroevo.terminal.console import make_console
 from neuroevo.terminal.results import render_sweep
 from neuroevo.views.comparison import make_comparison
@@ -64,7 +65,7 @@ def _empty_folder(tmp_path, monkeypatch):
 def stub(monkeypatch):
     """Let other programs stand for runs, by the number of the run."""
 
-    call = sweeping.Worker.__call__
+    call = sweep_jobs.Worker.__call__
 
     def use(programs, default=STUB):
         started = []
@@ -78,8 +79,8 @@ def stub(monkeypatch):
             program = programs.get(len(started), default)
             return call(worker, [program, str(path), f"{path}.yaml"])
 
-        monkeypatch.setattr(sweeping.Worker, "command", command)
-        monkeypatch.setattr(sweeping.Worker, "__call__", stand_in)
+        monkeypatch.setattr(sweep_jobs.Worker, "command", command)
+        monkeypatch.setattr(sweep_jobs.Worker, "__call__", stand_in)
         return started
 
     return use
@@ -217,7 +218,7 @@ def test_a_broken_run_does_not_break_its_sweep(summary, stub, tmp_path, capsys):
     (tmp_path / "s.yaml").write_text("generations: 4\nsweep: {seeds: 2}\n")
     started = stub({})
     found = sweeping.read(tmp_path / "s.yaml")
-    assert sweeping.run(found, print) == 0
+    assert sweep_jobs.run(found, print) == 0
     (found.trials[1].path / "summary.json").write_text(summary)
     (row,) = sweeping.table(found)
     assert row["return_mean"] == 10.0 or row["done"] == 2
@@ -225,7 +226,7 @@ def test_a_broken_run_does_not_break_its_sweep(summary, stub, tmp_path, capsys):
     done = [trial.path for trial in found.trials if sweeping.is_finished(trial)]
     page = make_comparison([*map(read_record, done)])
     assert "nan" not in capsys.readouterr().out.lower() and "runs on" in page
-    assert sweeping.run(found, print) == 0  # what can be mended is
+    assert sweep_jobs.run(found, print) == 0  # what can be mended is
     assert len(started) in (2, 3)
 
 
@@ -254,7 +255,7 @@ def test_a_run_goes_on_with_other_limits_and_nothing_else(tmp_path, stub, capsys
     (tmp_path / "s.yaml").write_text(SWEEP.replace("generations: 4", "generations: 6"))
     trial, *_ = sweeping.read(tmp_path / "s.yaml").trials
     assert sweeping.state(trial) == "at 4"
-    words = sweeping.words_of(trial)
+    words = sweep_jobs.words_of(trial)
     assert words == ["resume", str(trial.path), "--generations", "6"]
     (tmp_path / "s.yaml").write_text(SWEEP.replace("population: 8", "population: 6"))
     assert sweep() == 2
@@ -268,7 +269,7 @@ def test_nothing_runs_in_a_dry_run(tmp_path, stub, capsys):
 
 
 def test_submitit_is_not_there(monkeypatch, capsys):
-    monkeypatch.setattr(sweeping.importlib.util, "find_spec", lambda package: None)
+    monkeypatch.setattr(sweep_jobs.importlib.util, "find_spec", lambda package: None)
     assert sweep("s.yaml --submit slurm") == 2
     assert "pip install 'neuroevo[slurm]'" in capsys.readouterr().err
 

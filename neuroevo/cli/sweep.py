@@ -51,6 +51,7 @@ def run(line: Line) -> int:
     """Run a sweep, and return the exit code."""
     from neuroevo.store.files import to_json
     from neuroevo.studies import sweep as sweeps
+    from neuroevo.studies import sweep_jobs
     from neuroevo.terminal import results
     from neuroevo.terminal.console import make_console
 
@@ -58,14 +59,14 @@ def run(line: Line) -> int:
     sweep = sweeps.read(options.file, options.out)
     code = 0
     if options.submit and not options.dry_run:
-        jobs = sweeps.submit(sweep, options.submit)
+        jobs = sweep_jobs.submit(sweep, options.submit)
         say(f"submitted {len(jobs)} runs: {', '.join(job.job_id for job in jobs)}")
         if jobs and options.submit == "slurm":
             say(f"to show their progress: neuroevo sweep {options.file} --dry-run")
             return 0
         code = int(any([job.result() for job in jobs]))
     elif not options.dry_run:
-        code = sweeps.run(sweep, say, quiet=options.quiet)
+        code = sweep_jobs.run(sweep, say, quiet=options.quiet)
     rows = sweeps.table(sweep)
     report = None if options.dry_run else _compare(sweep)
     if options.json:

@@ -40,8 +40,8 @@ DEFAULT_PARTS = {
     "normalization": "none",
     "strategy": "SNES",
 }
-# What distill takes instead. A generation is a few seconds of gradient steps for each of
-# several starts; what follows it, an episode of each of a few policies, is only to
+# What distill takes instead. A generation is a few seconds of gradient steps for each
+# of several starts; what follows it, an episode of each of a few policies, is only to
 # choose among them.
 DISTILLATION = {
     "strategy": "gradients",
