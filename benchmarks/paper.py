@@ -57,14 +57,14 @@ PUBLISHED = (
     Cell("humanoid", 4, 1013, 1034, "no action: 487"),
     Cell("humanoid", 16, 1106, 2301),
     Cell("humanoid", 64, 2498, 4353),
-    Cell("humanoidstandup", 64, 218655, 249962),
+    Cell("humanoidstandup", 64, 218655, 249962, "218655: a torso 3.3 m high throughout"),
     Cell("reacher", 64, -168.5, -168.2, "no action: -180"),
     Cell("inverted_double_pendulum", 64, 7589, 8950, OTHER),
     Cell("Breakout-MinAtar", 16, 10.7, 15.2),
     Cell("Asterix-MinAtar", 16, 4.7, 7.7),
     Cell("SpaceInvaders-MinAtar", 16, 25.2, 39.7),
     Cell("Freeway-MinAtar", 16, 0, 0),
-    Cell("Seaquest-MinAtar", 16, None, None),
+    Cell("Seaquest-MinAtar", 16, None, None, "2000 steps per second on a core"),
     Cell("Pong-misc", 3, None, 193.3, "at most 1000, which standing still returns"),
 )
 SCRATCH, TAUGHT = "from scratch", "with a teacher"
