@@ -9,9 +9,7 @@ from neuroevo.config import ranges
 from neuroevo.config.custom import parts_in
 from neuroevo.config.layers import Layer, read_layers
 from neuroevo.loading import Source
-from neuroevo.store.directory import (
-    check_run,
-)
+from neuroevo.store.directory import check_run
 from neuroevo.store.files import check_new_file
 from neuroevo.store.metrics import collect_metrics, write_table
 from neuroevo.studies.axes import ACTIVATIONS, WIDTHS
@@ -52,7 +50,7 @@ def merge(
         (18, 400)
     """
     if out is not None:
-        check_new_file(Path(out))
+        check_new_file(Path(out), (".npz",))
     layers = network_layers(read_layers(preset, config_file))
     layers.append(Layer("merge", options))
     merged = merge_files(read_genomes(genomes), layers)

@@ -229,7 +229,7 @@ def collect(
     """
     episodes = ranges.argument("episodes", episodes, ranges.Count)
     if out is not None:
-        check_new_file(Path(out))
+        check_new_file(Path(out), (".npz",))
     custom, options = parts_in(options)
     layers = [Layer("collect", options)]
     lesson = demonstrating.collect(

@@ -81,7 +81,7 @@ class Merged:
             UserError: if the file already exists, or its directory does not.
         """
         path = Path(path)
-        check_new_file(path)
+        check_new_file(path, (".npz",))
         files = {
             name: GenomeFile(path, solution.arrays(), solution.meta())
             for name, solution in self.solutions.items()
