@@ -57,7 +57,9 @@ PUBLISHED = (
     Cell("humanoid", 4, 1013, 1034, "no action: 487"),
     Cell("humanoid", 16, 1106, 2301),
     Cell("humanoid", 64, 2498, 4353),
-    Cell("humanoidstandup", 64, 218655, 249962, "218655: a torso 3.3 m high throughout"),
+    Cell(
+        "humanoidstandup", 64, 218655, 249962, "218655: a torso 3.3 m high throughout"
+    ),
     Cell("reacher", 64, -168.5, -168.2, "no action: -180"),
     Cell("inverted_double_pendulum", 64, 7589, 8950, OTHER),
     Cell("Breakout-MinAtar", 16, 10.7, 15.2),
