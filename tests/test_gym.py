@@ -65,7 +65,9 @@ def test_instances_are_those_of_gymnasium():
 
 
 def test_an_unknown_id_has_a_nearest_one():
-    with pytest.raises(UserError, match=r"LunarLande.*did you mean 'LunarLander-v3'"):
+    with pytest.raises(
+        UserError, match=r"LunarLande.*did you mean 'gym:LunarLander-v3'"
+    ):
         envs.get("gym:LunarLande-v3")
     with pytest.raises(UserError, match="there is also gym:LunarLander-v3"):
         envs.get("LunarLander-v3")

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import neuroevo
+from neuroevo import loading
+from neuroevo.config.layers import Layer
 from neuroevo.errors import UserError
 from neuroevo.store import genome_file
 from neuroevo.studies.lessons import opened
@@ -75,8 +77,9 @@ def test_functions_import_nothing(genome, use):
 
 
 def test_a_module_that_the_user_names_is_imported(genome):
-    assert neuroevo.load(genome, env=ENV).config.names["env"] == ENV
-    assert "trap" in sys.modules
-    with opened(genome) as lessons:  # and is no secret from then on
+    file = loading.read_source(genome)
+    named, _ = loading.configure(file, [Layer("test", {"env": ENV})])
+    assert named.names["env"] == ENV and "trap" in sys.modules
+    with opened(genome) as lessons:
         assert lessons.env == {"name": ENV}
-    assert neuroevo.load(genome).config.names["env"] == ENV
+    assert loading.configure(file)[0].names["env"] == ENV  # from then on it is known
