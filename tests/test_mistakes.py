@@ -249,7 +249,7 @@ def test_a_mistake_is_told_in_one_line(line, run_cli, nothing_compiles, tmp_path
     assert os.listdir(tmp_path) == ["file"], "a mistake leaves nothing behind"
 
 
-YAML = {  # the rest is in test_config.py
+YAML = {  # the rest is in test_yaml.py
     "seeds: 3": ["unknown option --seeds: expected --policies, its name since"],
     "center_seeds: 3": ["unknown option --center-seeds: expected --center-policies"],
     "populaton: 3": ["--populaton", "did you mean '--population'?"],
