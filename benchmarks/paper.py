@@ -154,9 +154,9 @@ in them those of the cell are bold. *From scratch* is evolution alone, the probl
 the paper; *with a teacher* is distilled from a policy, whose own steps are not among
 those of the search, or starts from its rows. **Bold** cells are at or above HaDES-R.
 Times are upper bounds: the machines did other work, too, or stood still. Searches that
-are not kept as runs are in [SEARCH.md](SEARCH.md). What is *not measured* was left out for
-time: halfcheetah played 1700 steps per second of a core that other work shared, so that a
-search or a teacher takes hours; Pong-misc needs no teacher.
+are not kept as runs are in [SEARCH.md](SEARCH.md). What is *not measured* was left out
+for time: halfcheetah played 1700 steps per second of a core that other work shared, so
+that a search or a teacher takes hours; Pong-misc needs no teacher.
 
 `python benchmarks/paper.py` makes this file from the runs' own files.
 """

@@ -100,7 +100,6 @@ def evolve(
     first = None if resume or start is None else loading.read_source(start)
     given = [*read_layers(preset, config_file), Layer("evolve", options)]
     if first:
-        loading.check_module(first, given, custom=custom)
         custom = loading.made_parts(first, given, custom=custom)
     layers = [*recorded, *loading.start_layers(first), *given]
     run = launch(
@@ -169,6 +168,7 @@ def distill(
         >>> run.metrics[-1]["loss"] > 0
         True
     """
+    shown = _display(display)
     episodes = ranges.argument("demonstrations", demonstrations, ranges.Count)
     path = Path(run_dir) if run_dir is not None else None
     custom, options = parts_in(options)
@@ -187,7 +187,7 @@ def distill(
             found.config,
             path,
             start=found.start,
-            display=_display(display),
+            display=shown,
             callback=callback,
             loggers=loggers,
             teacher=found.teacher,

@@ -196,9 +196,7 @@ def configure(
             )
         if name not in environments:
             raise unknown(f"env of {file.path}", str(name), environments)
-        file = environments[name]
-    else:
-        check_module(file, layers, names, custom)
+        file, names = environments[name], {**names, "env": name}
     layers = list(map(resolve.without_settings, layers))
     custom = made_parts(file, layers, names, custom)
     options = {field.name for field in dataclasses.fields(command.schema)}
@@ -231,6 +229,8 @@ def made_parts(
             made[part] = file.made[part]
             continue
         described = file.meta.get(part)
+        if part == "env":
+            check_module(file.path, described)  # before it is looked up
         name = described.get("name") if isinstance(described, Mapping) else described
         if isinstance(name, str) and not _is_known(part, name):
             raise UnregisteredPart(
@@ -241,30 +241,26 @@ def made_parts(
     return made
 
 
-def check_module(
-    file: GenomeFile,
-    layers: Sequence[Layer],
-    names: Mapping[str, str] = MappingProxyType({}),
-    custom: Mapping[str, Any] | None = None,
-) -> None:
-    """Refuse an environment ``FAMILY:MODULE:ID`` that the file alone names.
+def check_module(path: Path, env: Any) -> None:
+    """Refuse an environment ``FAMILY:MODULE:ID`` that only a genome file names.
 
-    To look it up is to import the module, thus to execute it. What a user names, in
-    `layers`, `names` or `custom`, and what a run directory records is imported.
+    To look it up is to import the module, thus to execute it. What a run directory
+    records is imported, like what a user names.
+
+    Args:
+        path: the file.
+        env: how the file describes its environment: a name, or a mapping with one.
 
     Raises:
         UnregisteredPart: if the module has not been imported yet.
     """
-    if "env" in (custom or {}) or "env" in file.made or is_run(file.path.parent):
+    name = env.get("name") if isinstance(env, Mapping) else env
+    if not isinstance(name, str):
         return
-    if resolve.take_name("env", layers, names)[0] is not None:
-        return
-    described = file.meta.get("env")
-    name = described.get("name") if isinstance(described, Mapping) else described
-    module = str(name).partition(":")[2].rpartition(":")[0]
-    if module and module not in sys.modules:
+    module = name.partition(":")[2].rpartition(":")[0]
+    if module and module not in sys.modules and not is_run(path.parent):
         raise UnregisteredPart(
-            f"{file.path}: its env {name!r:.60} would import {module:.60}, and a "
+            f"{path}: its env {name!r:.60} would import {module:.60}, and a "
             f"genome file must not say what to execute; expected --env {name:.60} too, "
             "from whoever trusts it"
         )

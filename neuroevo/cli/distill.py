@@ -77,7 +77,9 @@ def run(line: Line) -> int:
             check_new_file(config.settings.out, (".npz",))
         if config.settings.run_dir:
             check_new(config.settings.run_dir)
-        path = config.settings.run_dir or default_path(config.names, 0)
+        path = config.settings.run_dir or default_path(
+            config.names, config.settings.seed
+        )
         recorder.check(config.loggers, path)
 
     with distill.prepared(

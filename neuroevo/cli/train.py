@@ -63,7 +63,8 @@ def run(line: Line) -> int:
         from neuroevo import loading
 
         start = loading.read_source(given.start)
-        loading.check_module(start, layers, line.names)
+        if resolve.take_name("env", layers, line.names)[0] is None:
+            loading.check_module(start.path, start.meta.get("env"))
         layers = [*loading.start_layers(start), *layers]
     resolved = resolve.resolve(layers, line.words, command=COMMAND)
     options, resolved = resolved.settings, with_settings(resolved)

@@ -1,5 +1,6 @@
 """Files: checks of paths, atomic writes, and strict JSON."""
 
+import hashlib
 import json
 import math
 import os
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from neuroevo.errors import UserError, did_you_mean
+
+_LONGEST = 255  # bytes that file systems allow a name
 
 
 def kind_of(path: Path, expected: str) -> str | None:
@@ -94,7 +97,10 @@ def atomic_write(path: Path, content: str | bytes | Callable[[BinaryIO], Any]) -
     if isinstance(content, str):
         # A file name of another encoding keeps its bytes.
         content = content.encode("utf-8", "surrogateescape")
-    temporary = path.with_name(f".{path.name[:50]}.tmp")  # a name has 255 bytes
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST - len("..tmp"):
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    temporary = path.with_name(f".{name}.tmp")
     try:
         with temporary.open("wb") as file:
             content(file) if callable(content) else file.write(content)

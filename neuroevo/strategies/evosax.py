@@ -142,6 +142,7 @@ class _Search:
     def ask(self, key: Key, state: State) -> tuple[Genome, State]:
         algorithm, params = self._evosax_of(state)
         old = state.evosax
+        # One key serves both draws, of which only one is kept.
         candidates, new = evosax_algorithms.ask(algorithm, key, old, params)
         if self.population_based:
             first = self._around(key, self._origin(state.start), self.population)

@@ -89,8 +89,7 @@ def prepared(
     first = None if start is None else loading.read_source(start)
     if first:
         names = read(command, arguments).names if arguments else {}
-        loading.check_module(first, layers, names, custom)
-        custom = loading.made_parts(first, layers, custom=custom)
+        custom = loading.made_parts(first, layers, names, custom)
     layers = [*loading.start_layers(first, searching=False), *layers]
     with opened(source) as lessons, tempfile.TemporaryDirectory() as folder:
         if lessons.rows and not names_env(layers, arguments, command, custom):

@@ -18,7 +18,6 @@ from neuroevo.solution import Solution
 from neuroevo.store import genome_file, npz, rows_file, zoo
 from neuroevo.store.directory import BEST, is_run
 from neuroevo.store.files import kind_of
-from neuroevo.store.genome_file import GenomeFile
 
 TEACHER = "teacher.npz"
 _EXPECTED = (
@@ -111,7 +110,7 @@ def environment_of(
     """
     made = dict(custom or {})
     if lessons.teacher and not names_env(layers, arguments, command, custom):
-        loading.check_module(GenomeFile(lessons.teacher, {}, {"env": lessons.env}), [])
+        loading.check_module(lessons.teacher, lessons.env)
     if isinstance(lessons.env, str | Mapping):
         return Layer("distill", nested("distill", {"env": lessons.env})), made
     if lessons.env is not None:
